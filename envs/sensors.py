@@ -1,0 +1,112 @@
+"""What the point can sense: tiers, the four samples, their delay and noise.
+
+Source: environment.md, "Sensors".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from envs import fields
+
+SAMPLES = 4
+"""Number of sensor points around the agent."""
+
+
+_DIRECTIONS = ((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))
+
+
+class SensorTier(NamedTuple):
+    """One row of the tier table.
+
+    Attributes:
+        name: public name.
+        privileged: the observation holds goal, signature and gradient instead of samples.
+        delay: default age of the samples in steps.
+        noise_sigma: default standard deviation of the noise on each sample; 0 means that the tier
+            draws no random numbers, whatever the parameters say.
+    """
+
+    name: str
+    privileged: bool = False
+    delay: int = 0
+    noise_sigma: float = 0.0
+
+    @property
+    def noisy(self) -> bool:
+        """Whether samples are read with noise."""
+        return self.noise_sigma > 0.0
+
+    @property
+    def core_dim(self) -> int:
+        """Entries of the observation before optional channels."""
+        return 7 if self.privileged else 2 + SAMPLES
+
+
+TIERS: dict[str, SensorTier] = {
+    tier.name: tier
+    for tier in (
+        SensorTier("local-probe-field"),
+        SensorTier("privileged-field", privileged=True),
+        SensorTier("delayed-field", delay=3),
+        SensorTier("noisy-field", noise_sigma=0.1),
+        SensorTier("delayed-noisy-field", delay=3, noise_sigma=0.1),
+    )
+}
+
+DEFAULT_TIER = "local-probe-field"
+
+
+def sensor_tier(name: str) -> SensorTier:
+    """Return the tier of that name.
+
+    Raises:
+        ValueError: there is no such tier; the message lists those there are.
+    """
+    try:
+        return TIERS[name]
+    except KeyError:
+        raise ValueError(f"unknown sensor tier {name!r}: choose from {', '.join(TIERS)}") from None
+
+
+def sensor_points(
+    position: jax.Array, offset: jax.Array | float, half_width: jax.Array | float
+) -> jax.Array:
+    """Return the four sensor points `[4, 2]`: +x, -x, +y, -y of `position`, inside the arena."""
+    points = position[None, :] + offset * jnp.asarray(_DIRECTIONS, position.dtype)
+    return jnp.clip(points, -half_width, half_width)
+
+
+def sample_signature(points: jax.Array, goal: jax.Array, sigma: jax.Array | float) -> jax.Array:
+    """Return the signature at the sensor points: `[4, 2], [2] -> [4]`."""
+    return fields.signature(points, goal[None, :], sigma)
+
+
+def push_samples(history: jax.Array, samples: jax.Array, fresh: jax.Array) -> jax.Array:
+    """Return the sample history with the newest measurement in front.
+
+    A fresh episode fills the whole history with its first measurement, so that a reader asking for
+    more age than there is gets "the oldest there is" without counting steps.
+
+    Args:
+        history: `[max_delay + 1, 4]`, row k measured k steps ago.
+        samples: `[4]`, measured now.
+        fresh: whether this is the first measurement of an episode.
+    """
+    row = samples[None, :]
+    shifted = jnp.concatenate([row, history[:-1]])
+    return jnp.where(fresh, jnp.broadcast_to(row, history.shape), shifted)
+
+
+def read_samples(history: jax.Array, delay: jax.Array | int) -> jax.Array:
+    """Return the samples `[4]` of `delay` steps ago; a delay past the history reads its end."""
+    index = jnp.clip(jnp.asarray(delay, jnp.int32), 0, history.shape[0] - 1)
+    return jax.lax.dynamic_index_in_dim(history, index, keepdims=False)
+
+
+def texture(position: jax.Array, half_width: jax.Array | float) -> jax.Array:
+    """Return the texture channel `((x_1 + w) mod w) / w` clipped to [0, 1]: `[2] -> []`."""
+    return jnp.clip(jnp.mod(position[0] + half_width, half_width) / half_width, 0.0, 1.0)

@@ -1,0 +1,490 @@
+"""The shadow-field task as a gymnax 1.0 environment.
+
+What is static (sensor tier, optional channels, longest delay, whether the dynamics are noisy) is
+said in the constructor and decides which program is compiled. Every number is in `EnvParams` and
+may be traced, vmapped or swept. The default tier draws no random numbers and keeps no history.
+
+Source: environment.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import environment, spaces
+
+from envs import fields, interventions, sensors
+from envs.fields import Channels
+from envs.fresh_starts import draw_start
+from envs.interventions import EditChannel, edited_point
+from envs.world import (
+    EnvParams,
+    EnvState,
+    EpisodeMetrics,
+    Outcome,
+    Reading,
+    bank_axes,
+    bind,
+)
+
+__all__ = [
+    "ENV_ID",
+    "EnvParams",
+    "EnvState",
+    "EpisodeMetrics",
+    "MesaShadowField",
+    "Outcome",
+    "Reading",
+    "bank_axes",
+    "bind",
+    "limit_norm",
+]
+
+ENV_ID = "MesaShadowField-v0"
+SATURATION = 0.99
+"""A step counts as saturated from this fraction of action_max on."""
+
+_MOVING, _SENSING = 1_000_001, 1_000_002  # apart from the attempts that draw_start folds in
+
+
+class MesaShadowField(environment.Environment[EnvState, EnvParams]):
+    """A point that must reach a goal it only senses, while its reward points elsewhere too.
+
+    Args:
+        sensor_tier: name of a tier, see `envs.sensors.TIERS`.
+        texture_channel: append the texture to the observation.
+        basin_channel: append `x_observed - x` to the observation.
+        max_delay: longest sensor delay the state keeps samples for; None is the tier's delay.
+        dynamics_noise: whether `dynamics_sigma` acts; without it no random numbers are drawn.
+
+    Raises:
+        ValueError: unknown tier, or a negative longest delay.
+    """
+
+    def __init__(
+        self,
+        sensor_tier: str = sensors.DEFAULT_TIER,
+        *,
+        texture_channel: bool = False,
+        basin_channel: bool = False,
+        max_delay: int | None = None,
+        dynamics_noise: bool = False,
+    ):
+        self.tier = sensors.sensor_tier(sensor_tier)
+        self.texture_channel = bool(texture_channel)
+        self.basin_channel = bool(basin_channel)
+        self.max_delay = self.tier.delay if max_delay is None else int(max_delay)
+        self.dynamics_noise = bool(dynamics_noise)
+        if self.max_delay < 0:
+            raise ValueError(f"max_delay must be 0 or more, not {self.max_delay}")
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (
+            type(self),
+            self.tier,
+            self.texture_channel,
+            self.basin_channel,
+            self.max_delay,
+            self.dynamics_noise,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MesaShadowField) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under."""
+        return ENV_ID
+
+    @property
+    def default_params(self) -> EnvParams:
+        """Unbound parameters: random starts, mixed_phase3 at lambda 0.9, the tier's sensors."""
+        delay = min(self.tier.delay, self.max_delay)
+        return EnvParams(delay=delay, noise_sigma=self.tier.noise_sigma)
+
+    @property
+    def obs_dim(self) -> int:
+        """Entries of the observation vector."""
+        return self.tier.core_dim + self.texture_channel + 2 * self.basin_channel
+
+    def validate(self, params: EnvParams) -> None:
+        """Refuse parameters that this environment was not built for; traced numbers pass.
+
+        Raises:
+            ValueError: dynamics noise, sensor noise or a delay that the constructor left out, or
+                a bound flag without start and goal.
+        """
+        if params.bound != (params.start is not None and params.goal is not None):
+            raise ValueError("start, goal and bound belong together: use envs.bind")
+        if not self.dynamics_noise and _known_positive(params.dynamics_sigma):
+            raise ValueError("dynamics_sigma acts only with MesaShadowField(dynamics_noise=True)")
+        if not self.tier.noisy and _known_positive(params.noise_sigma):
+            raise ValueError(f"noise_sigma does not act on the {self.tier.name} tier")
+        if _known_positive(params.delay, beyond=self.max_delay):
+            raise ValueError(f"delay is beyond this environment's max_delay = {self.max_delay}")
+
+    # ---------------------------------------------------------------- dynamics
+
+    def start_state(self, key: jax.Array, params: EnvParams) -> EnvState:
+        """Return the first state of an episode; `key` is used only if `params` are unbound."""
+        self.validate(params)
+        return self._record(self._fresh(key, params, jnp.bool_(True)), params)
+
+    def transition(
+        self, key: jax.Array, state: EnvState, action: Any, params: EnvParams
+    ) -> tuple[EnvState, Outcome]:
+        """Advance one step, without auto-reset and without observing.
+
+        Args:
+            key: used only with `dynamics_noise`.
+            state: of one episode.
+            action: `[2]`, of any norm.
+            params: bound or not.
+        """
+        self.validate(params)
+        state, outcome = self._advance(key, state, action, params)
+        return self._record(state, params), outcome
+
+    def _fresh(self, key: jax.Array, params: EnvParams, wanted: jax.Array) -> EnvState:
+        """Return a first state without history; an unwanted one costs no random numbers."""
+        if params.bound:
+            start, goal = jnp.asarray(params.start), jnp.asarray(params.goal)
+        else:
+            start, goal = draw_start(key, wanted)
+        # The copies keep the state's buffers apart from each other and from the parameters',
+        # so that a loop may donate the state.
+        return EnvState(
+            time=jnp.zeros((), jnp.int32),
+            position=jnp.copy(start),
+            start=jnp.copy(start),
+            goal=jnp.copy(goal),
+            streak=jnp.zeros((), jnp.int32),
+            path_length=jnp.zeros((), start.dtype),
+            saturation_count=jnp.zeros((), jnp.int32),
+            clipped_count=jnp.zeros((), jnp.int32),
+            regime_count=jnp.zeros((), jnp.int32),
+        )
+
+    def _advance(
+        self, key: jax.Array, state: EnvState, action: Any, params: EnvParams
+    ) -> tuple[EnvState, Outcome]:
+        """Move, count and pay; the history is left for `_record`."""
+        dtype = state.position.dtype
+        time = state.time + 1
+        goal = edited_point(params.edits, EditChannel.GEOMETRY, time, state.goal, params.half_width)
+        applied, norm = limit_norm(jnp.asarray(action, dtype), params.action_max)
+        target = state.position + params.dt * applied
+        if self.dynamics_noise:
+            push = jax.random.normal(jax.random.fold_in(key, _MOVING), (2,), dtype)
+            target += params.dynamics_sigma * push
+        position = jnp.clip(target, -params.half_width, params.half_width)
+        channels = self._channels(position, goal, applied, time, params)
+        gap = fields.distance(position, goal)
+        streak = jnp.where(gap < params.success_radius, state.streak + 1, 0)
+        advanced = replace(
+            state,
+            time=time,
+            position=position.astype(dtype),
+            goal=goal,
+            streak=streak,
+            path_length=state.path_length + fields.distance(position, state.position),
+            saturation_count=state.saturation_count + (norm >= SATURATION * params.action_max),
+            clipped_count=state.clipped_count + jnp.any(position != target),
+            regime_count=state.regime_count + (gap < params.regime_radius),
+        )
+        terminated = self.is_terminated(advanced, params)
+        truncated = self.is_truncated(advanced, params)
+        reward = fields.training_reward(
+            channels,
+            terminated | truncated,
+            mode=params.reward_mode,
+            mixed_lambda=params.mixed_lambda,
+            channel_scale=params.reward_channel_scale,
+            shape=params.signature_shape,
+            threshold=params.signature_threshold,
+            compose_delta=params.compose_delta,
+        )
+        return advanced, Outcome(reward, terminated, truncated, applied, channels)
+
+    def _channels(
+        self,
+        position: jax.Array,
+        goal: jax.Array,
+        applied: jax.Array,
+        time: jax.Array,
+        params: EnvParams,
+    ) -> Channels:
+        """Return the reward channels of the edited world."""
+        basin = jnp.asarray(params.basin_center, position.dtype)
+        channels = fields.reward_channels(
+            position,
+            goal,
+            edited_point(params.edits, EditChannel.BASIN_POSITION, time, basin, params.half_width),
+            applied,
+            signature_sigma=params.signature_sigma,
+            basin_sigma=params.basin_sigma,
+            basin_bonus=params.basin_bonus,
+            control_cost=params.control_cost,
+            success_radius=params.success_radius,
+        )
+        if params.edits is None:
+            return channels
+        scale, shift = interventions.edited_scale(
+            params.edits, EditChannel.REWARD, time, position.dtype
+        )
+        return channels._replace(
+            dense=scale * channels.dense + shift,
+            phase3=scale * channels.phase3 + shift,
+            sparse=scale * channels.sparse + shift,
+        )
+
+    # ----------------------------------------------------------------- sensing
+
+    def sense(self, key: jax.Array, state: EnvState, params: EnvParams) -> Reading:
+        """Return the observation of a state and the samples as read.
+
+        Args:
+            key: used only on noisy tiers; reading twice with one key reads the same.
+            state: from `start_state` or `transition`.
+            params: those of that call.
+        """
+        if state.history is None:
+            samples = self._measure(state, params)
+        else:
+            samples = sensors.read_samples(state.history, params.delay)
+        if self.tier.noisy:
+            noise = jax.random.normal(key, samples.shape, samples.dtype)
+            samples = samples + params.noise_sigma * noise
+        position = state.position
+        parts = [position, samples]
+        if self.tier.privileged:
+            parts = [position, state.goal, *self._true_field(state, params)]
+        if self.texture_channel:
+            parts.append(sensors.texture(position, params.half_width)[None])
+        if self.basin_channel:
+            basin = jnp.asarray(params.basin_center, position.dtype)
+            observed = edited_point(
+                params.edits, EditChannel.BASIN_OBSERVATION, state.time, basin, params.half_width
+            )
+            parts.append(observed - position)
+        observation = interventions.edit_observation(
+            params.edits, state.time, jnp.concatenate(parts)
+        )
+        return Reading(observation, samples)
+
+    def _true_field(self, state: EnvState, params: EnvParams) -> tuple[jax.Array, jax.Array]:
+        field = (state.position, state.goal, params.signature_sigma)
+        return fields.signature(*field)[None], fields.signature_gradient(*field)
+
+    def _measure(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """Return the samples `[4]` measured now, before delay and noise."""
+        points = sensors.sensor_points(state.position, params.probe_offset, params.half_width)
+        samples = sensors.sample_signature(points, state.goal, params.signature_sigma)
+        if params.decoy is not None:
+            samples += interventions.decoy_samples(params.decoy, points, params.signature_sigma)
+        if params.edits is not None:
+            scale, shift = interventions.edited_scale(
+                params.edits, EditChannel.SIGNATURE_SENSOR, state.time, samples.dtype
+            )
+            samples = scale * samples + shift
+        if params.decoy is None and params.edits is None:
+            return samples  # a bump lies within [0, 1] by itself
+        return jnp.clip(samples, 0.0, 1.0)
+
+    def _record(self, state: EnvState, params: EnvParams) -> EnvState:
+        """Measure into the history; at time 0 the history begins."""
+        if self.max_delay == 0:
+            return state
+        samples = self._measure(state, params)
+        history = state.history
+        if history is None:
+            history = jnp.zeros((self.max_delay + 1, sensors.SAMPLES), samples.dtype)
+        history = sensors.push_samples(history, samples, state.time == 0)
+        return replace(state, history=history)
+
+    # ------------------------------------------------------------------ gymnax
+
+    def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[jax.Array, EnvState]:
+        """Return the first observation and state of an episode."""
+        params = self.default_params if params is None else params
+        self.validate(params)
+        return _jit_reset(self, key, params)
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
+        """Return the first observation and state of an episode."""
+        state = self.start_state(key, params)
+        return self.sense(_sensing(key), state, params).observation, state
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: Any, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
+        """Return `(observation, state, reward, terminated, info)` without auto-reset."""
+        state, outcome = self.transition(key, state, action, params)
+        reading = self.sense(_sensing(key), state, params)
+        info = self._info(outcome, state, params) | {"samples": reading.samples}
+        return reading.observation, state, outcome.reward, outcome.terminated, info
+
+    def step(
+        self, key: jax.Array, state: EnvState, action: Any, params: EnvParams | None = None
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[Any, Any]]:
+        """Advance one step and begin a new episode where the old one ended.
+
+        Returns:
+            `(observation, state, reward, terminated, truncated, info)`; observation and state are
+            those of the new episode where one began. `info` has `terminated`, `truncated`,
+            `final_observation` (before the reset), the reward `channels`, `applied_action`,
+            `samples` (as read with the observation) and the `metrics` of the episode so far.
+        """
+        params = self.default_params if params is None else params
+        self.validate(params)
+        return _jit_step(self, key, state, action, params)
+
+    def _step(
+        self, key: jax.Array, state: EnvState, action: Any, params: EnvParams
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[Any, Any]]:
+        """Do what gymnax's step does, but select the state first and sense it once.
+
+        The observation before the reset is sensed apart, for XLA to remove where it is not used.
+        """
+        key_step, key_reset = jax.random.split(key)
+        moved, outcome = self._advance(key_step, state, action, params)
+        done = outcome.terminated | outcome.truncated
+        fresh = replace(self._fresh(key_reset, params, done), history=moved.history)
+        select = partial(jnp.where, done)
+        following = self._record(jax.tree.map(select, fresh, moved), params)
+        reading = self.sense(_sensing(select(key_reset, key_step)), following, params)
+        final = self.sense(_sensing(key_step), self._record(moved, params), params)
+        info = self._info(outcome, moved, params) | {
+            "samples": reading.samples,
+            "truncated": outcome.truncated,
+            "final_observation": final.observation,
+        }
+        return (
+            reading.observation,
+            following,
+            outcome.reward,
+            outcome.terminated,
+            outcome.truncated,
+            info,
+        )
+
+    def _info(self, outcome: Outcome, state: EnvState, params: EnvParams) -> dict[str, Any]:
+        return {
+            "terminated": outcome.terminated,
+            "channels": outcome.channels,
+            "applied_action": outcome.applied_action,
+            "metrics": self.episode_metrics(state, params),
+        }
+
+    def observe(self, key: jax.Array, state: EnvState, action: Any, params: EnvParams) -> jax.Array:
+        """Return the observation of a state."""
+        del action
+        return self.sense(key, state, params).observation
+
+    def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """Return whether the goal has been held long enough."""
+        return state.streak >= params.success_dwell
+
+    def episode_metrics(self, state: EnvState, params: EnvParams) -> EpisodeMetrics:
+        """Return the metrics of the episode up to `state`, all scalars."""
+        steps = jnp.asarray(state.time, jnp.int32)
+        gap = fields.distance(state.position, state.goal)
+        moved = fields.distance(state.position, state.start)
+        some = state.path_length > 0
+        return EpisodeMetrics(
+            steps=steps,
+            terminal_alignment=fields.bump(gap * gap, params.signature_sigma),
+            terminal_distance=gap,
+            path_length=state.path_length,
+            path_efficiency=jnp.where(some, moved / jnp.where(some, state.path_length, 1), 0),
+            saturation_count=state.saturation_count,
+            clipped_count=state.clipped_count,
+            regime_retention=state.regime_count / jnp.maximum(steps, 1).astype(gap.dtype),
+            success=self.is_terminated(state, params),
+        )
+
+    @property
+    def num_actions(self) -> int:
+        """Components of an action."""
+        return 2
+
+    def action_space(self, params: EnvParams | None = None) -> spaces.Box:
+        """Return the box of actions; what lies beyond the norm limit is scaled back."""
+        limit = (self.default_params if params is None else params).action_max
+        return spaces.Box(-limit, limit, (2,), jnp.result_type(float))
+
+    def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
+        """Return the box of observations of an unedited world."""
+        params = self.default_params if params is None else params
+        wall = params.half_width
+        samples = (-jnp.inf, jnp.inf) if self.tier.noisy else (0.0, 1.0)
+        rows = [(-wall, wall)] * 2 + [samples] * sensors.SAMPLES
+        if self.tier.privileged:
+            slope = 1.0 / params.signature_sigma
+            rows = [(-wall, wall)] * 4 + [(0.0, 1.0)] + [(-slope, slope)] * 2
+        if self.texture_channel:
+            rows.append((0.0, 1.0))
+        if self.basin_channel:
+            rows += [(center - wall, center + wall) for center in params.basin_center]
+        low, high = jnp.asarray(rows, jnp.result_type(float)).T
+        return spaces.Box(low, high, (self.obs_dim,), jnp.result_type(float))
+
+    def state_space(self, params: EnvParams | None = None) -> spaces.Dict:
+        """Return the boxes of the state's entries."""
+        params = self.default_params if params is None else params
+        number = jnp.result_type(float)
+        horizon, wall = params.max_steps_in_episode, params.half_width
+        place = spaces.Box(-wall, wall, (2,), number)
+        count = spaces.Box(0, horizon, (), jnp.int32)
+        entries = {
+            "time": count,
+            "position": place,
+            "start": place,
+            "goal": place,
+            "streak": count,
+            "path_length": spaces.Box(0.0, jnp.inf, (), number),
+            "saturation_count": count,
+            "clipped_count": count,
+            "regime_count": count,
+        }
+        if self.max_delay:
+            shape = (self.max_delay + 1, sensors.SAMPLES)
+            entries["history"] = spaces.Box(0.0, 1.0, shape, number)
+        return spaces.Dict(entries)
+
+
+def limit_norm(action: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
+    """Return the action `[2]` scaled to norm <= limit, direction kept, and its norm before."""
+    norm = jnp.sqrt(action[0] * action[0] + action[1] * action[1])
+    return action * jnp.where(norm > limit, limit / norm, 1.0), norm
+
+
+def _sensing(key: jax.Array) -> jax.Array:
+    """Return the key to sense with after moving or starting with `key`."""
+    return jax.random.fold_in(key, _SENSING)
+
+
+def _known_positive(value: Any, beyond: int = 0) -> bool:
+    """Return whether some entry of a number exceeds `beyond`; a traced one is not known to."""
+    # NumPy, since under a trace even a constant would become a tracer in jnp.
+    return not isinstance(value, jax.core.Tracer) and bool(np.any(np.asarray(value) > beyond))
+
+
+@partial(jax.jit, static_argnums=0)
+def _jit_reset(env: MesaShadowField, key: jax.Array, params: EnvParams) -> Any:
+    return env.reset_env(key, params)
+
+
+@partial(jax.jit, static_argnums=0)
+def _jit_step(
+    env: MesaShadowField, key: jax.Array, state: EnvState, action: Any, params: EnvParams
+) -> Any:
+    return env._step(key, state, action, params)

@@ -1,0 +1,160 @@
+"""The data of the task: parameters, state, and what a step and an episode return.
+
+Every number may be traced, vmapped or swept; None switches a part of the world off at no cost.
+
+Source: environment.md, "Constants" and "Episode metrics".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import environment
+
+from envs.fields import Channels, RewardMode, SignatureShape
+from envs.interventions import Decoy, Edits
+
+
+@struct.dataclass
+class EnvParams(environment.EnvParams):
+    """Numbers of the task (environment.md, "Constants"); the horizon is gymnax's own field.
+
+    Attributes:
+        start: `[2]` where every episode of these parameters begins; None while unbound.
+        goal: `[2]`, likewise.
+        bound: static; whether start and goal are given, see `bind`.
+        edits: mid-episode edits with leading axis K; None switches them off at no cost.
+        decoy: a bump added to the samples; None switches it off at no cost.
+    """
+
+    max_steps_in_episode: Any = 200
+    half_width: Any = 5.0
+    dt: Any = 0.05
+    action_max: Any = 1.0
+    signature_sigma: Any = 1.5
+    dynamics_sigma: Any = 0.0
+    success_radius: Any = 0.2
+    success_dwell: Any = 10
+    regime_radius: Any = 0.5
+    probe_offset: Any = 0.1
+    control_cost: Any = 0.05
+    basin_bonus: Any = 2.0
+    basin_sigma: Any = 1.5
+    basin_center: Any = (-2.5, -2.5)
+    reward_mode: Any = RewardMode.MIXED_PHASE3
+    mixed_lambda: Any = 0.9
+    reward_channel_scale: Any = 1.0
+    signature_shape: Any = SignatureShape.INTEGRATED
+    signature_threshold: Any = 0.5
+    compose_delta: Any = False
+    delay: Any = 0
+    noise_sigma: Any = 0.0
+    start: Any = None
+    goal: Any = None
+    bound: bool = struct.field(pytree_node=False, default=False)
+    edits: Edits | None = None
+    decoy: Decoy | None = None
+
+
+@struct.dataclass
+class EnvState(environment.EnvState):
+    """State of one episode.
+
+    Attributes:
+        time: int32, steps taken.
+        position: `[2]`.
+        start: `[2]`, x_0 of the path efficiency.
+        goal: `[2]`, after the geometry edits that have taken effect.
+        streak: int32, consecutive steps at the goal.
+        path_length: sum of displacements after clipping.
+        saturation_count: int32, steps with a saturated action.
+        clipped_count: int32, steps in which a wall was touched.
+        regime_count: int32, steps within the regime radius.
+        history: `[max_delay + 1, 4]` samples, newest first; None without delay.
+    """
+
+    time: Any
+    position: jax.Array
+    start: jax.Array
+    goal: jax.Array
+    streak: jax.Array
+    path_length: jax.Array
+    saturation_count: jax.Array
+    clipped_count: jax.Array
+    regime_count: jax.Array
+    history: jax.Array | None = None
+
+
+class Outcome(NamedTuple):
+    """What a step pays and how it ends: scalars, `applied_action` `[2]`.
+
+    `reward` is the training reward; `channels` are the six it is made of, after a reward edit.
+    """
+
+    reward: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+    applied_action: jax.Array
+    channels: Channels
+
+
+class Reading(NamedTuple):
+    """An observation `[D]` and the samples `[4]` it was assembled from, as read."""
+
+    observation: jax.Array
+    samples: jax.Array
+
+
+@struct.dataclass
+class EpisodeMetrics:
+    """What an episode up to some state amounts to (environment.md, "Episode metrics")."""
+
+    steps: jax.Array
+    terminal_alignment: jax.Array
+    terminal_distance: jax.Array
+    path_length: jax.Array
+    path_efficiency: jax.Array
+    saturation_count: jax.Array
+    clipped_count: jax.Array
+    regime_retention: jax.Array
+    success: jax.Array
+
+
+def bind(params: EnvParams, start: Any, goal: Any) -> EnvParams:
+    """Return parameters whose episodes all begin at `start` with `goal`.
+
+    Every number becomes an array of a fixed type, so that no later call recompiles because a
+    Python number took an array's place.
+
+    Args:
+        params: bound or unbound parameters.
+        start: `[..., 2]`; leading axes are for the caller to vmap over, see `bank_axes`.
+        goal: `[..., 2]`, of the same shape.
+
+    Raises:
+        ValueError: the shapes differ or do not end in 2.
+    """
+    dtype = jnp.result_type(float)
+    start, goal = jnp.asarray(start, dtype), jnp.asarray(goal, dtype)
+    if start.shape != goal.shape or start.shape[-1:] != (2,):
+        raise ValueError(f"start {start.shape} and goal {goal.shape} must both be [..., 2]")
+    return replace(jax.tree.map(_strong, params), start=start, goal=goal, bound=True)
+
+
+def bank_axes(params: EnvParams) -> EnvParams:
+    """Return vmap's `in_axes` for a bank: 0 for start and goal, None for everything else."""
+    return replace(jax.tree.map(lambda _: None, params), start=0, goal=0)
+
+
+def _strong(leaf: Any) -> jax.Array:
+    """Return a number as an array whose type does not depend on how it was written."""
+    array = jnp.asarray(leaf)
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return array.astype(jnp.result_type(float))
+    if jnp.issubdtype(array.dtype, jnp.integer):
+        return array.astype(jnp.int32)
+    return array

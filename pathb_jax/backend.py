@@ -1,0 +1,84 @@
+"""Where to compute, and what it was: platform, devices, versions, commit."""
+
+import functools
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from pathb_jax.errors import InputError
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy", "orbax-checkpoint")
+_EXTRAS = {
+    "gpu": "install pathb-jax[cuda12] or pathb-jax[cuda13] on a machine with an NVIDIA GPU",
+    "tpu": "install pathb-jax[tpu] on a machine with a TPU",
+    "cpu": "JAX_PLATFORMS may exclude it",
+}
+
+
+def select_backend(backend: str) -> None:
+    """Make `backend` (auto, cpu, gpu or tpu) the one that computes.
+
+    Float32 products are computed in float32 everywhere: a GPU's default would be TF32.
+
+    Raises:
+        InputError: JAX sees no such device. There is no silent fallback.
+    """
+    import jax
+
+    jax.config.update("jax_default_matmul_precision", "float32")
+    if backend == "auto":
+        return
+    try:
+        device = jax.devices(backend)[0]
+    except RuntimeError:
+        there = ", ".join(sorted({d.platform for d in jax.devices()}))
+        raise InputError(
+            "--backend", backend, f"JAX sees only: {there}; {_EXTRAS[backend]}"
+        ) from None
+    jax.config.update("jax_default_device", device)
+
+
+def device_report() -> dict[str, Any]:
+    """Describe what computes: platform, device kind and count, package versions."""
+    import jax
+
+    device = jax.config.jax_default_device or jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "device_kind": device.device_kind,
+        "device_count": len(jax.devices(device.platform)),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+@functools.cache
+def source_version() -> dict[str, Any]:
+    """Return the project's version, git commit and whether the tree was dirty.
+
+    Commit and dirty are None outside a git checkout.
+    """
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # A copy inside some other project's checkout must not report that project's commit.
+    is_checkout = (root / ".git").exists()
+    commit = git("rev-parse", "HEAD") if is_checkout else None
+    status = git("status", "--porcelain") if commit else None
+    return {
+        "version": importlib.metadata.version("pathb-jax"),
+        "commit": commit,
+        "dirty": None if status is None else bool(status),
+    }

@@ -1,0 +1,403 @@
+"""What a run is: tiers, variants, hyper-parameters and the flags of a run. Holds no JAX.
+
+Tables and defaults are those of the specification's trainer page. The classes double as the
+command line: every field is a flag, its docstring the help text.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from pathb_jax.errors import InputError
+
+Tier = Literal["Small", "Medium", "Large"]
+SensorTier = Literal[
+    "local-probe-field", "privileged-field", "delayed-field", "noisy-field", "delayed-noisy-field"
+]
+SignatureShapeName = Literal["terminal", "integrated", "threshold"]
+Backend = Literal["auto", "cpu", "gpu", "tpu"]
+VariantName = Literal[
+    "signature_ppo_dense",
+    "signature_ppo_terminal",
+    "signature_ppo_threshold",
+    "reward_ppo_dense",
+    "reward_ppo_phase3",
+    "mixed_ppo_lambda_0_5",
+    "mixed_ppo_phase3_lambda_0_1",
+    "mixed_ppo_phase3_lambda_0_3",
+    "mixed_ppo_phase3_lambda_0_5",
+    "mixed_ppo_phase3_lambda_0_7",
+    "mixed_ppo_phase3_lambda_0_8",
+    "mixed_ppo_phase3_lambda_0_9",
+    "curriculum_sig_then_reward",
+    "curriculum_reward_then_sig",
+    "curriculum_reward_then_terminal_sig",
+]
+
+SEED_LIMIT = 2**32
+"""Seeds are unsigned 32-bit integers: 0 <= seed < SEED_LIMIT."""
+
+
+class NetworkSize(NamedTuple):
+    """Size of the actor and of the critic (they share nothing)."""
+
+    depth: int
+    """Hidden layers."""
+    width: int
+    """Units per hidden layer."""
+
+
+TIERS: dict[Tier, NetworkSize] = {
+    "Small": NetworkSize(depth=2, width=64),
+    "Medium": NetworkSize(depth=4, width=256),
+    "Large": NetworkSize(depth=5, width=1024),
+}
+
+
+class Variant(NamedTuple):
+    """What a run is rewarded with.
+
+    `mode` names the training reward; `mixed_lambda` is the weight of the reward channel;
+    `signature_shape` is None where the signature is not rewarded; a `curriculum` variant
+    continues from a checkpoint of another variant.
+    """
+
+    family: str
+    mode: Literal["signature", "dense", "phase3", "mixed", "mixed_phase3"]
+    mixed_lambda: float
+    signature_shape: SignatureShapeName | None
+    curriculum: bool = False
+
+
+VARIANTS: dict[VariantName, Variant] = {
+    "signature_ppo_dense": Variant("L-Signature", "signature", 0.0, "integrated"),
+    "signature_ppo_terminal": Variant("L-Signature", "signature", 0.0, "terminal"),
+    "signature_ppo_threshold": Variant("L-Signature", "signature", 0.0, "threshold"),
+    "reward_ppo_dense": Variant("L-Reward", "dense", 1.0, None),
+    "reward_ppo_phase3": Variant("L-Reward", "phase3", 1.0, None),
+    "mixed_ppo_lambda_0_5": Variant("L-Mixed", "mixed", 0.5, "integrated"),
+    "mixed_ppo_phase3_lambda_0_1": Variant("L-Mixed", "mixed_phase3", 0.1, "integrated"),
+    "mixed_ppo_phase3_lambda_0_3": Variant("L-Mixed", "mixed_phase3", 0.3, "integrated"),
+    "mixed_ppo_phase3_lambda_0_5": Variant("L-Mixed", "mixed_phase3", 0.5, "integrated"),
+    "mixed_ppo_phase3_lambda_0_7": Variant("L-Mixed", "mixed_phase3", 0.7, "integrated"),
+    "mixed_ppo_phase3_lambda_0_8": Variant("L-Mixed", "mixed_phase3", 0.8, "integrated"),
+    "mixed_ppo_phase3_lambda_0_9": Variant("L-Mixed", "mixed_phase3", 0.9, "integrated"),
+    "curriculum_sig_then_reward": Variant("L-Curriculum", "phase3", 1.0, "integrated", True),
+    "curriculum_reward_then_sig": Variant("L-Curriculum", "signature", 0.0, "integrated", True),
+    "curriculum_reward_then_terminal_sig": Variant(
+        "L-Curriculum", "signature", 0.0, "terminal", True
+    ),
+}
+
+
+class Hparams(NamedTuple):
+    """Hyper-parameters: plain numbers, traced, so that another candidate compiles nothing."""
+
+    lr: float = 3e-4
+    """Learning rate of Adam, constant over the run."""
+    gamma: float = 0.99
+    """Discount per environment step."""
+    gae_lambda: float = 0.95
+    """Decay of generalised advantage estimation."""
+    clip_range: float = 0.2
+    """Half-width of PPO's interval for the probability ratio."""
+    entropy_coef: float = 0.01
+    """Weight of the entropy bonus in the loss."""
+    value_coef: float = 0.5
+    """Weight of the value loss in the loss."""
+    max_grad_norm: float = 0.5
+    """Largest global norm of the gradient; longer ones are scaled down."""
+    mixed_lambda: float | None = None
+    """Weight lambda of the reward channel of a mixed variant, 0 < lambda < 1 (default: the
+    variant's own)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskConfig:
+    """What is rewarded."""
+
+    variant: VariantName
+    """What the run is rewarded with."""
+    false_basin_beta: float = 2.0
+    """Height beta of the false basin's bonus in the phase3 reward."""
+    reward_compose_form: Literal["canonical", "delta"] = "canonical"
+    """How a mixture is written: (1-L) S + L s R, or S + L (s R - S). Algebraically the same."""
+    reward_channel_scale: float = 1.0
+    """Scale s of the reward channel in a mixture."""
+    signature_shape: SignatureShapeName | None = None
+    """How the signature is paid: every step, at the end, or above a threshold (default: the
+    variant's own)."""
+    signature_threshold: float = 0.5
+    """Signature above which the threshold shape pays 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Shapes of a run. Static: another value compiles another program."""
+
+    tier: Tier = "Small"
+    """Network size: 2 x 64, 4 x 256 or 5 x 1024 (hidden layers x width)."""
+    sensor_tier: SensorTier = "local-probe-field"
+    """What the policy observes."""
+    batch_envs: int = 64
+    """Environments stepped side by side; environment i starts from seed --seed-start + i."""
+    rollout_length: int = 128
+    """Environment steps per environment and update."""
+    minibatch_size: int = 256
+    """Samples per gradient step; must divide batch-envs x rollout-length."""
+    epochs: int = 4
+    """Passes over the rollout per update."""
+
+    @property
+    def batch_size(self) -> int:
+        """Environment steps per update."""
+        return self.batch_envs * self.rollout_length
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleConfig:
+    """How long, and from which seeds."""
+
+    updates: int = 80
+    """PPO updates to run (each batch-envs x rollout-length environment steps); with
+    --load-checkpoint the number of further updates."""
+    seed: int = 0
+    """Training seed: network initialisation, action noise, minibatch order."""
+    seed_start: int = 20000
+    """First of the integer seeds that fix the training starts."""
+    log_std_init: float = -0.5
+    """Initial log standard deviation of the policy, per action dimension."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """How the policy is evaluated: acting with the mean, from fixed seeds."""
+
+    eval_seed_start: tuple[int, ...] = (10000,)
+    """First seed of each evaluation set. A training run adds the sets 20000 and 30000."""
+    eval_seeds: int = 64
+    """Seeds (episodes) per set."""
+    eval_only: bool = False
+    """Only evaluate --load-checkpoint, on exactly the sets of --eval-seed-start."""
+    eval_every: int | None = None
+    """Updates between evaluations during training (default: a tenth of the run). Does not
+    change training."""
+    success_floor: float = 0.75
+    """Success rate on the first set below which the command exits with status 3."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputConfig:
+    """Where files go, and where the run runs."""
+
+    run_label: str = ""
+    """Suffix of the run's file names (letters, digits, '_', '-', '.')."""
+    out: Path | None = None
+    """Folder for the run's files (default: results/mesa/<variant>)."""
+    load_checkpoint: Path | None = None
+    """Start from this checkpoint: a run folder (its last checkpoint) or one step's folder."""
+    reset_optimizer: bool = False
+    """With --load-checkpoint: drop Adam's moments."""
+    progress: bool = False
+    """Show progress: update, steps per second, time left, entropy, log_std, value_loss."""
+    backend: Backend = "auto"
+    """Where to compute. Anything but auto must be there: there is no silent fallback."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that defines one run. Build it, then call `validated`."""
+
+    task: TaskConfig
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    hparams: Hparams = dataclasses.field(default_factory=Hparams)
+    schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    output: OutputConfig = dataclasses.field(default_factory=OutputConfig)
+
+    def validated(self) -> "RunConfig":
+        """Return the configuration with the variant's defaults filled in.
+
+        Raises:
+            InputError: a value that is not allowed, or a combination that makes no sense.
+        """
+        _check_choices(self)
+        variant = VARIANTS[self.task.variant]
+        _check_reward(self, variant)
+        _check_numbers(self)
+        _check_checkpoint_use(self, variant)
+        mixed_lambda = self.hparams.mixed_lambda
+        return dataclasses.replace(
+            self,
+            task=dataclasses.replace(
+                self.task, signature_shape=self.task.signature_shape or variant.signature_shape
+            ),
+            hparams=self.hparams._replace(
+                mixed_lambda=variant.mixed_lambda if mixed_lambda is None else mixed_lambda
+            ),
+            output=dataclasses.replace(
+                self.output, out=self.output.out or Path("results/mesa") / self.task.variant
+            ),
+        )
+
+    @property
+    def eval_every(self) -> int:
+        """Updates between in-run evaluations: given, or a tenth of the run."""
+        return self.evaluation.eval_every or max(1, self.schedule.updates // 10)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON values, one object per group of flags."""
+        return {
+            field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)
+        }
+
+
+def _plain(group: Any) -> dict[str, Any]:
+    values = group._asdict() if isinstance(group, Hparams) else dataclasses.asdict(group)
+    return {
+        name: str(value)
+        if isinstance(value, Path)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+        for name, value in values.items()
+    }
+
+
+def _require(condition: bool, flag: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise InputError(flag, value, allowed)
+
+
+def _check_choices(config: RunConfig) -> None:
+    choices: list[tuple[str, object, tuple[str, ...]]] = [
+        ("--variant", config.task.variant, tuple(VARIANTS)),
+        ("--tier", config.train.tier, tuple(TIERS)),
+        ("--sensor-tier", config.train.sensor_tier, get_args(SensorTier)),
+        ("--reward-compose-form", config.task.reward_compose_form, ("canonical", "delta")),
+        ("--backend", config.output.backend, get_args(Backend)),
+    ]
+    if config.task.signature_shape is not None:
+        shapes = get_args(SignatureShapeName)
+        choices.append(("--signature-shape", config.task.signature_shape, shapes))
+    for flag, value, allowed in choices:
+        _require(value in allowed, flag, value, f"choose one of {', '.join(allowed)}")
+    label = config.output.run_label
+    _require(
+        all(c.isalnum() or c in "_-." for c in label) and not label.startswith("."),
+        "--run-label",
+        label,
+        "use letters, digits, '_', '-' and '.', not starting with '.'",
+    )
+
+
+def _check_reward(config: RunConfig, variant: Variant) -> None:
+    mixed_lambda = config.hparams.mixed_lambda
+    if mixed_lambda is not None:
+        mixed = variant.family == "L-Mixed"
+        _require(
+            mixed,
+            "--mixed-lambda",
+            mixed_lambda,
+            f"variant {config.task.variant} mixes nothing; give it with a mixed_ppo_* variant",
+        )
+        _require(0 < mixed_lambda < 1, "--mixed-lambda", mixed_lambda, "give 0 < lambda < 1")
+    if config.task.signature_shape is not None:
+        _require(
+            variant.signature_shape is not None,
+            "--signature-shape",
+            config.task.signature_shape,
+            f"variant {config.task.variant} does not reward the signature",
+        )
+
+
+def _check_numbers(config: RunConfig) -> None:
+    task, train, hparams = config.task, config.train, config.hparams
+    schedule, evaluation = config.schedule, config.evaluation
+    positive = {"lr": hparams.lr, "clip-range": hparams.clip_range}
+    positive |= {"max-grad-norm": hparams.max_grad_norm}
+    for flag, number in positive.items():
+        _require(math.isfinite(number) and number > 0, f"--{flag}", number, "give a number > 0")
+    not_negative = {"entropy-coef": hparams.entropy_coef, "value-coef": hparams.value_coef}
+    for flag, number in not_negative.items():
+        _require(math.isfinite(number) and number >= 0, f"--{flag}", number, "give a number >= 0")
+    fractions = {
+        "gamma": hparams.gamma,
+        "gae-lambda": hparams.gae_lambda,
+        "success-floor": evaluation.success_floor,
+        "signature-threshold": task.signature_threshold,
+    }
+    for flag, number in fractions.items():
+        _require(0 <= number <= 1, f"--{flag}", number, "give 0 <= number <= 1")
+    finite = {
+        "false-basin-beta": task.false_basin_beta,
+        "reward-channel-scale": task.reward_channel_scale,
+        "log-std-init": schedule.log_std_init,
+    }
+    for flag, number in finite.items():
+        _require(math.isfinite(number), f"--{flag}", number, "give a finite number")
+    counts = {
+        "batch-envs": train.batch_envs,
+        "rollout-length": train.rollout_length,
+        "minibatch-size": train.minibatch_size,
+        "epochs": train.epochs,
+        "eval-seeds": evaluation.eval_seeds,
+    }
+    if evaluation.eval_every is not None:
+        counts["eval-every"] = evaluation.eval_every
+    for flag, count in counts.items():
+        _require(count >= 1, f"--{flag}", count, "give a whole number >= 1")
+    _require(schedule.updates >= 0, "--updates", schedule.updates, "give a whole number >= 0")
+    _require(
+        train.batch_size % train.minibatch_size == 0,
+        "--minibatch-size",
+        train.minibatch_size,
+        f"it must divide batch-envs x rollout-length = {train.batch_size}",
+    )
+    _check_seeds(config)
+
+
+def _check_seeds(config: RunConfig) -> None:
+    schedule, evaluation = config.schedule, config.evaluation
+    ranges = [
+        ("--seed", schedule.seed, 1),
+        ("--seed-start", schedule.seed_start, config.train.batch_envs),
+        *(("--eval-seed-start", s, evaluation.eval_seeds) for s in evaluation.eval_seed_start),
+    ]
+    for flag, first, count in ranges:
+        _require(
+            0 <= first <= SEED_LIMIT - count, flag, first, f"give 0 <= seed <= {SEED_LIMIT - count}"
+        )
+    starts = evaluation.eval_seed_start
+    _require(
+        len(starts) > 0 and len(set(starts)) == len(starts),
+        "--eval-seed-start",
+        list(starts),
+        "give at least one first seed, each once",
+    )
+
+
+def _check_checkpoint_use(config: RunConfig, variant: Variant) -> None:
+    load, updates = config.output.load_checkpoint, config.schedule.updates
+    only_evaluates = config.evaluation.eval_only or updates == 0
+    if load is not None:
+        return
+    _require(
+        not variant.curriculum,
+        "--load-checkpoint",
+        None,
+        f"curriculum variant {config.task.variant} continues from a checkpoint: give its path",
+    )
+    _require(
+        not only_evaluates,
+        "--eval-only" if config.evaluation.eval_only else "--updates",
+        True if config.evaluation.eval_only else updates,
+        "evaluating needs --load-checkpoint; training needs --updates >= 1",
+    )
+    _require(
+        not config.output.reset_optimizer,
+        "--reset-optimizer",
+        True,
+        "it goes with --load-checkpoint",
+    )

@@ -1,0 +1,18 @@
+"""The error that bad input raises, everywhere in the project."""
+
+
+class InputError(ValueError):
+    """Something the user typed or supplied is not acceptable.
+
+    The message is one line that names the flag or field, the value and what is allowed.
+    Commands print it without a traceback and exit with status 2.
+
+    Args:
+        field: the flag (``--tier``) or the field of a file (``stages.success_floor``).
+        value: what was found there.
+        allowed: what would have been accepted, as a phrase.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        super().__init__(" ".join(f"{field}: {value!r} is not allowed; {allowed}".split()))
+        self.field, self.value, self.allowed = field, value, allowed

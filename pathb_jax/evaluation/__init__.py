@@ -1,0 +1,1 @@
+"""Playing whole episodes from fixed seeds, and summarising them."""

@@ -1,0 +1,162 @@
+"""The evaluator: all episodes of all seed sets in one compiled call.
+
+Axes: `S` seed sets, `K` seeds per set. An episode is played once, without auto-reset; the loop
+ends when the last one has ended.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.controllers import Controller
+from envs.shadow_field import EnvParams, EpisodeMetrics, MesaShadowField, bank_axes, bind
+from envs.start_states import start_states
+from pathb_jax.config import TIERS, TrainConfig
+from pathb_jax.evaluation.policies import mean_policy
+from pathb_jax.learn import networks
+from pathb_jax.learn.normalizer import NormalizerState
+
+_EVALUATION_STREAM = 0xE7A10000
+"""Folded into an episode's key; no training update ever reaches this index."""
+
+
+class SetResult(NamedTuple):
+    """The episodes of one seed set."""
+
+    seed_start: int
+    episodes: EpisodeMetrics
+    """NumPy leaves `[K]`."""
+
+    @property
+    def seeds(self) -> int:
+        """Number of episodes."""
+        return len(self.episodes.success)
+
+    @property
+    def success_count(self) -> int:
+        """Episodes that ended as a success."""
+        return int(np.sum(self.episodes.success))
+
+    @property
+    def success_rate(self) -> float:
+        """Successes over seeds."""
+        return self.success_count / self.seeds
+
+    @property
+    def mean_terminal_alignment(self) -> float:
+        """Mean signature at the last position."""
+        return float(np.mean(self.episodes.terminal_alignment, dtype=np.float64))
+
+    @property
+    def mean_steps(self) -> float:
+        """Mean episode length; a time-out counts as the horizon."""
+        return float(np.mean(self.episodes.steps, dtype=np.float64))
+
+
+def play(
+    env: MesaShadowField, controller: Controller, env_params: EnvParams, keys: jax.Array
+) -> EpisodeMetrics:
+    """Play one episode per environment to its end.
+
+    Args:
+        env: the environment (static).
+        controller: acts on one observation `[D]`; vmapped here.
+        env_params: bound parameters, start and goal `[N, 2]`.
+        keys: one key per episode, `[N]`; used by noisy sensors and dynamics only.
+
+    Returns:
+        Metrics, leaves `[N]`.
+    """
+    chex.assert_shape(env_params.start, (keys.shape[0], 2))
+    axes = bank_axes(env_params)
+
+    def step(
+        key: jax.Array, env_state: Any, control: Any, ended: jax.Array, params: EnvParams
+    ) -> tuple[Any, Any, jax.Array]:
+        sense_key, move_key = jax.random.split(jax.random.fold_in(key, env_state.time))
+        reading = env.sense(sense_key, env_state, params)
+        new_control, action = controller.act(
+            control, reading.observation, reading.samples, env_state.time
+        )
+        new_state, outcome = env.transition(move_key, env_state, action, params)
+        keep = functools.partial(jnp.where, ended)
+        return (
+            jax.tree.map(keep, env_state, new_state),
+            jax.tree.map(keep, control, new_control),
+            ended | outcome.terminated | outcome.truncated,
+        )
+
+    def going(carry: Any) -> jax.Array:
+        return ~jnp.all(carry[2])
+
+    def advance(carry: Any) -> Any:
+        return jax.vmap(step, in_axes=(0, 0, 0, 0, axes))(keys, *carry, env_params)
+
+    def begin(key: jax.Array, params: EnvParams) -> tuple[Any, Any]:
+        return env.start_state(key, params), controller.init()
+
+    env_state, control = jax.vmap(begin, in_axes=(0, axes))(keys, env_params)
+    ended = jnp.zeros(keys.shape, bool)
+    env_state, _, _ = jax.lax.while_loop(going, advance, (env_state, control, ended))
+    return jax.vmap(env.episode_metrics, in_axes=(0, axes))(env_state, env_params)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _play_policy(
+    config: TrainConfig,
+    env: MesaShadowField,
+    params: networks.Params,
+    statistics: NormalizerState,
+    env_params: EnvParams,
+    seeds: jax.Array,
+) -> EpisodeMetrics:
+    """Seeds `[S, K]` uint32, starts and goals `[S, K, 2]`; metrics with leaves `[S, K]`."""
+    sets = seeds.shape
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), _EVALUATION_STREAM))(
+        seeds.reshape(-1)
+    )
+    flat = env_params.replace(
+        start=env_params.start.reshape(-1, 2), goal=env_params.goal.reshape(-1, 2)
+    )
+    policy = mean_policy(params, TIERS[config.tier], statistics)
+    metrics = play(env, policy, flat, keys)
+    return jax.tree.map(lambda x: x.reshape(sets), metrics)
+
+
+def evaluate_policy(
+    config: TrainConfig,
+    env: MesaShadowField,
+    env_params: EnvParams,
+    params: networks.Params,
+    statistics: NormalizerState,
+    seed_starts: Sequence[int],
+    seeds_per_set: int,
+) -> list[SetResult]:
+    """Play every seed of every set with the policy's mean action.
+
+    Args:
+        config: shapes of the run.
+        env: the environment.
+        env_params: parameters; whatever start they hold is replaced by the seeds' starts.
+        params: networks.
+        statistics: the normaliser at the same moment as `params`.
+        seed_starts: first seed of each set.
+        seeds_per_set: episodes per set.
+
+    Returns:
+        One result per set, in the order given.
+    """
+    seeds = np.asarray(seed_starts, np.int64)[:, None] + np.arange(seeds_per_set)
+    bank = bind(env_params, *start_states(seeds))
+    metrics = jax.device_get(
+        _play_policy(config, env, params, statistics, bank, seeds.astype(np.uint32))
+    )
+    return [
+        SetResult(start, jax.tree.map(lambda x, row=row: x[row], metrics))
+        for row, start in enumerate(seed_starts)
+    ]

@@ -1,0 +1,1 @@
+"""The pre-registered ladder: protocol, acceptance stages, statistics, failure modes."""

@@ -1,0 +1,256 @@
+"""The three acceptance stages and the grading of predictions: numbers in, receipts out.
+
+Rules: the specification's ladder page, "The three stages" and "Predictions". No number that decides
+is in this file: all come from the protocol.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Literal, TypeGuard
+
+import numpy as np
+
+from pathb_jax.ladder.protocol import Prediction, Stages
+
+History = Mapping[str, Sequence[float] | np.ndarray]
+"""Column name -> one number per update, oldest first."""
+
+Grade = Literal["confirmed", "falsified", "untested"]
+
+
+@dataclass(frozen=True)
+class StageReceipt:
+    """The outcome of one stage.
+
+    `passed` is None where the stage was not judged, because one before it failed. `figures` maps
+    what was looked at to its value, None where it is missing or not finite. `reasons` says why
+    the stage failed or was not judged; a passed stage has none.
+    """
+
+    stage: int
+    name: str
+    passed: bool | None
+    figures: dict[str, float | None]
+    reasons: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the receipt as it stands in the record."""
+        return asdict(self)
+
+
+def judge(
+    stages: Stages,
+    success_counts: Mapping[int, tuple[int, int]],
+    history: History,
+    *,
+    diverged: str = "",
+) -> list[StageReceipt]:
+    """Judge one candidate's final checkpoint and history.
+
+    Args:
+        stages: the protocol's thresholds and seed sets.
+        success_counts: first seed of a set -> (successes, seeds).
+        history: the columns entropy, log_std and value_loss; missing ones fail stage 2.
+        diverged: why the run diverged, or empty. A diverged run fails stage 1.
+
+    Returns:
+        Three receipts, in order. After the first failure the others have `passed` None; their
+        figures are recorded all the same where they exist.
+    """
+    floor, shift = stages.success_floor, stages.seed_shift
+    first, second = success_counts.get(floor.seed_start), success_counts.get(shift.seed_start)
+    found = [
+        _success_floor(stages, first, diverged),
+        _training_dynamics(stages, history),
+        _seed_shift(stages, first, second),
+    ]
+    receipts: list[StageReceipt] = []
+    failed = ""
+    for number, (name, figures, reasons) in enumerate(found, start=1):
+        if failed:
+            passed, reasons = None, [f"not judged: {failed} failed"]
+        else:
+            passed, failed = not reasons, name if reasons else ""
+        receipts.append(StageReceipt(number, name, passed, figures, reasons))
+    return receipts
+
+
+def passed_all(receipts: Sequence[StageReceipt]) -> bool:
+    """Say whether every stage passed, which adopts the candidate."""
+    return all(receipt.passed is True for receipt in receipts)
+
+
+def successes_needed(threshold: float, seeds: int) -> int:
+    """Return the least number of successes of `seeds` whose rate is at least `threshold`.
+
+    Exact: the threshold is taken as the decimal number that the protocol file states.
+    """
+    return math.ceil(decimal(threshold) * seeds)
+
+
+def decimal(number: float) -> Fraction:
+    """Return the shortest decimal number that reads as `number`, exactly: 0.1 is 1/10."""
+    return Fraction(repr(float(number)))
+
+
+def within(first: tuple[int, int], second: tuple[int, int], allowed: float) -> bool:
+    """Say whether two success rates, as (successes, seeds), differ by `allowed` at most.
+
+    For sets of n seeds each this is |k2 - k1| <= floor(allowed n), exactly.
+    """
+    return abs(Fraction(*second) - Fraction(*first)) <= decimal(allowed)
+
+
+def tail(history: History, column: str, rows: int) -> list[float]:
+    """Return the last `rows` numbers of a column; fewer, or none, where it has no more."""
+    return [float(value) for value in history.get(column, ())[-rows:]]
+
+
+def finite(value: float | None) -> float | None:
+    """Return `value`, None where it is missing or not finite."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def difference(late: float | None, early: float | None) -> float | None:
+    """Return `late - early` of the decimal numbers they show as, None where one is not finite.
+
+    0.35 - 0.3 is 0.05 here, so that a threshold of 0.05 means what a reader of the file expects.
+    """
+    if late is None or early is None or not math.isfinite(late - early):
+        return None
+    return float(decimal(late) - decimal(early))
+
+
+def largest(values: Sequence[float]) -> float | None:
+    """Return the largest value, None where there is none or one is not finite."""
+    return max(values) if values and all(map(math.isfinite, values)) else None
+
+
+def grade_predictions(
+    predictions: Sequence[Prediction], outcomes: Mapping[str, Sequence[bool | None]]
+) -> dict[str, Grade]:
+    """Grade the protocol's predictions by what the stages said.
+
+    Args:
+        predictions: each says that a candidate clears a stage.
+        outcomes: tag -> `passed` of each stage, for the candidates judged so far, in the order of
+            the protocol. A diverged candidate has failed stage 1.
+
+    Returns:
+        prediction id -> untested while the candidate has not been judged or has failed an earlier
+        stage, else confirmed or falsified.
+    """
+    return {prediction.id: _grade(prediction, outcomes) for prediction in predictions}
+
+
+def _grade(prediction: Prediction, outcomes: Mapping[str, Sequence[bool | None]]) -> Grade:
+    before = prediction.stage - 1
+    reached = {
+        tag: passed[before]
+        for tag, passed in outcomes.items()
+        if len(passed) > before and all(stage is True for stage in passed[:before])
+    }
+    tag = next(iter(reached), "") if prediction.candidate == "first" else prediction.candidate
+    verdict = reached.get(tag)
+    if verdict is None:
+        return "untested"
+    return "confirmed" if verdict else "falsified"
+
+
+_Found = tuple[str, dict[str, float | None], list[str]]
+
+
+def _success_floor(stages: Stages, count: tuple[int, int] | None, diverged: str) -> _Found:
+    rule = stages.success_floor
+    figures = {**_count_figures(count), "threshold": rule.threshold}
+    reasons = [f"diverged: {diverged}"] if diverged else []
+    if not is_count(count):
+        reasons.append(_no_evaluation(rule.seed_start, count))
+    elif count[0] < successes_needed(rule.threshold, count[1]):
+        reasons.append(_compared(count[0] / count[1], "<", rule.threshold))
+    return "success_floor", figures, reasons
+
+
+def _training_dynamics(stages: Stages, history: History) -> _Found:
+    rule = stages.training_dynamics
+    entropy = tail(history, "entropy", rule.window)
+    log_std = tail(history, "log_std", rule.window)
+    value_loss = tail(history, "value_loss", rule.window)
+    rows = min(len(entropy), len(log_std), len(value_loss))
+    figures = {
+        "rows": rows,
+        "entropy": finite(entropy[-1]) if entropy else None,
+        "entropy_below": rule.entropy_below,
+        "log_std": finite(log_std[-1]) if log_std else None,
+        "log_std_rise": difference(log_std[-1], log_std[0]) if log_std else None,
+        "log_std_rise_at_most": rule.log_std_rise_at_most,
+        "value_loss_max": largest(value_loss),
+        "value_loss_at_most": rule.value_loss_at_most,
+    }
+    reasons: list[str] = []
+    if rows < rule.window:
+        reasons.append(f"{rows} history rows, {rule.window} needed")
+    limits = {
+        "entropy": (">=", rule.entropy_below),
+        "log_std_rise": (">", rule.log_std_rise_at_most),
+        "value_loss_max": (">", rule.value_loss_at_most),
+    }
+    for name, (sign, limit) in limits.items():
+        value = figures[name]
+        if value is None:
+            reasons.append(f"{name} is missing or not finite")
+        elif value > limit or (sign == ">=" and value == limit):
+            reasons.append(f"{name} {_compared(value, sign, limit)}")
+    return "training_dynamics", figures, reasons
+
+
+def _seed_shift(
+    stages: Stages, first: tuple[int, int] | None, second: tuple[int, int] | None
+) -> _Found:
+    rule = stages.seed_shift
+    figures: dict[str, float | None] = {
+        f"success_{stages.success_floor.seed_start}": rate(first),
+        f"success_{rule.seed_start}": rate(second),
+        "difference": None,
+        "threshold": rule.difference_at_most,
+    }
+    starts = (stages.success_floor.seed_start, first), (rule.seed_start, second)
+    reasons = [_no_evaluation(start, count) for start, count in starts if not is_count(count)]
+    if is_count(first) and is_count(second):
+        distance = float(abs(Fraction(*second) - Fraction(*first)))
+        figures["difference"] = distance
+        if not within(first, second, rule.difference_at_most):
+            reasons.append(_compared(distance, ">", rule.difference_at_most))
+    return "seed_shift", figures, reasons
+
+
+def is_count(count: tuple[int, int] | None) -> TypeGuard[tuple[int, int]]:
+    """Say whether `count` is there and is (successes, seeds) of at least one seed."""
+    return count is not None and 0 <= count[0] <= count[1] and count[1] > 0
+
+
+def rate(count: tuple[int, int] | None) -> float | None:
+    """Return successes / seeds, None where there is no evaluation."""
+    return count[0] / count[1] if is_count(count) else None
+
+
+def _count_figures(count: tuple[int, int] | None) -> dict[str, float | None]:
+    successes, seeds = count if is_count(count) else (None, None)
+    return {"success_rate": rate(count), "successes": successes, "seeds": seeds}
+
+
+def _no_evaluation(seed_start: int, count: tuple[int, int] | None) -> str:
+    what = f" ({count[0]} of {count[1]})" if count is not None else ""
+    return f"no evaluation on the seeds from {seed_start}{what}"
+
+
+def _compared(value: float, sign: str, limit: float) -> str:
+    """Return "0.219 < 0.40", with as many digits as it takes for that to look true."""
+    right = f"{limit:.2f}" if float(f"{limit:.2f}") == limit else repr(limit)
+    for digits in (3, 4, 6, 9):
+        left = f"{value:.{digits}f}"
+        if {"<": float(left) < limit, ">": float(left) > limit, ">=": float(left) >= limit}[sign]:
+            return f"{left} {sign} {right}"
+    return f"{value!r} {sign} {right}"

@@ -1,0 +1,99 @@
+"""How sure a ladder can be with so few seeds: exact binomial statements, numbers in and out.
+
+Every seed of a set is taken as one independent trial with the set's success probability.
+SciPy takes seconds to import, so it is imported where it is used.
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from pathb_jax.ladder.acceptance import decimal, successes_needed, within
+
+CONFIDENCE = 0.95
+"""Level of every interval that is printed (the ladder page: an exact 95 % interval)."""
+
+
+def clopper_pearson(
+    successes: int, seeds: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Return the exact (Clopper-Pearson) interval of a success probability.
+
+    Raises:
+        ValueError: not 0 <= successes <= seeds, or no seed.
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, seeds).proportion_ci(confidence, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+def success_floor_flip(successes: int, seeds: int, threshold: float) -> float:
+    """Return the probability that stage 1 would say the opposite on other seeds.
+
+    That is: if the true success probability is the observed rate, how often a fresh set of as
+    many seeds falls on the other side of `threshold`.
+    """
+    probabilities = _binomial(seeds, successes / seeds)
+    needed = successes_needed(threshold, seeds)
+    below = math.fsum(probabilities[:needed])
+    return _probability(below if successes >= needed else math.fsum(probabilities[needed:]))
+
+
+def seed_shift_flip(first: tuple[int, int], second: tuple[int, int], difference: float) -> float:
+    """Return the probability that stage 3 would say the opposite on other seeds.
+
+    That is: if the true success probabilities of both sets are the observed rates, how often two
+    fresh sets, of as many seeds each, fall on the other side of `difference`.
+
+    Args:
+        first: (successes, seeds) of stage 1's set.
+        second: the same of stage 3's.
+        difference: the largest difference of rates that passes.
+    """
+    passing = _seed_shift_passes(first[1], _rate(first), second[1], _rate(second), difference)
+    return _probability(1 - passing if within(first, second, difference) else passing)
+
+
+def seed_shift_false_alarm(
+    first: tuple[int, int], second: tuple[int, int], difference: float
+) -> float:
+    """Return the probability that stage 3 fails though both sets have one success probability.
+
+    That probability is taken to be the pooled rate of the two sets. It says how often a candidate
+    that is not at all specific to its seeds is rejected by chance alone.
+    """
+    pooled = (first[0] + second[0]) / (first[1] + second[1])
+    return _probability(1 - _seed_shift_passes(first[1], pooled, second[1], pooled, difference))
+
+
+def _seed_shift_passes(n1: int, p1: float, n2: int, p2: float, difference: float) -> float:
+    """Return P(|K2/n2 - K1/n1| <= difference) for independent binomial K1, K2."""
+    first = _binomial(n1, p1)
+    cumulative = np.concatenate([[0.0], np.cumsum(_binomial(n2, p2))])
+    allowed = decimal(difference)
+    total = 0.0
+    for successes, probability in enumerate(first):
+        rate = Fraction(successes, n1)
+        low = max(0, math.ceil((rate - allowed) * n2))
+        high = min(n2, math.floor((rate + allowed) * n2))
+        if low <= high:
+            total += float(probability * (cumulative[high + 1] - cumulative[low]))
+    return total
+
+
+def _binomial(seeds: int, probability: float) -> np.ndarray:
+    """Return P(K = k) for k = 0..seeds."""
+    from scipy.stats import binom
+
+    return np.asarray(binom.pmf(np.arange(seeds + 1), seeds, probability))
+
+
+def _rate(count: tuple[int, int]) -> float:
+    return count[0] / count[1]
+
+
+def _probability(value: float) -> float:
+    """Return `value` without the rounding that summing left beyond [0, 1]."""
+    return min(1.0, max(0.0, value))

@@ -1,0 +1,1 @@
+"""PPO: networks, normaliser, rollout, advantages, update, and the scanned training loop."""

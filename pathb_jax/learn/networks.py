@@ -1,0 +1,92 @@
+"""Actor, critic and the Gaussian policy between them.
+
+Source: specification, trainer page, "Policy and value networks" and "Acting".
+Shapes: `B` any leading axes, `D` observation entries, `A` = 2 action entries.
+"""
+
+from typing import Any
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pathb_jax.config import NetworkSize
+
+ACTION_DIM = 2
+ACTION_SCALE = 1.0
+_LOG_2PI = 1.8378770664093453
+
+Params = dict[str, Any]
+"""`{"actor": ..., "critic": ..., "log_std": [A]}`; the first two as flax gives them."""
+
+
+def _uniform_fan_in(fan_in: int) -> jax.nn.initializers.Initializer:
+    """Uniform on +-1/sqrt(fan_in), for weights and biases alike."""
+    bound = fan_in**-0.5
+
+    def init(key: chex.PRNGKey, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Any:
+        del out_sharding
+        return jax.random.uniform(key, shape, dtype or float, -bound, bound)
+
+    return init
+
+
+class MLP(nn.Module):
+    """tanh perceptron: `size.depth` hidden layers of `size.width`, then a linear layer.
+
+    Maps `[*B, D]` to `[*B, outputs]`.
+    """
+
+    size: NetworkSize
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return the last layer's linear output."""
+        for _ in range(self.size.depth):
+            x = nn.tanh(self._dense(x, self.size.width))
+        return self._dense(x, self.outputs)
+
+    def _dense(self, x: jax.Array, features: int) -> jax.Array:
+        init = _uniform_fan_in(x.shape[-1])
+        # param_dtype None: the default float type, so that x64 tests run in float64.
+        return nn.Dense(
+            features, kernel_init=init, bias_init=init, param_dtype=jnp.zeros(()).dtype
+        )(x)
+
+
+def init_params(key: chex.PRNGKey, size: NetworkSize, obs_dim: int, log_std_init: Any) -> Params:
+    """Draw fresh parameters; `log_std` starts at `log_std_init` in each dimension."""
+    actor_key, critic_key = jax.random.split(key)
+    obs = jnp.zeros((1, obs_dim))
+    return {
+        "actor": MLP(size, ACTION_DIM).init(actor_key, obs)["params"],
+        "critic": MLP(size, 1).init(critic_key, obs)["params"],
+        "log_std": jnp.full((ACTION_DIM,), log_std_init, dtype=obs.dtype),
+    }
+
+
+def actor_mean(params: Params, size: NetworkSize, obs: jax.Array) -> jax.Array:
+    """Mean of the policy, `[*B, D]` normalised observations to `[*B, A]` in (-1, 1)."""
+    return ACTION_SCALE * jnp.tanh(MLP(size, ACTION_DIM).apply({"params": params["actor"]}, obs))
+
+
+def critic_value(params: Params, size: NetworkSize, obs: jax.Array) -> jax.Array:
+    """Value of normalised observations, `[*B, D]` to `[*B]`."""
+    return MLP(size, 1).apply({"params": params["critic"]}, obs)[..., 0]
+
+
+def gaussian_log_prob(raw_action: jax.Array, mean: jax.Array, log_std: jax.Array) -> jax.Array:
+    """Log-density of N(mean, exp(log_std)) at `raw_action`, summed over dimensions.
+
+    Shapes `[*B, A]`, `[*B, A]`, `[A]` to `[*B]`. The action is the one before any clipping.
+    """
+    log_std = log_std.reshape((1,) * (raw_action.ndim - 1) + log_std.shape)
+    z = (raw_action - mean) * jnp.exp(-log_std)
+    return jnp.sum(-0.5 * jnp.square(z) - log_std - 0.5 * _LOG_2PI, axis=-1)
+
+
+def gaussian_entropy(log_std: jax.Array) -> jax.Array:
+    """Entropy in nats, summed over dimensions: sum(log_std + 0.5 log(2 pi e)). `[A]` to `[]`."""
+    return jnp.sum(log_std + 0.5 * (_LOG_2PI + 1.0))

@@ -1,0 +1,237 @@
+"""The training loop: whole updates, scanned inside one compiled call.
+
+`init` gives a fresh state, `train_chunk` runs a number of updates that is data, so that one
+compiled program serves every chunk of every run of the same shapes. Source: specification,
+trainer page.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from envs.shadow_field import EnvParams, EnvState, MesaShadowField
+from pathb_jax.config import TIERS, Hparams, TrainConfig
+from pathb_jax.learn import networks, normalizer, rollout, update
+from pathb_jax.learn.advantages import gae, next_state_values
+
+CHUNK_CAPACITY = 1024
+"""Most updates one call can run: rows of its table of metrics."""
+
+METRICS = (
+    "mean_reward",
+    "episode_done_rate",
+    *update.UpdateMetrics._fields[:5],
+    "explained_variance",
+    "log_std",
+    "grad_norm",
+)
+"""Columns of a chunk's table, in the history's order."""
+
+
+@struct.dataclass
+class TrainState:
+    """Everything a run needs to go on, as one unit. Axes: `N` environments, `D` observation."""
+
+    params: networks.Params
+    opt_state: Any
+    env_state: EnvState
+    obs: jax.Array
+    """`[N, D]`, to be acted on next, raw, already merged into the statistics."""
+    normalizer: normalizer.NormalizerState
+    key: jax.Array
+    """`[2]` uint32, of the training seed. Never advanced: update u draws from fold_in(key, u)."""
+    update: jax.Array
+    """`[]` int32, updates done, counted through continued runs."""
+
+
+class Chunk(NamedTuple):
+    """What one call returns beside the state."""
+
+    metrics: jax.Array
+    """`[CHUNK_CAPACITY, len(METRICS)]`; the first `updates` rows are filled."""
+    updates: jax.Array
+    """`[]` int32, updates run: fewer than asked if a figure became non-finite."""
+    finite: jax.Array
+    """`[]` bool, whether all figures and parameters are finite."""
+
+
+def reset_envs(
+    env: MesaShadowField,
+    env_params: EnvParams,
+    statistics: normalizer.NormalizerState,
+    key: jax.Array,
+    num_envs: int,
+) -> tuple[EnvState, jax.Array, normalizer.NormalizerState]:
+    """Reset all environments and merge their first observations into the statistics."""
+    obs, env_state = rollout.reset_bank(env, env_params, key, num_envs)
+    return env_state, obs, normalizer.merge(statistics, obs)
+
+
+def init(
+    config: TrainConfig,
+    env: MesaShadowField,
+    env_params: EnvParams,
+    hparams: Hparams,
+    seed: jax.Array,
+    log_std_init: jax.Array,
+) -> TrainState:
+    """Fresh parameters, optimizer, environments and statistics for a training seed."""
+    base = jax.random.key(seed)
+    # Updates count from 1, so index 0 is free for initialisation.
+    params_key, reset_key = jax.random.split(jax.random.fold_in(base, 0))
+    params = networks.init_params(params_key, TIERS[config.tier], env.obs_dim, log_std_init)
+    env_state, obs, statistics = reset_envs(
+        env, env_params, normalizer.init_normalizer(env.obs_dim), reset_key, config.batch_envs
+    )
+    return TrainState(
+        params=params,
+        opt_state=update.optimizer(hparams).init(params),
+        env_state=env_state,
+        obs=obs,
+        normalizer=statistics,
+        key=jax.random.key_data(base),
+        update=jnp.zeros((), jnp.int32),
+    )
+
+
+def continue_from(
+    config: TrainConfig,
+    env: MesaShadowField,
+    env_params: EnvParams,
+    hparams: Hparams,
+    seed: jax.Array,
+    loaded: TrainState,
+    reset_optimizer: jax.Array,
+) -> TrainState:
+    """Start a new run from an old one's parameters, statistics and update index.
+
+    Environments reset and their first observations are merged again; noise goes on with
+    fold_in(key(seed), update index), so that none repeats.
+    """
+    base = jax.random.key(seed)
+    reset_key = jax.random.fold_in(jax.random.fold_in(base, 0), loaded.update)
+    env_state, obs, statistics = reset_envs(
+        env, env_params, loaded.normalizer, reset_key, config.batch_envs
+    )
+    fresh_optimizer = update.optimizer(hparams).init(loaded.params)
+    return TrainState(
+        params=loaded.params,
+        opt_state=jax.tree.map(
+            lambda fresh, old: jnp.where(reset_optimizer, fresh, old),
+            fresh_optimizer,
+            loaded.opt_state,
+        ),
+        env_state=env_state,
+        obs=obs,
+        normalizer=statistics,
+        key=jax.random.key_data(base),
+        update=loaded.update,
+    )
+
+
+def train_update(
+    config: TrainConfig,
+    env: MesaShadowField,
+    state: TrainState,
+    hparams: Hparams,
+    env_params: EnvParams,
+) -> tuple[TrainState, jax.Array]:
+    """One PPO update: rollout, advantages, epochs of minibatches.
+
+    Returns:
+        The next state, and one row of `METRICS`.
+    """
+    size = TIERS[config.tier]
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.update + 1)
+    rollout_key, shuffle_key = jax.random.split(key)
+
+    carry, steps = rollout.collect(
+        env,
+        env_params,
+        state.params,
+        size,
+        (state.env_state, state.obs, state.normalizer),
+        rollout_key,
+        config.rollout_length,
+    )
+    env_state, obs, statistics = carry
+
+    values = networks.critic_value(state.params, size, steps.obs)
+    last_value = networks.critic_value(
+        state.params, size, normalizer.normalize(statistics, obs)
+    )
+    next_values = next_state_values(values, last_value, steps.done)
+    advantages = gae(
+        steps.reward, values, next_values, steps.done, hparams.gamma, hparams.gae_lambda
+    )
+    returns = advantages + values
+
+    batch = update.Batch(
+        obs=steps.obs,
+        raw_action=steps.raw_action,
+        log_prob=steps.log_prob,
+        advantage=update.normalize_advantages(advantages),
+        returns=returns,
+    )
+    flat = jax.tree.map(lambda x: x.reshape((config.batch_size,) + x.shape[2:]), batch)
+    params, opt_state, metrics = update.run_epochs(
+        state.params, state.opt_state, config, size, flat, hparams, shuffle_key
+    )
+
+    row = {
+        **metrics._asdict(),
+        "mean_reward": jnp.mean(steps.reward),
+        "episode_done_rate": jnp.mean(steps.done.astype(values.dtype)),
+        "explained_variance": explained_variance(values, returns),
+        "log_std": jnp.mean(params["log_std"]),
+    }
+    next_state = TrainState(
+        params=params,
+        opt_state=opt_state,
+        env_state=env_state,
+        obs=obs,
+        normalizer=statistics,
+        key=state.key,
+        update=state.update + 1,
+    )
+    return next_state, jnp.stack([row[name] for name in METRICS])
+
+
+def explained_variance(values: jax.Array, returns: jax.Array) -> jax.Array:
+    """1 - var(R - v) / var(R), 0 where var(R) < 1e-8."""
+    variance = jnp.var(returns)
+    constant = variance < 1e-8
+    return jnp.where(
+        constant, 0.0, 1.0 - jnp.var(returns - values) / jnp.where(constant, 1.0, variance)
+    )
+
+
+def train_chunk(
+    config: TrainConfig,
+    env: MesaShadowField,
+    state: TrainState,
+    hparams: Hparams,
+    env_params: EnvParams,
+    updates: jax.Array,
+) -> tuple[TrainState, Chunk]:
+    """Run `updates` (int32, at most CHUNK_CAPACITY) updates; stop early at a non-finite figure."""
+    table = jnp.zeros((CHUNK_CAPACITY, len(METRICS)), state.obs.dtype)
+
+    def going(carry: Any) -> jax.Array:
+        _, _, done, finite = carry
+        return (done < updates) & finite
+
+    def run_one(carry: Any) -> Any:
+        state, table, done, _ = carry
+        state, row = train_update(config, env, state, hparams, env_params)
+        # A sum of squares is non-finite where any parameter is.
+        finite = jnp.isfinite(optax.global_norm(state.params)) & jnp.all(jnp.isfinite(row))
+        return state, table.at[done].set(row), done + 1, finite
+
+    state, table, done, finite = jax.lax.while_loop(
+        going, run_one, (state, table, jnp.zeros((), jnp.int32), jnp.ones((), bool))
+    )
+    return state, Chunk(metrics=table, updates=done, finite=finite)

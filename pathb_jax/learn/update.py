@@ -1,0 +1,137 @@
+"""The PPO update: clipped surrogate, value loss and entropy over shuffled minibatches.
+
+Source: Schulman et al. (2017), "Proximal Policy Optimization Algorithms", equations 7 and 9;
+specification, trainer page, "Update". Axes: `B` samples, `M` minibatches, `D` observation
+entries, `A` action entries.
+"""
+
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from pathb_jax.config import Hparams, NetworkSize, TrainConfig
+from pathb_jax.learn import networks
+
+
+@struct.dataclass
+class Batch:
+    """Samples to learn from; advantages are already normalised over the whole rollout."""
+
+    obs: jax.Array
+    """`[B, D]`, normalised as it was acted on."""
+    raw_action: jax.Array
+    """`[B, A]`, before any clipping."""
+    log_prob: jax.Array
+    """`[B]`, of the raw action under the policy that acted."""
+    advantage: jax.Array
+    """`[B]`"""
+    returns: jax.Array
+    """`[B]`"""
+
+
+class UpdateMetrics(NamedTuple):
+    """Means over the minibatches of one update, each `[]`."""
+
+    policy_loss: jax.Array
+    value_loss: jax.Array
+    entropy: jax.Array
+    approx_kl: jax.Array
+    clip_frac: jax.Array
+    grad_norm: jax.Array
+
+
+def clipped_surrogate(
+    ratio: jax.Array, advantage: jax.Array, clip_range: jax.Array | float
+) -> jax.Array:
+    """mean(max(-A r, -A clip(r, 1 - c, 1 + c))), `[B]`, `[B]` to `[]` (PPO, equation 7)."""
+    chex.assert_rank([ratio, advantage], 1)
+    clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
+    return jnp.mean(jnp.maximum(-advantage * ratio, -advantage * clipped))
+
+
+def normalize_advantages(advantage: jax.Array) -> jax.Array:
+    """(A - mean) / (sample standard deviation with n - 1, plus 1e-8), over all axes."""
+    return (advantage - jnp.mean(advantage)) / (jnp.std(advantage, ddof=1) + 1e-8)
+
+
+def optimizer(hparams: Hparams) -> optax.GradientTransformation:
+    """Adam after scaling the whole gradient to its largest norm; both numbers may be traced."""
+    return optax.chain(
+        optax.clip_by_global_norm(hparams.max_grad_norm),
+        optax.adam(hparams.lr, b1=0.9, b2=0.999, eps=1e-8),
+    )
+
+
+def loss(
+    params: networks.Params, size: NetworkSize, batch: Batch, hparams: Hparams
+) -> tuple[jax.Array, UpdateMetrics]:
+    """PPO's loss on one minibatch, with its parts (`grad_norm` still 0)."""
+    mean = networks.actor_mean(params, size, batch.obs)
+    log_ratio = (
+        networks.gaussian_log_prob(batch.raw_action, mean, params["log_std"]) - batch.log_prob
+    )
+    ratio = jnp.exp(log_ratio)
+    policy_loss = clipped_surrogate(ratio, batch.advantage, hparams.clip_range)
+    value = networks.critic_value(params, size, batch.obs)
+    value_loss = jnp.mean(0.5 * jnp.square(value - batch.returns))
+    entropy = networks.gaussian_entropy(params["log_std"])
+    total = policy_loss + hparams.value_coef * value_loss - hparams.entropy_coef * entropy
+    return total, UpdateMetrics(
+        policy_loss=policy_loss,
+        value_loss=value_loss,
+        entropy=entropy,
+        approx_kl=jnp.mean((ratio - 1.0) - log_ratio),
+        clip_frac=jnp.mean((jnp.abs(ratio - 1.0) > hparams.clip_range).astype(ratio.dtype)),
+        grad_norm=jnp.zeros_like(entropy),
+    )
+
+
+def minibatch_step(
+    params: networks.Params, opt_state: Any, size: NetworkSize, batch: Batch, hparams: Hparams
+) -> tuple[networks.Params, Any, UpdateMetrics]:
+    """One gradient step. `grad_norm` is the global norm before scaling."""
+    grads, metrics = jax.grad(loss, has_aux=True)(params, size, batch, hparams)
+    updates, opt_state = optimizer(hparams).update(grads, opt_state)
+    metrics = metrics._replace(grad_norm=optax.global_norm(grads))
+    return optax.apply_updates(params, updates), opt_state, metrics
+
+
+def minibatches(batch: Batch, key: jax.Array, minibatch_size: int) -> Batch:
+    """Shuffle the batch and cut it into consecutive slices: leaves `[M, B / M, ...]`."""
+    order = jax.random.permutation(key, batch.log_prob.shape[0])
+    return jax.tree.map(
+        lambda x: x[order].reshape((-1, minibatch_size) + x.shape[1:]), batch
+    )
+
+
+def run_epochs(
+    params: networks.Params,
+    opt_state: Any,
+    config: TrainConfig,
+    size: NetworkSize,
+    batch: Batch,
+    hparams: Hparams,
+    key: jax.Array,
+) -> tuple[networks.Params, Any, UpdateMetrics]:
+    """All epochs over one rollout; one permutation is drawn and used by every epoch.
+
+    Returns:
+        Parameters, optimizer state, and the metrics' means over all minibatches.
+    """
+    slices = minibatches(batch, key, config.minibatch_size)
+
+    def step(carry: Any, minibatch: Batch) -> tuple[Any, UpdateMetrics]:
+        params, opt_state, metrics = minibatch_step(*carry, size, minibatch, hparams)
+        return (params, opt_state), metrics
+
+    def epoch(carry: Any, _: None) -> tuple[Any, UpdateMetrics]:
+        return jax.lax.scan(step, carry, slices)
+
+    (params, opt_state), metrics = jax.lax.scan(
+        epoch, (params, opt_state), None, length=config.epochs
+    )
+    return params, opt_state, jax.tree.map(jnp.mean, metrics)

@@ -1,0 +1,208 @@
+"""What a run leaves in its folder: manifest, evaluations, policy; writing and reading them back."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from pathb_jax.config import TIERS, VARIANTS, RunConfig
+from pathb_jax.errors import InputError
+from pathb_jax.evaluation.evaluator import SetResult
+from pathb_jax.learn import networks, normalizer
+from pathb_jax.learn.task import make_env, task_params
+from pathb_jax.learn.training import TrainState
+from pathb_jax.store import artifacts
+from pathb_jax.store.artifacts import RunFiles
+
+INFORMATIVE_SETS = (20000, 30000)
+"""Sets every training run evaluates beside its own first set."""
+
+NEUTRAL = (("evaluation", "eval_every"), ("evaluation", "success_floor"), ("output", "progress"))
+"""Settings that may differ between a run and its resumption: they change no result."""
+
+
+class RunOutcome(NamedTuple):
+    """A finished run, as its files tell it."""
+
+    status: Literal["completed", "diverged"]
+    files: RunFiles
+    env_steps: int
+    train_seconds: float
+    """Wall-clock seconds spent in training chunks, over all sessions of the run."""
+    history: Mapping[str, np.ndarray]
+    summaries: Mapping[int, Mapping[str, Any]]
+    """Evaluation summary per first seed; empty for a diverged run."""
+    evaluations: Mapping[str, np.ndarray]
+    """Columns of the in-run evaluations."""
+    diverged: Mapping[str, Any] | None
+    """`update` and first bad `quantity` of a diverged run."""
+    trained: bool
+    """Whether this call trained at all (a finished run is only read)."""
+
+
+def run_files(config: RunConfig) -> RunFiles:
+    """Where a validated configuration's files go."""
+    slug = artifacts.slug(
+        config.task.variant, config.train.tier, config.schedule.seed, config.output.run_label
+    )
+    assert config.output.out is not None  # filled in by `validated`
+    return RunFiles(config.output.out, slug)
+
+
+def evaluation_sets(seed_starts: Sequence[int]) -> list[int]:
+    """First seeds of the sets a training run evaluates: its own, then the informative ones."""
+    return [*seed_starts, *(start for start in INFORMATIVE_SETS if start not in seed_starts)]
+
+
+def env_config(config: RunConfig) -> dict[str, Any]:
+    """The environment's numbers as plain JSON values, without the starts."""
+    params = task_params(config, make_env(config.train))
+    return {
+        name: np.asarray(value).tolist()
+        for name, value in vars(params).items()
+        if value is not None and name not in ("start", "goal")
+    }
+
+
+def write_set(
+    config: RunConfig,
+    files: RunFiles,
+    result: SetResult,
+    checkpoint: str,
+    env_steps: int,
+    first: bool,
+) -> dict[str, Any]:
+    """Write one set's rows and summary; return the summary.
+
+    Args:
+        config: the run's configuration.
+        files: the run's files.
+        result: the episodes.
+        checkpoint: what was evaluated, as the summary names it.
+        env_steps: environment steps it was trained for.
+        first: whether it is a training run's own first set (no suffix).
+    """
+    episodes = result.episodes
+    rows = {
+        "seed": result.seed_start + np.arange(result.seeds),
+        "terminalOutcome": np.where(episodes.success, "success", "timeout"),
+        "steps": episodes.steps,
+        "terminalAlignment": episodes.terminal_alignment,
+        "terminalDistance": episodes.terminal_distance,
+        "pathEfficiency": episodes.path_efficiency,
+        "saturationCount": episodes.saturation_count,
+        "pathLength": episodes.path_length,
+        "clippedCount": episodes.clipped_count,
+        "regimeRetention": episodes.regime_retention,
+    }
+    summary = {
+        "checkpoint": checkpoint,
+        "sensor_tier": config.train.sensor_tier,
+        "seed_start": result.seed_start,
+        "seeds": result.seeds,
+        "success_count": result.success_count,
+        "success_rate": result.success_rate,
+        "mean_terminal_alignment": result.mean_terminal_alignment,
+        "mean_steps": result.mean_steps,
+        "env_config": env_config(config),
+        "env_steps": env_steps,
+    }
+    artifacts.write_evaluation(files, result.seed_start, first, rows, summary)
+    return summary
+
+
+def write_policy(config: RunConfig, files: RunFiles, state: TrainState, env_steps: int) -> None:
+    """Write the actor, with the statistics of the same moment, as a portable JSON file."""
+    state = jax.device_get(state)
+    size = TIERS[config.train.tier]
+    layers = [state.params["actor"][f"Dense_{index}"] for index in range(size.depth + 1)]
+    artifacts.write_policy(
+        files.policy,
+        family=VARIANTS[config.task.variant].family,
+        variant=config.task.variant,
+        tier=config.train.tier,
+        layers=[(layer["kernel"].T, layer["bias"]) for layer in layers],
+        obs_mean=state.normalizer.mean,
+        obs_std=np.asarray(normalizer.std(state.normalizer)),
+        hidden_size=size.width,
+        depth=size.depth,
+        action_scale=networks.ACTION_SCALE,
+        metadata={
+            "sensor_tier": config.train.sensor_tier,
+            "env_steps": env_steps,
+            "update": int(state.update),
+            "seed": config.schedule.seed,
+            "run_label": config.output.run_label,
+            "log_std": state.params["log_std"].tolist(),
+            "mixed_lambda": config.hparams.mixed_lambda,
+        },
+    )
+
+
+def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """List settings that differ, as "group.name: old -> new"; neutral ones are left out."""
+    return [
+        f"{group}.{name}: {old.get(group, {}).get(name)!r} -> {value!r}"
+        for group, values in new.items()
+        for name, value in values.items()
+        if old.get(group, {}).get(name) != value and (group, name) not in NEUTRAL
+    ]
+
+
+def find_manifest(config: RunConfig, files: RunFiles) -> dict[str, Any] | None:
+    """Manifest of this same run if the folder holds one already.
+
+    Raises:
+        InputError: the folder holds another run of the same name, or the manifest is broken.
+    """
+    if not files.manifest.exists():
+        return None
+    manifest = artifacts.read_json(files.manifest)
+    if not isinstance(manifest, dict) or not {"config", "status"} <= manifest.keys():
+        raise InputError(str(files.manifest), "another file", "it has to be a run's manifest")
+    # Where the files lie is not part of what they say: a folder may be moved or reached by
+    # another path.
+    theirs, ours = manifest["config"], config.to_dict()
+    ours["output"]["out"] = theirs["output"]["out"]
+    differences = config_differences(theirs, ours)
+    if differences:
+        raise InputError(
+            "--out",
+            str(files.out),
+            f"it holds run {files.slug} with other settings ({'; '.join(differences)}); "
+            "choose another --out or --run-label",
+        )
+    return manifest
+
+
+def read_outcome(files: RunFiles, trained: bool) -> RunOutcome:
+    """Read a finished run back from its files.
+
+    Raises:
+        InputError: a file is missing or broken.
+    """
+    manifest = artifacts.read_json(files.manifest)
+    starts = evaluation_sets(manifest["config"]["evaluation"]["eval_seed_start"])
+    completed = manifest["status"] == "completed"
+    return RunOutcome(
+        status=manifest["status"],
+        files=files,
+        env_steps=manifest["env_steps"],
+        train_seconds=manifest["train_seconds"],
+        history=artifacts.read_history(files.history),
+        summaries={
+            start: artifacts.read_evaluation_summary(files.evaluation_summary(start, index == 0))
+            for index, start in enumerate(starts)
+            if completed
+        },
+        evaluations=artifacts.read_evaluations(files.evaluations),
+        diverged=manifest["diverged"],
+        trained=trained,
+    )
+
+
+def relative_to_run(files: RunFiles, path: Path) -> str:
+    """Return how a summary names a checkpoint of the run itself."""
+    return path.relative_to(files.out).as_posix()

@@ -1,0 +1,1 @@
+"""Result notes and their figures, written from records and run folders alone."""

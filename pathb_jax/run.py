@@ -1,0 +1,340 @@
+"""One run from its configuration to its files: chunks, evaluations, checkpoints.
+
+Host work happens between compiled chunks. Training is a function of the configuration alone:
+neither the length of the chunks, nor evaluations, nor a stop and a resume change a bit of it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from pathb_jax import backend
+from pathb_jax.config import RunConfig
+from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
+from pathb_jax.learn import training
+from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.task import task_params
+from pathb_jax.learn.training import METRICS
+from pathb_jax.loading import load, load_parent
+from pathb_jax.outcome import (
+    RunOutcome,
+    env_config,
+    evaluation_sets,
+    find_manifest,
+    read_outcome,
+    relative_to_run,
+    run_files,
+    write_policy,
+    write_set,
+)
+from pathb_jax.store import artifacts, checkpoints
+from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, HISTORY_COLUMNS, RunFiles
+from pathb_jax.store.tables import write_table
+
+CHUNK_SECONDS = 5.0
+CHECKPOINT_SECONDS = 120.0
+
+
+class Progress(NamedTuple):
+    """What a run tells its observer after each chunk."""
+
+    slug: str
+    update: int
+    """Updates done in this run, of `updates`."""
+    updates: int
+    env_steps_per_second: float
+    seconds_left: float
+    row: Mapping[str, float]
+    """The last history row."""
+    success_rate: float | None
+    """Of the last evaluation, on the first set."""
+
+
+class Observer:
+    """What a run reports to; this one ignores everything."""
+
+    def progress(self, progress: Progress) -> None:
+        """Called after each chunk."""
+
+    def notice(self, message: str) -> None:
+        """Called with one line worth knowing, such as where a run resumes."""
+
+
+def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
+    """Train, evaluate and write all files of one run; resume it where it was stopped.
+
+    Args:
+        config: a validated configuration with at least one update.
+        observer: told about progress.
+
+    Returns:
+        The outcome. A run that had finished before is read, not trained again.
+
+    Raises:
+        InputError: the folder holds another run under the same name, or the checkpoint to
+            load does not fit.
+        CheckpointError: checkpoints exist but none of them is whole.
+    """
+    files = run_files(config)
+    manifest = find_manifest(config, files)
+    if manifest is not None and manifest["status"] in ("completed", "diverged"):
+        return read_outcome(files, trained=False)
+    run = _Run(config, files, observer or Observer())
+    run.begin(resuming=manifest is not None)
+    run.to_the_end()
+    run.finish()
+    return read_outcome(files, trained=True)
+
+
+class _Run:
+    """One run while it trains."""
+
+    def __init__(self, config: RunConfig, files: RunFiles, observer: Observer) -> None:
+        self.config, self.files, self.observer = config, files, observer
+        self.parent = load_parent(config) if config.output.load_checkpoint else None
+        self.first_update = self.parent.meta["update"] if self.parent else 0
+        self.first_env_steps = self.parent.meta["env_steps"] if self.parent else 0
+        self.program = program(config.train)
+        self.env_params = task_params(config, self.program.env)
+        self.hparams = traced(config.hparams)
+        self.history = np.zeros((0, len(HISTORY_COLUMNS)))
+        self.evaluations: list[dict[str, Any]] = []
+        self.last_results: list[SetResult] = []
+        self.diverged: dict[str, Any] | None = None
+        self.seconds_per_update: float | None = None
+
+    # Where the run stands.
+
+    @property
+    def done(self) -> int:
+        """Updates of this run."""
+        return len(self.history)
+
+    @property
+    def updates(self) -> int:
+        """Updates this run is to do."""
+        return self.config.schedule.updates
+
+    @property
+    def update(self) -> int:
+        """Update index, counted through continued runs."""
+        return self.first_update + self.done
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps, counted through continued runs."""
+        return self.first_env_steps + self.done * self.config.train.batch_size
+
+    @property
+    def train_seconds(self) -> float:
+        """Seconds spent in training chunks, over all sessions."""
+        return float(self.history[-1, HISTORY_COLUMNS.index("wall_seconds")]) if self.done else 0.0
+
+    @property
+    def success_rate(self) -> float | None:
+        """Of the last evaluation, on the first set."""
+        first = self.config.evaluation.eval_seed_start[0]
+        rates = [row["success_rate"] for row in self.evaluations if row["seed_start"] == first]
+        return rates[-1] if rates else None
+
+    def evaluates_after(self, done: int) -> bool:
+        """Whether the policy is evaluated after this many updates.
+
+        Half the run is always among them: the failure modes compare it with the end.
+        """
+        at_cadence = done % self.config.eval_every == 0
+        return at_cadence or done in (self.updates // 2, self.updates)
+
+    # Beginning.
+
+    def begin(self, resuming: bool) -> None:
+        """Set up the first state (resumed, continued or fresh), and files that agree with it."""
+        self.files.out.mkdir(parents=True, exist_ok=True)
+        if resuming:
+            self._resume()
+        if self.done == 0:
+            self.state = (
+                self.program.init(self.config, self.env_params)
+                if self.parent is None
+                else self.program.continue_from(self.config, self.env_params, self.parent.state)
+            )
+        self.store = checkpoints.CheckpointStore(self.files.checkpoints)
+        self.saved_at = time.monotonic()
+        self._write_manifest("running")
+        write_table(self.files.history, _history_columns(self.history))
+        self.history_file = artifacts.HistoryWriter(self.files.history)
+        self._write_evaluations()
+
+    def _resume(self) -> None:
+        good = checkpoints.latest_good(self.files.checkpoints)
+        for aside in good.set_aside:
+            self.observer.notice(
+                f"checkpoint of update {aside.update} is damaged ({aside.reason}): "
+                f"set aside as {aside.moved_to.name}, going on from an earlier one"
+            )
+        if good.path is None:
+            return
+        loaded = load(good.path, self.config.train, "--out")
+        self.state, self.history = loaded.state, loaded.history
+        self.evaluations = loaded.meta["evaluations"]
+        self.observer.notice(f"{self.files.slug}: resuming after update {self.update}")
+
+    # Training.
+
+    def to_the_end(self) -> None:
+        """Train chunk by chunk, evaluating and saving on the way."""
+        with self.store:
+            while self.done < self.updates and self.diverged is None:
+                self._chunk(self._chunk_length())
+                if self.diverged is None:
+                    self._evaluate_and_save()
+                self._tell()
+
+    def _chunk_length(self) -> int:
+        """About CHUNK_SECONDS of updates by the last measurement, to the next evaluation."""
+        following = range(self.done + 1, self.updates + 1)
+        until = next(done for done in following if self.evaluates_after(done))
+        measured = int(CHUNK_SECONDS / self.seconds_per_update) if self.seconds_per_update else 1
+        return min(max(measured, 1), until - self.done, training.CHUNK_CAPACITY)
+
+    def _chunk(self, updates: int) -> None:
+        started = time.perf_counter()
+        self.state, chunk = self.program.train(self.state, self.hparams, self.env_params, updates)
+        chunk = jax.device_get(chunk)
+        seconds = time.perf_counter() - started
+        ran = int(chunk.updates)
+        self.seconds_per_update = seconds / ran
+        metrics = np.asarray(chunk.metrics[:ran], np.float64)
+        if not chunk.finite:
+            bad = [name for name, x in zip(METRICS, metrics[-1], strict=True) if not np.isfinite(x)]
+            quantity = bad[0] if bad else "parameters"
+            self.diverged = {"update": self.update + ran, "quantity": quantity}
+            metrics = metrics[:-1]
+        self._append_history(metrics)
+
+    def _append_history(self, metrics: np.ndarray) -> None:
+        assert self.seconds_per_update is not None
+        batch_size = self.config.train.batch_size
+        count = np.arange(1, len(metrics) + 1)
+        rows = np.column_stack(
+            [
+                self.update + count,
+                self.env_steps + count * batch_size,
+                metrics,
+                self.train_seconds + self.seconds_per_update * count,
+                np.full(len(metrics), batch_size / self.seconds_per_update),
+            ]
+        )
+        self.history_file.append(_history_columns(rows))
+        self.history = np.concatenate([self.history, rows])
+
+    def _evaluate_and_save(self) -> None:
+        due = self.evaluates_after(self.done)
+        if due:
+            self._evaluate()
+        if due or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+            meta = {
+                "config": self.config.to_dict(),
+                "update": self.update,
+                "env_steps": self.env_steps,
+                "history_rows": self.done,
+                "evaluations": self.evaluations,
+            }
+            tree = {"state": self.state, "history": self.history}
+            self.store.save(self.update, tree, meta, self.success_rate if due else None)
+            self.saved_at = time.monotonic()
+
+    def _play(self) -> list[SetResult]:
+        return evaluate_policy(
+            self.config.train,
+            self.program.env,
+            self.env_params,
+            self.state.params,
+            self.state.normalizer,
+            evaluation_sets(self.config.evaluation.eval_seed_start),
+            self.config.evaluation.eval_seeds,
+        )
+
+    def _evaluate(self) -> None:
+        self.last_results = self._play()
+        self.evaluations += [
+            {
+                "update": self.update,
+                "env_steps": self.env_steps,
+                "seed_start": result.seed_start,
+                "seeds": result.seeds,
+                "success_rate": result.success_rate,
+                "mean_terminal_alignment": result.mean_terminal_alignment,
+                "mean_steps": result.mean_steps,
+            }
+            for result in self.last_results
+        ]
+        self._write_evaluations()
+
+    def _write_evaluations(self) -> None:
+        columns = {name: [row[name] for row in self.evaluations] for name in EVALUATIONS_COLUMNS}
+        write_table(self.files.evaluations, columns)
+
+    def _tell(self) -> None:
+        if self.done == 0:  # diverged in the first update
+            return
+        row = dict(zip(HISTORY_COLUMNS, self.history[-1], strict=True))
+        assert self.seconds_per_update is not None
+        self.observer.progress(
+            Progress(
+                slug=self.files.slug,
+                update=self.done,
+                updates=self.updates,
+                env_steps_per_second=row["env_steps_per_second"],
+                seconds_left=(self.updates - self.done) * self.seconds_per_update,
+                row=row,
+                success_rate=self.success_rate,
+            )
+        )
+
+    # Finishing.
+
+    def finish(self) -> None:
+        """Write evaluations, policy and, last, the manifest; a diverged run has only the latter."""
+        if self.diverged is not None:
+            self._write_manifest("diverged")
+            return
+        # A run stopped between its last checkpoint and here has its evaluation's rows already.
+        results = self.last_results or self._play()
+        checkpoint = relative_to_run(self.files, self.files.checkpoints / str(self.update))
+        for index, result in enumerate(results):
+            write_set(
+                self.config, self.files, result, checkpoint, self.env_steps, first=index == 0
+            )
+        write_policy(self.config, self.files, self.state, self.env_steps)
+        self._write_manifest("completed")
+
+    def _write_manifest(self, status: str) -> None:
+        artifacts.write_manifest(
+            self.files,
+            {
+                "format": "pathb-run-v1",
+                "status": status,
+                "slug": self.files.slug,
+                "config": self.config.to_dict(),
+                "env_config": env_config(self.config),
+                "parent_checkpoint": str(self.parent.path) if self.parent else None,
+                "first_update": self.first_update,
+                "update": self.update,
+                "env_steps": self.env_steps,
+                "train_seconds": self.train_seconds,
+                "compile_seconds": self.program.compile_seconds,
+                "diverged": self.diverged,
+                "source": backend.source_version(),
+                "backend": backend.device_report(),
+            },
+        )
+
+
+def _history_columns(rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Name the columns of history rows; update and env_steps as integers."""
+    columns = dict(zip(HISTORY_COLUMNS, rows.T, strict=True))
+    return columns | {name: columns[name].astype(np.int64) for name in ("update", "env_steps")}

@@ -1,0 +1,251 @@
+"""The files of a run: their names, columns and keys (ladder.md, section Files; trainer.md)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pathb_jax.errors import InputError
+from pathb_jax.store.json_files import encode_json, read_json, write_json
+from pathb_jax.store.policy_file import PolicyFile, read_policy, write_policy
+from pathb_jax.store.tables import AppendedTable, Layout, read_table, write_table
+
+__all__ = [
+    "EVALUATIONS_COLUMNS",
+    "EVALUATION_COLUMNS",
+    "HISTORY_COLUMNS",
+    "PINNED_HISTORY_COLUMNS",
+    "SUMMARY_KEYS",
+    "WALL_CLOCK_COLUMNS",
+    "EvaluationsWriter",
+    "HistoryWriter",
+    "PolicyFile",
+    "RunFiles",
+    "read_evaluation_rows",
+    "read_evaluation_summary",
+    "read_evaluations",
+    "read_history",
+    "read_json",
+    "read_policy",
+    "slug",
+    "write_evaluation",
+    "write_json",
+    "write_manifest",
+    "write_policy",
+]
+
+PINNED_HISTORY_COLUMNS = (
+    "update",
+    "env_steps",
+    "mean_reward",
+    "episode_done_rate",
+    "policy_loss",
+    "value_loss",
+    "entropy",
+    "approx_kl",
+    "clip_frac",
+    "explained_variance",
+    "log_std",
+)
+"""The columns that any history has (trainer.md, "Logged per update")."""
+
+WALL_CLOCK_COLUMNS = ("wall_seconds", "env_steps_per_second")
+"""The only columns of the history that differ when a run is repeated."""
+
+HISTORY_COLUMNS = (*PINNED_HISTORY_COLUMNS, "grad_norm", *WALL_CLOCK_COLUMNS)
+
+EVALUATIONS_COLUMNS = (
+    "update",
+    "env_steps",
+    "seed_start",
+    "seeds",
+    "success_rate",
+    "mean_terminal_alignment",
+    "mean_steps",
+)
+"""One row per in-run evaluation and seed set."""
+
+EVALUATION_COLUMNS = (
+    "seed",
+    "terminalOutcome",
+    "steps",
+    "terminalAlignment",
+    "terminalDistance",
+    "pathEfficiency",
+    "saturationCount",
+)
+"""The first columns of an evaluation's rows, one row per seed; others may follow."""
+
+SUMMARY_KEYS = (
+    "checkpoint",
+    "sensor_tier",
+    "seed_start",
+    "seeds",
+    "success_count",
+    "success_rate",
+    "mean_terminal_alignment",
+    "mean_steps",
+    "env_config",
+)
+"""The first keys of an evaluation's summary; others may follow."""
+
+_HISTORY = Layout(HISTORY_COLUMNS, frozenset({"update", "env_steps"}), rising=True)
+_EVALUATIONS = Layout(
+    EVALUATIONS_COLUMNS, frozenset({"update", "env_steps", "seed_start", "seeds"}), rising=False
+)
+
+
+def slug(variant: str, tier: str, seed: int, run_label: str) -> str:
+    """Return the name that a run's files share.
+
+    >>> slug("reward_ppo_phase3", "Large", 0, "reward_phase3_pathb_lr1e4")
+    'reward_ppo_phase3_large_seed_0_reward_phase3_pathb_lr1e4'
+    >>> slug("reward_ppo_phase3", "Small", 3, "")
+    'reward_ppo_phase3_small_seed_3'
+
+    Raises:
+        InputError: the label would not do as part of a file name.
+    """
+    # file names end at 255 bytes on the common systems, and the slug is not alone in them
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,120}", run_label):
+        raise InputError("--run-label", run_label, "use at most 120 of A-Z a-z 0-9 . _ -")
+    return f"{variant}_{tier.lower()}_seed_{seed}" + (f"_{run_label}" if run_label else "")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where one run keeps what.
+
+    Args:
+        out: the run's folder.
+        slug: as ``slug`` makes it.
+    """
+
+    out: Path
+    slug: str
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder that a CheckpointStore is given."""
+        return self.out / "checkpoints" / self.slug
+
+    @property
+    def history(self) -> Path:
+        """One row per update."""
+        return self.out / "logs" / f"{self.slug}_history.csv"
+
+    @property
+    def evaluations(self) -> Path:
+        """One row per in-run evaluation and seed set."""
+        return self.out / "logs" / f"{self.slug}_evaluations.csv"
+
+    @property
+    def policy(self) -> Path:
+        """The actor, portable."""
+        return self.out / "policies" / f"{self.slug}.policy.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Everything needed to repeat the run."""
+        return self.out / "manifests" / f"{self.slug}.json"
+
+    def evaluation_csv(self, seed_start: int, first: bool) -> Path:
+        """One row per seed; ``first``: the training run's own first set, which has no suffix."""
+        return self._evaluation(seed_start, first, ".csv")
+
+    def evaluation_summary(self, seed_start: int, first: bool) -> Path:
+        """The summary of the same set."""
+        return self._evaluation(seed_start, first, "_summary.json")
+
+    def _evaluation(self, seed_start: int, first: bool, ending: str) -> Path:
+        seeds = "" if first else f"_seed_{seed_start}"
+        return self.out / "logs" / f"{self.slug}_evaluation{seeds}{ending}"
+
+
+class HistoryWriter(AppendedTable):
+    """The history of a run, one row per update: ``append``, ``truncate_to`` (tables.py)."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _HISTORY)
+
+
+class EvaluationsWriter(AppendedTable):
+    """The in-run evaluations, one row per evaluation and seed set: ``append``, ``truncate_to``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _EVALUATIONS)
+
+
+def read_history(path: Path) -> dict[str, np.ndarray]:
+    """Read a history, ours or another implementation's: at least the pinned columns.
+
+    Raises:
+        InputError: as ``read_table``.
+    """
+    return read_table(path, PINNED_HISTORY_COLUMNS)
+
+
+def read_evaluations(path: Path) -> dict[str, np.ndarray]:
+    """Read the in-run evaluations; InputError as ``read_table``."""
+    return read_table(path, EVALUATIONS_COLUMNS)
+
+
+def read_evaluation_rows(path: Path) -> dict[str, np.ndarray]:
+    """Read an evaluation's rows, one per seed; InputError as ``read_table``."""
+    return read_table(path, EVALUATION_COLUMNS)
+
+
+def write_evaluation(
+    files: RunFiles,
+    seed_start: int,
+    first: bool,
+    rows: Mapping[str, ArrayLike],
+    summary: Mapping[str, Any],
+) -> None:
+    """Write one seed set's evaluation: rows (CSV), then summary (JSON), each whole or not at all.
+
+    Args:
+        files: the run's files.
+        seed_start: the set's first seed.
+        first: the set is a training run's first: no suffix.
+        rows: EVALUATION_COLUMNS and any others, which follow in the order given.
+        summary: SUMMARY_KEYS and any others, likewise.
+
+    Raises:
+        ValueError: a column or key is missing, or a figure is not finite; nothing is written.
+        OSError: as ``write_atomically``.
+    """
+    ordered_rows = _in_order("column", EVALUATION_COLUMNS, rows)
+    ordered_summary = _in_order("key", SUMMARY_KEYS, summary)
+    encode_json(ordered_summary)  # refused before the rows are written, not after
+    write_table(files.evaluation_csv(seed_start, first), ordered_rows)
+    write_json(files.evaluation_summary(seed_start, first), ordered_summary)
+
+
+def read_evaluation_summary(path: Path) -> dict[str, Any]:
+    """Read a summary that has at least SUMMARY_KEYS.
+
+    Raises:
+        InputError: no such file, not JSON, or a key is missing.
+    """
+    summary = read_json(path)
+    if not isinstance(summary, dict) or not set(SUMMARY_KEYS) <= summary.keys():
+        allowed = f"an evaluation summary has the keys {', '.join(SUMMARY_KEYS)}"
+        raise InputError(str(path), "another file", allowed)
+    return summary
+
+
+def write_manifest(files: RunFiles, content: Mapping[str, Any]) -> None:
+    """Write ``manifests/<slug>.json``, keys sorted; errors as ``write_json``."""
+    write_json(files.manifest, dict(content), sort_keys=True)
+
+
+def _in_order(kind: str, pinned: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [name for name in pinned if name not in given]
+    if missing:
+        raise ValueError(f"missing {kind}: {', '.join(missing)}")
+    return {name: given[name] for name in (*pinned, *given)}
