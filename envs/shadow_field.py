@@ -360,7 +360,7 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         fresh = replace(self._fresh(key_reset, params, done), history=moved.history)
         select = partial(jnp.where, done)
         following = self._record(jax.tree.map(select, fresh, moved), params)
-        reading = self.sense(_sensing(select(key_reset, key_step)), following, params)
+        reading = self.sense(_sensing(jnp.where(done, key_reset, key_step)), following, params)
         final = self.sense(_sensing(key_step), self._record(moved, params), params)
         info = self._info(outcome, moved, params) | {
             "samples": reading.samples,

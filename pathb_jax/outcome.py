@@ -11,7 +11,7 @@ from pathb_jax.config import TIERS, VARIANTS, RunConfig
 from pathb_jax.errors import InputError
 from pathb_jax.evaluation.evaluator import SetResult
 from pathb_jax.learn import networks, normalizer
-from pathb_jax.learn.task import make_env, task_params
+from pathb_jax.learn.task import env_config
 from pathb_jax.learn.training import TrainState
 from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import RunFiles
@@ -54,16 +54,6 @@ def run_files(config: RunConfig) -> RunFiles:
 def evaluation_sets(seed_starts: Sequence[int]) -> list[int]:
     """First seeds of the sets a training run evaluates: its own, then the informative ones."""
     return [*seed_starts, *(start for start in INFORMATIVE_SETS if start not in seed_starts)]
-
-
-def env_config(config: RunConfig) -> dict[str, Any]:
-    """The environment's numbers as plain JSON values, without the starts."""
-    params = task_params(config, make_env(config.train))
-    return {
-        name: np.asarray(value).tolist()
-        for name, value in vars(params).items()
-        if value is not None and name not in ("start", "goal")
-    }
 
 
 def write_set(

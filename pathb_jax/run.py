@@ -16,12 +16,11 @@ from pathb_jax.config import RunConfig
 from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
 from pathb_jax.learn import training
 from pathb_jax.learn.program import program, traced
-from pathb_jax.learn.task import task_params
+from pathb_jax.learn.task import env_config, task_params
 from pathb_jax.learn.training import METRICS
 from pathb_jax.loading import load, load_parent
 from pathb_jax.outcome import (
     RunOutcome,
-    env_config,
     evaluation_sets,
     find_manifest,
     read_outcome,

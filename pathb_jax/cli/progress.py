@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from pathb_jax.cli.progress_format import duration
 from pathb_jax.run import Observer, Progress
 
 
@@ -70,10 +71,3 @@ class ProgressBar(Observer):
     def notice(self, message: str) -> None:
         """Print one line above the live ones."""
         self._bars.console.print(message, highlight=False)
-
-
-def duration(seconds: float) -> str:
-    """Return "m:ss", or "h:mm:ss" from an hour on."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,4 +1,4 @@
-"""The evaluator: all episodes of all seed sets in one compiled call.
+"""The evaluator: all episodes of up to SET_CAPACITY seed sets in one compiled call.
 
 Axes: `S` seed sets, `K` seeds per set. An episode is played once, without auto-reset; the loop
 ends when the last one has ended.
@@ -20,6 +20,9 @@ from pathb_jax.config import TIERS, TrainConfig
 from pathb_jax.evaluation.policies import mean_policy
 from pathb_jax.learn import networks
 from pathb_jax.learn.normalizer import NormalizerState
+
+SET_CAPACITY = 8
+"""Seed sets one call takes. Fewer fill its first rows, so that the same program serves all."""
 
 _EVALUATION_STREAM = 0xE7A10000
 """Folded into an episode's key; no training update ever reaches this index."""
@@ -107,25 +110,36 @@ def play(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _play_policy(
+def _play_sets(
     config: TrainConfig,
     env: MesaShadowField,
     params: networks.Params,
     statistics: NormalizerState,
     env_params: EnvParams,
     seeds: jax.Array,
+    sets: jax.Array,
 ) -> EpisodeMetrics:
-    """Seeds `[S, K]` uint32, starts and goals `[S, K, 2]`; metrics with leaves `[S, K]`."""
-    sets = seeds.shape
-    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), _EVALUATION_STREAM))(
-        seeds.reshape(-1)
-    )
-    flat = env_params.replace(
-        start=env_params.start.reshape(-1, 2), goal=env_params.goal.reshape(-1, 2)
-    )
+    """Play seeds `[SET_CAPACITY, K]` (uint32) with starts and goals `[SET_CAPACITY, K, 2]`.
+
+    The episodes of a set are played side by side, the first `sets` sets one after another: a
+    matrix product over more rows rounds differently, and this way a set's figures are the same
+    bits whichever other sets are in the pass. Returns metrics `[SET_CAPACITY, K]`.
+    """
     policy = mean_policy(params, TIERS[config.tier], statistics)
-    metrics = play(env, policy, flat, keys)
-    return jax.tree.map(lambda x: x.reshape(sets), metrics)
+
+    def play_set(index: jax.Array) -> EpisodeMetrics:
+        keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), _EVALUATION_STREAM))(
+            seeds[index]
+        )
+        bank = env_params.replace(start=env_params.start[index], goal=env_params.goal[index])
+        return play(env, policy, bank, keys)
+
+    def fill(index: jax.Array, table: EpisodeMetrics) -> EpisodeMetrics:
+        return jax.tree.map(lambda rows, x: rows.at[index].set(x), table, play_set(index))
+
+    shapes = jax.eval_shape(play_set, jnp.zeros((), jnp.int32))
+    table = jax.tree.map(lambda x: jnp.zeros((seeds.shape[0], *x.shape), x.dtype), shapes)
+    return jax.lax.fori_loop(0, sets, fill, table)
 
 
 def evaluate_policy(
@@ -151,12 +165,19 @@ def evaluate_policy(
     Returns:
         One result per set, in the order given.
     """
-    seeds = np.asarray(seed_starts, np.int64)[:, None] + np.arange(seeds_per_set)
-    bank = bind(env_params, *start_states(seeds))
-    metrics = jax.device_get(
-        _play_policy(config, env, params, statistics, bank, seeds.astype(np.uint32))
-    )
-    return [
-        SetResult(start, jax.tree.map(lambda x, row=row: x[row], metrics))
-        for row, start in enumerate(seed_starts)
-    ]
+    results = []
+    for first in range(0, len(seed_starts), SET_CAPACITY):
+        group = np.asarray(seed_starts[first : first + SET_CAPACITY], np.int64)
+        padded = np.pad(group, (0, SET_CAPACITY - len(group)), mode="edge")
+        seeds = padded[:, None] + np.arange(seeds_per_set)
+        bank = bind(env_params, *start_states(seeds))
+        metrics = jax.device_get(
+            _play_sets(
+                config, env, params, statistics, bank, seeds.astype(np.uint32), np.int32(len(group))
+            )
+        )
+        results += [
+            SetResult(int(start), jax.tree.map(lambda x, row=row: x[row], metrics))
+            for row, start in enumerate(group)
+        ]
+    return results

@@ -165,8 +165,10 @@ _Found = tuple[str, dict[str, float | None], list[str]]
 def _success_floor(stages: Stages, count: tuple[int, int] | None, diverged: str) -> _Found:
     rule = stages.success_floor
     figures = {**_count_figures(count), "threshold": rule.threshold}
-    reasons = [f"diverged: {diverged}"] if diverged else []
-    if not is_count(count):
+    reasons = []
+    if diverged:
+        reasons.append(f"diverged: {diverged}")
+    elif not is_count(count):
         reasons.append(_no_evaluation(rule.seed_start, count))
     elif count[0] < successes_needed(rule.threshold, count[1]):
         reasons.append(_compared(count[0] / count[1], "<", rule.threshold))

@@ -1,7 +1,8 @@
 """From a run's configuration to the environment and its parameters."""
 
-import jax
-import jax.numpy as jnp
+import enum
+from typing import Any
+
 import numpy as np
 
 from envs.fields import RewardMode, SignatureShape
@@ -16,13 +17,25 @@ def make_env(config: TrainConfig) -> MesaShadowField:
 
 
 def task_params(config: RunConfig, env: MesaShadowField) -> EnvParams:
-    """Return the task's numbers, bound to the training starts `[N, 2]`, as strong-typed arrays.
+    """Return the task's numbers as arrays, bound to the training starts `[N, 2]`.
 
     `mixed_lambda` is taken from the hyper-parameters; `config` must be validated.
     """
+    seeds = config.schedule.seed_start + np.arange(config.train.batch_envs)
+    return bind(_numbers(config, env), *start_states(seeds))
+
+
+def env_config(config: RunConfig) -> dict[str, Any]:
+    """Return the task's numbers as plain JSON values, without the starts."""
+    params = _numbers(config, make_env(config.train))
+    return {name: _plain(value) for name, value in vars(params).items() if value is not None}
+
+
+def _numbers(config: RunConfig, env: MesaShadowField) -> EnvParams:
     task, variant = config.task, VARIANTS[config.task.variant]
+    # A shape is needed even where the signature is not rewarded; any will do.
     shape = task.signature_shape or "integrated"
-    params = env.default_params.replace(
+    return env.default_params.replace(
         basin_bonus=task.false_basin_beta,
         reward_mode=RewardMode[variant.mode.upper()],
         mixed_lambda=config.hparams.mixed_lambda,
@@ -31,15 +44,9 @@ def task_params(config: RunConfig, env: MesaShadowField) -> EnvParams:
         signature_threshold=task.signature_threshold,
         compose_delta=task.reward_compose_form == "delta",
     )
-    seeds = config.schedule.seed_start + np.arange(config.train.batch_envs)
-    return strong_typed(bind(params, *start_states(seeds)))
 
 
-def strong_typed(tree: EnvParams) -> EnvParams:
-    """Turn Python numbers into arrays: a weak type would compile a second program."""
-    return jax.tree.map(
-        lambda x: jnp.asarray(x, int if isinstance(x, int) and not isinstance(x, bool) else None)
-        if not isinstance(x, float)
-        else jnp.asarray(x, float),
-        tree,
-    )
+def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    return list(value) if isinstance(value, tuple) else value

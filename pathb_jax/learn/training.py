@@ -228,7 +228,7 @@ def train_chunk(
         state, table, done, _ = carry
         state, row = train_update(config, env, state, hparams, env_params)
         # A sum of squares is non-finite where any parameter is.
-        finite = jnp.isfinite(optax.global_norm(state.params)) & jnp.all(jnp.isfinite(row))
+        finite = jnp.isfinite(optax.tree.norm(state.params)) & jnp.all(jnp.isfinite(row))
         return state, table.at[done].set(row), done + 1, finite
 
     state, table, done, finite = jax.lax.while_loop(

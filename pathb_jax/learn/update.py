@@ -96,7 +96,7 @@ def minibatch_step(
     """One gradient step. `grad_norm` is the global norm before scaling."""
     grads, metrics = jax.grad(loss, has_aux=True)(params, size, batch, hparams)
     updates, opt_state = optimizer(hparams).update(grads, opt_state)
-    metrics = metrics._replace(grad_norm=optax.global_norm(grads))
+    metrics = metrics._replace(grad_norm=optax.tree.norm(grads))
     return optax.apply_updates(params, updates), opt_state, metrics
 
 

@@ -44,6 +44,7 @@ def dynamics_png(
             axes.axhline(limits[column], color="0.35", linestyle="--", linewidth=1)
         if column == "value_loss":
             axes.set_yscale("symlog", linthresh=1.0)  # a loss may be 0
+            axes.set_ylim(bottom=0)
         _finish(axes, "environment steps (millions)", label)
     figure.legend(
         *figure.axes[0].get_legend_handles_labels(),

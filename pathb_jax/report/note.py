@@ -98,7 +98,7 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         "plan": plan,
         "verdict": _verdict(record, plan),
         "standing": _STANDING[record["standing"]],
-        "overlap": _overlap(record),
+        "overlap": _overlap(record, plan).strip(),
         "set_sizes": sorted(sizes),
         "texts": texts,
         "here": here,
@@ -108,11 +108,11 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
 
 
 _STANDING = {
-    "canonical": "The verdict is canonical: the shipped protocol, unchanged, with no departure.",
-    "registered": "The verdict is registered: a protocol file of one's own, fixed before the run, "
-    "with no departure from it.",
-    "exploratory": "The verdict is exploratory: the run departed from its protocol, as listed "
-    "below, so this is not the pre-registered test.",
+    "canonical": "Standing: canonical, the shipped protocol, unchanged, with no departure.",
+    "registered": "Standing: registered, a protocol file of one's own, fixed before the run, with "
+    "no departure from it.",
+    "exploratory": "Standing: exploratory, the ladder departed from its protocol, as listed below, "
+    "so this is not the pre-registered test.",
 }
 
 
@@ -129,7 +129,7 @@ def _verdict(record: LadderRecord, plan: Protocol | None) -> str:
     return f"Incomplete: {judged} of {len(candidates)} candidates judged, no verdict yet."
 
 
-def _overlap(record: LadderRecord) -> str:
+def _overlap(record: LadderRecord, plan: Protocol | None) -> str:
     overlap = record["seed_overlap"]
     text = f"Training starts come from seeds {' to '.join(map(str, overlap['training']))}. "
     for start, shared in overlap["sets"].items():
@@ -137,8 +137,10 @@ def _overlap(record: LadderRecord) -> str:
             text += f"{shared} seeds of the set from {start} are among them: it is not held out. "
     clean = [start for start, shared in overlap["sets"].items() if not shared]
     if clean:
-        text += f"No seed of the sets from {', '.join(clean)} is. "
-    return text + "The set that is neither stage 1's nor stage 3's informs and does not vote."
+        text += f"The seeds from {' and from '.join(clean)} are all new to the policy. "
+    voting = plan.seed_sets[:2] if plan else ()
+    silent = [start for start in overlap["sets"] if voting and start not in map(str, voting)]
+    return text + "".join(f"The set from {start} informs and does not vote." for start in silent)
 
 
 def _misjudgements(record: LadderRecord, plan: Protocol) -> dict[str, dict[str, float | None]]:
@@ -214,7 +216,7 @@ def _interval(summary: SetSummary) -> tuple[float, float]:
 
 
 def _filters(plan: Protocol | None, base: str) -> dict[str, Any]:
-    """Return the template's filters: values in, Markdown out. `base` leads to the record's folder."""
+    """Return the template's filters: values in, Markdown out. `base` is the record's folder."""
 
     def link(run: Any, name: str) -> str:
         target = run.get("run_dir", name)
@@ -235,6 +237,8 @@ def _filters(plan: Protocol | None, base: str) -> dict[str, Any]:
         "rate": _rate,
         "seeds": _seeds,
         "stage": _stage,
+        "steps": lambda steps: "-" if steps is None else f"{steps:.1f}",
+        "thousands": lambda count: f"{count:,}",
         "words": _words,
     }
 

@@ -162,12 +162,14 @@ def read_policy(path: Path) -> PolicyFile:
         policy = _parse(content)
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]}", "missing", allowed) from None
+    except OverflowError:
+        raise InputError(f"{path}: action_scale", "too large", "it has to be finite") from None
     except _WrongFieldError as error:
         raise InputError(f"{path}: {error.args[0]}", error.args[1], error.args[2]) from None
-    wrong = _inconsistency(policy)
-    if wrong is None and content["parameter_count"] != policy.parameter_count:
-        expected = f"these sizes make {policy.parameter_count}"
-        wrong = ("parameter_count", content["parameter_count"], expected)
+    for name in SIZES:  # a key spelt with escapes is not seen before parsing
+        if getattr(policy, name) > sizes[name]:
+            raise InputError(f"{path}: {name}", getattr(policy, name), "it is spelt with escapes")
+    wrong = _inconsistency(policy) or _miscount(policy, content["parameter_count"])
     if wrong is not None:
         raise InputError(f"{path}: {wrong[0]}", wrong[1], wrong[2])
     return policy
@@ -220,6 +222,8 @@ def _parse(content: dict[str, Any]) -> PolicyFile:
     """Check every field's type and build the policy, or raise KeyError or _WrongFieldError."""
     if content["activation"] != "tanh":
         raise _WrongFieldError("activation", str(content["activation"])[:80], "it has to be 'tanh'")
+    _typed(content, "parameter_count", int, "an integer")
+    _numbers("action_scale", [content["action_scale"]])
     layers = _typed(content, "layers", list, "a list")
     normalization = _typed(content, "normalization", dict, "an object")
     pairs = []
@@ -237,7 +241,7 @@ def _parse(content: dict[str, Any]) -> PolicyFile:
         variant=_typed(content, "variant", str, "a string"),
         tier=_typed(content, "tier", str, "a string"),
         **{name: _typed(content, name, int, "an integer") for name in SIZES},
-        action_scale=float(_numbers("action_scale", [content["action_scale"]])[0]),
+        action_scale=float(content["action_scale"]),
         layers=tuple(pairs),
         obs_mean=_numbers("normalization.obs_mean", normalization["obs_mean"]),
         obs_std=_numbers("normalization.obs_std", normalization["obs_std"]),
@@ -260,6 +264,13 @@ def _numbers(name: str, values: Any) -> np.ndarray:
             return np.array(values, np.float64).astype(np.float32)
     except OverflowError:  # an integer beyond float64
         return np.full(len(values), np.inf, np.float32)
+
+
+def _miscount(policy: PolicyFile, declared: int) -> tuple[str, object, str] | None:
+    expected = policy.parameter_count
+    if declared in (expected, expected + policy.act_dim):  # with log_std, as others may count
+        return None
+    return "parameter_count", declared, f"these sizes make {expected}"
 
 
 def _inconsistency(policy: PolicyFile) -> tuple[str, object, str] | None:

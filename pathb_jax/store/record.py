@@ -270,7 +270,25 @@ def read_record(path: Path) -> LadderRecord:
     except OSError as error:
         raise InputError(str(path), error.strerror, "give a record that can be read") from None
     _check(record, LadderRecord, f"{path.name}: ")
+    _check_counts(record, f"{path.name}: ")
     return typing.cast(LadderRecord, record)
+
+
+def _check_counts(record: LadderRecord, root: str) -> None:
+    """A set of k successes of n seeds has 0 <= k <= n and n >= 1: intervals rest on it."""
+    runs: list[tuple[str, Mapping[str, SetSummary]]] = [
+        (f"{root}candidates[{index}].summaries", candidate.get("summaries", {}))
+        for index, candidate in enumerate(record["candidates"])
+    ]
+    runs += [
+        (f"{root}batch[{index}].summaries", run.get("summaries", {}))
+        for index, run in enumerate(record["batch"])
+    ]
+    for where, summaries in runs:
+        for start, summary in summaries.items():
+            count, seeds = summary["success_count"], summary["seeds"]
+            found = f"{count} of {seeds}"
+            _require(0 <= count <= seeds and seeds > 0, f"{where}.{start}", found, "a count")
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -22,6 +23,8 @@ COLUMNS = json.loads((GOLDEN / "trajectories.json").read_text())["reward_columns
 DECAYS = {"linear": iv.Decay.LINEAR, "inv_sq": iv.Decay.INV_SQ, "gaussian": iv.Decay.GAUSSIAN}
 MIRRORS = {"x": iv.Mirror.X, "y": iv.Mirror.Y}
 HORIZON = 200
+MAX_DELAY = 7
+MAX_EDITS = 3
 
 
 @functools.cache
@@ -57,85 +60,88 @@ def probe_of(entry: dict) -> iv.Probe:
 
 
 def world_of(entry: dict):
-    """Return `(env, params)` of a golden entry."""
+    """Return `(env, params)` of a golden entry.
+
+    Entries with an edit, a decoy or a delay get all of them, those they lack doing nothing: so the
+    69 entries need three programs, two of which have these parts switched off altogether.
+    """
     numbers = dict(entry.get("params", {}))
     features = {name: numbers.pop(name, False) for name in ("texture_channel", "basin_channel")}
-    probe = entry.get("probe", {})
-    longest = max(numbers.get("delay", 0), probe.get("sensor_delay", 0))
-    env = MesaShadowField(entry["tier"], max_delay=longest or None, **features)
+    probe, edits = entry.get("probe", {}), [edit_of(edit) for edit in entry.get("edits", [])]
+    everything = bool(edits or "decoy" in probe or "sensor_delay" in probe)
+    delayed = everything or entry["tier"] == "delayed-field"
+    env = MesaShadowField(entry["tier"], max_delay=MAX_DELAY if delayed else 0, **features)
     if "horizon" in numbers:
         numbers["max_steps_in_episode"] = numbers.pop("horizon")
-    edits = [edit_of(edit) for edit in entry.get("edits", [])]
-    params = env.default_params.replace(**numbers, edits=iv.stack_edits(edits) if edits else None)
+    params = replace(env.default_params, **numbers)
+    if everything:
+        edits += [iv.no_edit()] * (MAX_EDITS - len(edits))
+        nothing = iv.decoy(0.0, iv.Decay.LINEAR, (0.0, 0.0))
+        params = replace(params, edits=iv.stack_edits(edits), decoy=nothing)
     params = bind(params, *start_states(entry["seed"]))
     return env, iv.apply_probe(params, probe_of(probe))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def replay(env, params, actions):
-    """Open-loop replay of a group: `actions` `[B, T, 2]`; returns the first state's and all steps'.
+def replay(envs, params, actions):
+    """Open-loop replay of a group: `actions` `[B, T, 2]`; returns first readings and all steps.
 
-    The scan runs past the end of an episode; readers look at the first `steps` rows.
+    The environments differ in what they observe, not in how the world moves: one of them moves it
+    and each reads it. The scan runs past the end of an episode; readers look at the rows before.
     """
 
     def one(params, actions):
         key = jax.random.key(0)
-        first = env.start_state(key, params)
+        first = envs[0].start_state(key, params)
 
         def step(state, action):
-            state, outcome = env.transition(key, state, action, params)
-            row = (
-                state,
-                outcome,
-                env.sense(key, state, params),
-                env.episode_metrics(state, params),
-            )
-            return state, row
+            state, outcome = envs[0].transition(key, state, action, params)
+            readings = [env.sense(key, state, params) for env in envs]
+            return state, (state, outcome, readings, envs[0].episode_metrics(state, params))
 
-        return env.sense(key, first, params), jax.lax.scan(step, first, actions)[1]
+        readings = [env.sense(key, first, params) for env in envs]
+        return readings, jax.lax.scan(step, first, actions)[1]
 
     return jax.vmap(one)(params, actions)
 
 
-def groups() -> list[list[dict]]:
-    """Return the golden entries by what they compile to."""
+def groups() -> list[list[tuple]]:
+    """Return `(entry, env, params)` of all golden entries by what they compile to."""
     found = defaultdict(list)
     for entry in TRAJECTORIES:
         env, params = world_of(entry)
-        shapes = tuple(str(jnp.shape(leaf)) for leaf in jax.tree.leaves(params))
-        found[env, jax.tree.structure(params), shapes].append(entry)
+        found[env.max_delay, jax.tree.structure(params)].append((entry, env, params))
     return list(found.values())
 
 
-def run_group(entries: list[dict]) -> dict[str, dict[str, np.ndarray]]:
+def run_group(group: list[tuple]) -> dict[str, dict]:
     """Return for each entry of a group what golden holds: arrays by name, and `metrics`."""
     golden = golden_arrays()
-    worlds = [world_of(entry) for entry in entries]
-    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(params for _, params in worlds))
-    actions = np.zeros((len(entries), HORIZON, 2))
-    for row, entry in enumerate(entries):
+    envs = tuple(dict.fromkeys(env for _, env, _ in group))
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), *(params for _, _, params in group))
+    actions = np.zeros((len(group), HORIZON, 2))
+    for row, (entry, _, _) in enumerate(group):
         commanded = golden[f"{entry['name']}_action"]
         actions[row, : len(commanded)] = commanded
-    first, rows = jax.device_get(replay(worlds[0][0], params, actions))
+    results = jax.device_get(replay(envs, params, actions))
     return {
-        entry["name"]: _result(row, entry, params, first, rows) for row, entry in enumerate(entries)
+        entry["name"]: _result(jax.tree.map(lambda leaf: leaf[row], results), envs.index(env), own)  # noqa: B023
+        for row, (entry, env, own) in enumerate(group)
     }
 
 
-def _result(row, entry, params, first, rows):
-    first, (states, outcomes, readings, metrics) = jax.tree.map(
-        lambda leaf: leaf[row], (first, rows)
-    )
+def _result(results, reader, params):
+    first, (states, outcomes, readings, metrics) = results
     done = outcomes.terminated | outcomes.truncated
     last = int(np.argmax(done))
-    steps = last + 1
-    start, goal = np.asarray(params.start)[row], np.asarray(params.goal)[row]
+    rows = slice(0, last + 1)
     return {
-        "position": np.concatenate([start[None], states.position[:steps]]),
-        "goal": np.concatenate([goal[None], states.goal[:steps]]),
-        "observation": np.concatenate([first.observation[None], readings.observation[:steps]]),
-        "reward": np.stack([getattr(outcomes.channels, c)[:steps] for c in COLUMNS], axis=-1),
-        "training_reward": outcomes.reward[:steps],
+        "position": np.concatenate([params.start[None], states.position[rows]]),
+        "goal": np.concatenate([params.goal[None], states.goal[rows]]),
+        "observation": np.concatenate(
+            [first[reader].observation[None], readings[reader].observation[rows]]
+        ),
+        "reward": np.stack([getattr(outcomes.channels, c)[rows] for c in COLUMNS], axis=-1),
         "metrics": {
             **{k: v[last].item() for k, v in vars(metrics).items()},
             "outcome": "success" if outcomes.terminated[last] else "timeout",

@@ -353,7 +353,7 @@ def damage_grow(path):
 
 
 def files_of(step):
-    return [path for path in sorted(step.rglob("*")) if path.is_file() and path.stat().st_size]
+    return [path for path in sorted(step.rglob("*")) if path.is_file()]
 
 
 DAMAGES = [damage_truncate, damage_empty, damage_flip, damage_grow, Path.unlink]
@@ -367,6 +367,8 @@ def test_damage_of_every_file_is_detected(two_steps, tmp_path, damage):
     for index in range(count):
         copy = copy_of(two_steps, tmp_path / str(index))
         victim = files_of(copy / "2")[index]
+        if not victim.stat().st_size and damage not in (damage_grow, Path.unlink):
+            continue  # Orbax's commit marker is an empty file
         damage(victim)
         with pytest.raises(CheckpointError) as raised:
             restore(copy / "2", trees[2])
@@ -531,7 +533,8 @@ checkpoints.restore(checkpoints.resolve_checkpoint({str(tmp_path)!r}), {{"a": np
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "INFO:absl:" not in done.stderr
 
 
 def test_relative_directory(tmp_path, monkeypatch):

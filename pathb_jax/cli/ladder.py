@@ -1,0 +1,170 @@
+"""`ladder`: run the pre-registered ladder, or print its plan."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from pathb_jax.cli import command
+from pathb_jax.cli.progress_format import duration
+from pathb_jax.config import Backend, Tier
+from pathb_jax.ladder.protocol import load_protocol, planned_run, standing
+from pathb_jax.ladder.statistics import clopper_pearson
+
+if TYPE_CHECKING:
+    from pathb_jax.ladder.estimate import Estimate
+    from pathb_jax.ladder.ladder import LadderPlan
+    from pathb_jax.store.record import LadderRecord
+
+DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
+another, judge each in three stages fixed in advance, adopt the first that passes, then train the
+rest of the batch with it.
+
+Writes ladder.json and a result note under --out, and each run's files in a folder of its own.
+Started again with the same flags it goes on where it stopped; a finished ladder only reports.
+Flags that depart from the protocol make the verdict exploratory.
+
+Exit status: 0 a candidate was adopted; 3 all were rejected (a finding); 2 bad input; 1 failure."""
+
+REJECTED = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class LadderFlags:
+    """What to run, and where."""
+
+    protocol: str = "path_b"
+    """A protocol that ships with the package, or the path of a TOML file."""
+    tier: Tier | None = None
+    """Network size instead of the protocol's."""
+    updates: int | None = None
+    """PPO updates per run instead of the protocol's (8 192 environment steps each)."""
+    seed: int | None = None
+    """Training seed instead of the protocol's."""
+    out: Path | None = None
+    """Folder for all files (default: results/mesa/phase7v2-<tier>-cliff-subset)."""
+    note: Path | None = None
+    """Write the result note here too."""
+    skip_batch: bool = False
+    """Stop after the verdict; the rest of the batch can be trained later without this flag."""
+    plan: bool = False
+    """Only print candidates, budget, departures from the protocol and a time estimate from a
+    short measured probe; train nothing, write nothing."""
+    progress: bool = True
+    """Show progress of the runs."""
+    backend: Backend = "auto"
+    """Where to compute. Anything but auto must be there: there is no silent fallback."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; `arguments` default to the process's."""
+    return command.run(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    flags = command.parse(LadderFlags, arguments, DESCRIPTION)
+    protocol = load_protocol(flags.protocol)
+    planned = planned_run(protocol, tier=flags.tier, updates=flags.updates, seed=flags.seed)
+    out = flags.out or Path(f"results/mesa/phase7v2-{planned.tier.lower()}-cliff-subset")
+    command.check_writable("--out", out)
+    if flags.note is not None:
+        command.check_writable("--note", flags.note.parent)
+
+    # Importing JAX takes seconds; wrong flags are reported before.
+    from pathb_jax import backend
+    from pathb_jax.ladder import estimate, ladder
+
+    backend.select_backend(flags.backend)
+    words = sys.argv[1:] if arguments is None else arguments
+    plan = ladder.LadderPlan(
+        protocol=protocol,
+        run=planned,
+        out=out,
+        backend=flags.backend,
+        skip_batch=flags.skip_batch,
+        command=shlex.join(["python", "scripts/ladder.py", *words]),
+    )
+    record = ladder.open_record(plan)
+    finished = ladder.is_finished(record, plan.skip_batch)
+    if flags.plan or not finished:
+        _print_plan(plan, estimate.measure(plan))
+    if flags.plan:
+        return 0
+    if finished:
+        print(f"{out}: this ladder has finished; nothing to train")
+    return _run(plan, flags)
+
+
+def _run(plan: "LadderPlan", flags: LadderFlags) -> int:
+    from pathb_jax.cli.progress import ProgressBar
+    from pathb_jax.ladder.ladder import run_ladder
+    from pathb_jax.report.note import write_note
+
+    with ProgressBar(quiet=not flags.progress) as bar:
+        record = run_ladder(plan, bar)
+    note = write_note(plan.record_path, flags.note)
+    _print_record(record)
+    print(f"record: {plan.record_path}\nnote:   {note}")
+    return 0 if record["verdict"] == "adopted" else REJECTED
+
+
+def _print_plan(plan: "LadderPlan", estimate: "Estimate") -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    planned, protocol = plan.run, plan.protocol
+    console.print(
+        f"protocol {protocol.name} (sha256 {protocol.sha256[:12]}), tier {planned.tier}, "
+        f"{planned.updates} updates = {planned.env_steps:,} environment steps per run, "
+        f"training seed {planned.seed}"
+    )
+    table = Table("order", "tag", "change", "why")
+    for candidate in protocol.candidates:
+        defaults = dataclasses.asdict(protocol.hparams)
+        change = ", ".join(f"{k} {defaults[k]:g} -> {v:g}" for k, v in candidate.change.items())
+        table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
+    console.print(table)
+    deviations = plan.deviations or ["none"]
+    console.print(f"verdict will be {standing(protocol, plan.deviations)}; departures: "
+                  f"{'; '.join(deviations)}")
+    console.print(f"files: {plan.out}")
+    runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
+    one = estimate.run_seconds
+    console.print(
+        f"measured here: compile {estimate.compile_seconds:.1f} s once, "
+        f"{estimate.env_steps_per_second:,.0f} environment steps/s, "
+        f"evaluation {estimate.evaluation_seconds:.2f} s"
+    )
+    console.print(
+        f"estimate (h:mm:ss): one run {duration(one)}, at most {runs} candidates "
+        f"{duration(runs * one)}, batch of {batch} after an adoption {duration(batch * one)}"
+    )
+
+
+def _print_record(record: "LadderRecord") -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table("candidate", "status", "success", "95 % interval", "stages", "failure mode")
+    for entry in record["candidates"]:
+        first = next(iter(entry.get("summaries", {}).values()), None)
+        success, interval = "-", "-"
+        if first is not None:
+            count, seeds = first["success_count"], first["seeds"]
+            low, high = clopper_pearson(count, seeds)
+            success, interval = f"{count}/{seeds}", f"[{low:.3f}, {high:.3f}]"
+        marks = {True: "pass", False: "fail", None: "-"}
+        stages = " ".join(marks[stage["passed"]] for stage in entry["stages"])
+        mode = entry["failure_mode"] or "-"
+        table.add_row(entry["tag"], entry["status"], success, interval, stages, mode)
+    console.print(table)
+    for entry in record["batch"]:
+        rate = entry["success_rate"]
+        shown = entry.get("status") if rate is None else f"success {rate:.3f}"
+        console.print(f"batch {entry['label']}: {shown}")
+    adopted = f" {record['adopted']}" if record["adopted"] else ""
+    console.print(
+        f"verdict: {record['verdict']}{adopted} ({record['standing']}), "
+        f"{record['compute']['used_hours']:.2f} h of training"
+    )

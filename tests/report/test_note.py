@@ -1,0 +1,309 @@
+"""The result note for every kind of record, and that its figures are the record's."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pathb_jax.errors import InputError
+from pathb_jax.ladder.acceptance import grade_predictions, judge
+from pathb_jax.ladder.failure_modes import classify
+from pathb_jax.ladder.protocol import load_protocol, run_label
+from pathb_jax.ladder.statistics import clopper_pearson, success_floor_flip
+from pathb_jax.report.note import NOTE_NAME, write_note
+from pathb_jax.store.artifacts import HISTORY_COLUMNS, HistoryWriter, RunFiles
+from pathb_jax.store.record import (
+    CandidateRecord,
+    LadderRecord,
+    new_batch_run,
+    new_candidate,
+    new_record,
+    new_seed_overlap,
+    new_set_summary,
+    write_record,
+)
+
+PLAN = load_protocol("path_b")
+Successes = tuple[int, int, int]
+
+
+def history(entropy: float) -> dict[str, np.ndarray]:
+    rows = 60
+    columns: dict[str, np.ndarray] = {name: np.full(rows, 0.5) for name in HISTORY_COLUMNS}
+    columns["update"] = np.arange(1, rows + 1)
+    columns["env_steps"] = columns["update"] * 8192
+    columns["entropy"] = np.linspace(2.0, entropy, rows)
+    columns["value_loss"] = np.linspace(10.0, 900.0, rows)
+    return columns
+
+
+def sets(successes: Successes) -> dict[str, Any]:
+    return {
+        str(start): new_set_summary(
+            {
+                "success_count": count,
+                "seeds": 32,
+                "success_rate": count / 32,
+                "mean_terminal_alignment": 0.832,
+                "mean_steps": 171.25,
+            },
+            clopper_pearson(count, 32),
+        )
+        for start, count in zip(PLAN.seed_sets, successes, strict=True)
+    }
+
+
+def finish(candidate: CandidateRecord, successes: Successes, entropy: float, folder: Path) -> None:
+    """Fill in a candidate as the ladder does, and write its history."""
+    files = RunFiles(folder / candidate["run_dir"], candidate["slug"])
+    columns = history(entropy)
+    files.history.parent.mkdir(parents=True)
+    HistoryWriter(files.history).append(columns)
+    calm = {**columns, "value_loss": np.full(60, 10.0)} if entropy < 2.28 else columns
+    counts = {start: (count, 32) for start, count in zip(PLAN.seed_sets, successes, strict=True)}
+    receipts = judge(PLAN.stages, counts, calm)
+    candidate["stages"] = [receipt.to_dict() for receipt in receipts]  # type: ignore[misc]
+    passed = all(receipt.passed for receipt in receipts)
+    candidate["status"] = "adopted" if passed else "rejected"
+    candidate["summaries"] = sets(successes)
+    mode = classify(
+        PLAN.failure_modes,
+        columns,
+        updates=60,
+        success=counts[10000],
+        alignment=0.832,
+        half_alignment=0.7,
+        log_std_init=-0.5,
+    )
+    candidate["failure_mode"], candidate["failure_figures"] = mode.name, mode.figures
+    candidate["env_steps"], candidate["wall_seconds"] = 10002432, 71.25
+    candidate["env_steps_per_second"] = 140385.0
+
+
+def empty_record(deviations: list[str] | None = None, tier: str = "Large") -> LadderRecord:
+    labels = [run_label(PLAN.run.label, candidate.tag) for candidate in PLAN.candidates]
+    return new_record(
+        protocol={
+            "name": PLAN.name,
+            "sha256": PLAN.sha256,
+            "file": PLAN.file,
+            "text": PLAN.text,
+        },
+        standing="exploratory" if deviations else "canonical",
+        deviations=deviations or [],
+        backend={
+            "platform": "cpu",
+            "device_kind": "some | processor",
+            "device_count": 2,
+            "versions": {"jax": "0.10.2"},
+        },
+        seed_overlap=new_seed_overlap(20000, 64, PLAN.seed_sets, 32),
+        candidates=[
+            new_candidate(c.order, c.tag, dict(c.change), label, f"slug_{label}")
+            for c, label in zip(PLAN.candidates, labels, strict=True)
+        ],
+        predictions=[prediction.id for prediction in PLAN.predictions],
+        planned_hours=33.0,
+        plan={"tier": tier, "updates": 1221, "seed": 0, "env_steps": 10002432},
+        command="python scripts/ladder.py --tier " + tier,
+    )
+
+
+def conclude(record: LadderRecord) -> None:
+    outcomes = {
+        candidate["tag"]: [stage["passed"] for stage in candidate["stages"]]
+        for candidate in record["candidates"]
+        if candidate["stages"]
+    }
+    record["predictions"] = grade_predictions(PLAN.predictions, outcomes)
+    record["compute"]["used_hours"] = 1.375
+
+
+def adopted(folder: Path) -> LadderRecord:
+    record = empty_record()
+    finish(record["candidates"][0], (7, 9, 8), 2.0, folder)
+    finish(record["candidates"][1], (17, 16, 20), 1.42, folder)
+    record["verdict"], record["adopted"] = "adopted", "vc0_25"
+    for item in PLAN.batch:
+        label = run_label(item.label, "vc0_25")
+        run = new_batch_run(label, item.variant, item.mixed_lambda, f"slug_{label}")
+        record["batch"].append(run)
+    done = record["batch"][0]
+    done["status"], done["success_rate"], done["mean_terminal_alignment"] = "finished", 3 / 32, 0.6
+    done["summaries"] = sets((3, 4, 5))
+    done["failure_mode"] = "unclassified"
+    conclude(record)
+    return record
+
+
+def rejected(folder: Path) -> LadderRecord:
+    record = empty_record(["tier: Large -> Small"], "Small")
+    finish(record["candidates"][0], (7, 9, 8), 2.0, folder)
+    finish(record["candidates"][1], (17, 13, 20), 1.42, folder)
+    finish(record["candidates"][2], (20, 20, 20), 2.5, folder)
+    last = record["candidates"][3]
+    last["status"], last["failure_mode"] = "diverged", "diverged"
+    last["diverged"] = "value_loss at update 7"
+    receipts = judge(PLAN.stages, {}, {}, diverged=last["diverged"])
+    last["stages"] = [receipt.to_dict() for receipt in receipts]  # type: ignore[misc]
+    record["verdict"] = "rejected"
+    conclude(record)
+    return record
+
+
+def incomplete(folder: Path) -> LadderRecord:
+    record = empty_record()
+    finish(record["candidates"][0], (7, 9, 8), 2.0, folder)
+    record["candidates"][1]["status"] = "running"
+    return record
+
+
+def untouched(folder: Path) -> LadderRecord:
+    return empty_record()
+
+
+def written(record: LadderRecord, folder: Path, note: Path | None = None) -> str:
+    write_record(folder / "ladder.json", record)
+    return write_note(folder / "ladder.json", note).read_text()
+
+
+KINDS = {
+    "adopted": (adopted, "Adopted: vc0_25 (value_coef 0.5 -> 0.25) passed all three stages."),
+    "rejected": (rejected, "Rejected: none of the 4 candidates passed all three stages."),
+    "incomplete": (incomplete, "Incomplete: 1 of 4 candidates judged, no verdict yet."),
+    "untouched": (untouched, "Incomplete: 0 of 4 candidates judged, no verdict yet."),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_verdict_first_and_every_figure_of_the_record(kind: str, tmp_path: Path) -> None:
+    build, verdict = KINDS[kind]
+    record = build(tmp_path)
+    text = written(record, tmp_path)
+    assert text.splitlines()[2].startswith(f"**{verdict}")
+    assert record["standing"] in text
+    assert PLAN.sha256 in text
+    assert record["command"] in text
+    assert all(f"- {line}" in text for line in record["deviations"])
+    for run in [*record["candidates"], *record["batch"]]:
+        for summary in run.get("summaries", {}).values():
+            low, high = summary["interval"]
+            assert f"{summary['success_count']} of {summary['seeds']}" in text
+            assert f"| {summary['success_rate']:.3f} | {low:.3f} to {high:.3f} |" in text
+    for candidate in record["candidates"]:
+        for stage in candidate["stages"]:
+            assert all(reason in text for reason in stage["reasons"])
+            for name, value in stage["figures"].items():
+                shown = "-" if value is None else f"{value:.3f}"
+                assert f"{name} {value if isinstance(value, int) else shown}" in text
+        for name, value in candidate.get("failure_figures", {}).items():
+            assert value is None or f"{name} {value:.3f}" in text
+    assert "None" not in text
+    assert "Undefined" not in text
+    assert "{" not in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_markdown_holds_together(kind: str, tmp_path: Path) -> None:
+    """Tables keep their column count, links lead somewhere, there is one blank line at most."""
+    text = written(KINDS[kind][0](tmp_path), tmp_path)
+    table: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            table.append(line)
+            continue
+        columns = {len(re.findall(r"(?<!\\)\|", row)) for row in table}
+        assert len(columns) <= 1, table
+        assert len(table) != 1, table
+        table = []
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if "pathb" not in target or target.startswith("figures"):
+            assert (tmp_path / target).exists(), target
+        else:
+            assert target.endswith("/")
+            assert not Path(target).is_absolute()
+    assert text.endswith("\n")
+    assert not re.search(r"\n\n\n\n|[ \t]\n", text)
+    assert not re.search(r"(?m)^(?!\||\n|#|- |!\[|1\. |    ).*\n\|", text), (
+        "a table needs a blank line"
+    )
+
+
+def test_adopted_names_the_batch_and_the_chance_of_misjudging(tmp_path: Path) -> None:
+    text = written(adopted(tmp_path), tmp_path)
+    assert "[mixed_0_95_pathb_vc0_25](mixed_0_95_pathb_vc0_25/) | finished | 0.094 (3/32)" in text
+    assert "| reward_phase3_pathb_vc0_25 | not run | not run |" in text
+    assert f"| lr1e4 | {100 * success_floor_flip(7, 32, 0.4):.1f} % |" in text
+    assert "| GG1 | lr 1e-4 clears stage 1 | falsified | this mixture needs more" in text
+    assert "What the rejection says" not in text
+    assert "32 seeds of the set from 20000 are among them" in text
+    assert "33.00 hours. Used: 1.38 hours" in text
+
+
+def test_rejected_names_the_ladder_of_failures(tmp_path: Path) -> None:
+    text = written(rejected(tmp_path), tmp_path)
+    assert "1. lr1e4 failed stage 1 (0.219 < 0.40), " in text
+    assert "1. vc0_25 failed stage 3 (0.125 > 0.10), " in text
+    assert "1. clip0_1 failed stage 1 (diverged: value_loss at update 7), diverged. It" in text
+    assert "a separate critic learning rate, value clipping, an entropy schedule" in text
+    assert "Path A's best state stays the reference: ext2, 8,340,000" in text
+    assert "At tier Small this says nothing of Large" in text
+    assert "Standing: exploratory" in text
+
+
+def test_note_elsewhere_has_relative_links_and_its_own_figures(tmp_path: Path) -> None:
+    results, docs = tmp_path / "results" / "run", tmp_path / "docs" / "mesa"
+    note = docs / "OUR_NOTE.md"
+    text = written(adopted(results), results, note)
+    assert "[ladder.json](../../results/run/ladder.json)" in text
+    assert "(../../results/run/mixed_0_90_pathb_lr1e4/)" in text
+    images = sorted(path.name for path in (docs / "figures").iterdir())
+    assert images == ["path_b_dynamics.png", "path_b_success.png"]
+    assert (docs / "figures" / images[0]).read_bytes().startswith(b"\x89PNG")
+    assert not (results / NOTE_NAME).exists()
+
+
+def test_the_same_record_gives_the_same_bytes(tmp_path: Path) -> None:
+    def contents() -> dict[str, bytes]:
+        return {str(p): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    written(adopted(tmp_path), tmp_path)
+    before = contents()
+    write_note(tmp_path / "ladder.json")
+    assert contents() == before
+
+
+def test_a_record_with_the_fixed_keys_alone(tmp_path: Path) -> None:
+    record: Any = adopted(tmp_path)
+    for key in ("plan", "command"):
+        del record[key]
+    del record["protocol"]["text"]
+    for run in [*record["candidates"], *record["batch"]]:
+        for key in ("slug", "summaries", "failure_figures", "diverged"):
+            del run[key]
+    text = written(record, tmp_path)
+    assert "does not hold the protocol's text" in text
+    assert "None" not in text
+
+
+def test_a_protocol_text_that_is_not_the_one_named(tmp_path: Path) -> None:
+    record = untouched(tmp_path)
+    record["protocol"]["text"] += "# changed\n"
+    assert "does not have the SHA-256 that it states" in written(record, tmp_path)
+    record["protocol"]["text"] = "broken ["
+    assert "cannot be read" in written(record, tmp_path)
+
+
+def test_broken_histories_are_left_out(tmp_path: Path) -> None:
+    record = incomplete(tmp_path)
+    candidate = record["candidates"][0]
+    RunFiles(tmp_path / candidate["run_dir"], candidate["slug"]).history.write_text("nothing\n1\n")
+    assert "dynamics.png" not in written(record, tmp_path)
+
+
+def test_no_record(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        write_note(tmp_path / "ladder.json")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,700 @@
+"""The files of a run: names, columns, keys; whole or not at all; hostile input refused."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pathb_jax.errors import InputError
+from pathb_jax.store import artifacts, policy_file, tables
+from pathb_jax.store.artifacts import (
+    EVALUATION_COLUMNS,
+    EVALUATIONS_COLUMNS,
+    HISTORY_COLUMNS,
+    SUMMARY_KEYS,
+    EvaluationsWriter,
+    HistoryWriter,
+    RunFiles,
+    read_evaluation_rows,
+    read_evaluation_summary,
+    read_evaluations,
+    read_history,
+    read_json,
+    read_policy,
+    slug,
+    write_evaluation,
+    write_json,
+    write_manifest,
+    write_policy,
+)
+from pathb_jax.store.atomic import write_atomically
+
+
+def no_space(*_):
+    raise OSError(28, "No space left on device")
+
+
+def listing(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# -- whole files
+
+
+def test_atomic_write(tmp_path):
+    path = tmp_path / "new" / "file"
+    write_atomically(path, "ü\n")
+    assert path.read_bytes() == "ü\n".encode()
+    write_atomically(path, b"\x00")
+    assert path.read_bytes() == b"\x00"
+    assert listing(path.parent) == ["file"]
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("broken", ["os.fsync", "os.replace"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch, broken, error):
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(broken, fail)
+    with pytest.raises(type(error)):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert listing(tmp_path) == ["file"]
+
+
+def test_json_round_trip(tmp_path):
+    value = {"b": np.float32(0.5), "a": [np.int64(2), None], "c": np.arange(2), "d": "ü"}
+    write_json(tmp_path / "x.json", value)
+    assert list(read_json(tmp_path / "x.json").items()) == [
+        ("b", 0.5),
+        ("a", [2, None]),
+        ("c", [0, 1]),
+        ("d", "ü"),
+    ]
+    write_json(tmp_path / "x.json", value, sort_keys=True)
+    assert list(read_json(tmp_path / "x.json")) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(float("nan"), ValueError), (np.float32("inf"), ValueError), ({1, 2}, TypeError)],
+)
+def test_json_refuses(tmp_path, value, error):
+    with pytest.raises(error):
+        write_json(tmp_path / "x.json", {"x": value})
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"NaN",
+        b"[1, -Infinity]",
+        b"[" * 10**6,
+        b"9" * 5000,
+        b"[1,]",
+        b"1" * 99,
+    ],
+    ids=range(9),
+)
+def test_hostile_json_is_refused(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.json") as raised:
+        read_json(path, limit=98 if content == b"1" * 99 else 2**24)
+    assert "\n" not in str(raised.value)
+
+
+def test_json_that_is_no_file(tmp_path):
+    for path in (tmp_path, tmp_path / "missing", Path(os.devnull)):
+        with pytest.raises(InputError):
+            read_json(path)
+
+
+# -- names
+
+
+def test_slug_and_files():
+    label = "mixed_0_90_pathb_lr1e4"
+    name = slug("mixed_ppo_phase3_lambda_0_9", "Large", 0, label)
+    assert name == f"mixed_ppo_phase3_lambda_0_9_large_seed_0_{label}"
+    files = RunFiles(Path("out"), "S")
+    assert {str(path) for path in (files.checkpoints, files.history, files.evaluations)} == {
+        "out/checkpoints/S",
+        "out/logs/S_history.csv",
+        "out/logs/S_evaluations.csv",
+    }
+    assert str(files.policy) == "out/policies/S.policy.json"
+    assert str(files.manifest) == "out/manifests/S.json"
+    assert str(files.evaluation_csv(10000, first=True)) == "out/logs/S_evaluation.csv"
+    assert str(files.evaluation_csv(20000, first=False)) == "out/logs/S_evaluation_seed_20000.csv"
+    summary = files.evaluation_summary(10000, first=True)
+    assert str(summary) == "out/logs/S_evaluation_summary.json"
+    summary = files.evaluation_summary(20000, first=False)
+    assert str(summary) == "out/logs/S_evaluation_seed_20000_summary.json"
+
+
+@pytest.mark.parametrize("label", ["a/b", "..\\x", "a b", "ü", "x\n", "x" * 121])
+def test_slug_refuses_what_is_no_file_name(label):
+    with pytest.raises(InputError, match="--run-label"):
+        slug("v", "Small", 0, label)
+
+
+def test_columns_are_the_contracts():
+    assert ",".join(HISTORY_COLUMNS) == (
+        "update,env_steps,mean_reward,episode_done_rate,policy_loss,value_loss,entropy,approx_kl,"
+        "clip_frac,explained_variance,log_std,grad_norm,wall_seconds,env_steps_per_second"
+    )
+    assert ",".join(EVALUATION_COLUMNS) == (
+        "seed,terminalOutcome,steps,terminalAlignment,terminalDistance,pathEfficiency,"
+        "saturationCount"
+    )
+    assert ",".join(EVALUATIONS_COLUMNS) == (
+        "update,env_steps,seed_start,seeds,success_rate,mean_terminal_alignment,mean_steps"
+    )
+
+
+# -- the history
+
+
+def rows(updates, dtype=np.float32):
+    updates = np.asarray(updates)
+    random = np.random.default_rng(int(updates.sum()))
+    columns = {name: random.standard_normal(len(updates)).astype(dtype) for name in HISTORY_COLUMNS}
+    return {**columns, "update": updates, "env_steps": updates * 8192}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_history_round_trip_is_bit_equal(tmp_path, dtype):
+    first, second = rows([1, 2, 3], dtype), rows([4], dtype)
+    writer = HistoryWriter(tmp_path / "h.csv")
+    writer.append(first)
+    writer.append(second)
+    read = read_history(tmp_path / "h.csv")
+    assert tuple(read) == HISTORY_COLUMNS
+    for name, column in read.items():
+        expected = np.concatenate([first[name], second[name]])
+        assert column.dtype == (np.int64 if name in ("update", "env_steps") else np.float64)
+        assert column.tobytes() == expected.astype(column.dtype).tobytes()
+    assert writer.last_update == 4
+
+
+def test_history_starts_empty(tmp_path):
+    writer = HistoryWriter(tmp_path / "logs" / "h.csv")
+    assert (writer.last_update, writer.dropped) == (0, 0)
+    assert read_history(tmp_path / "logs" / "h.csv")["update"].size == 0
+    assert writer.truncate_to(5) == 0
+
+
+def test_env_steps_beyond_int32(tmp_path):
+    writer = HistoryWriter(tmp_path / "h.csv")
+    writer.append({**rows([1]), "env_steps": [2**40]})
+    assert read_history(tmp_path / "h.csv")["env_steps"].tolist() == [2**40]
+
+
+def test_history_is_repaired_wherever_it_was_cut(tmp_path):
+    path = tmp_path / "h.csv"
+    HistoryWriter(path).append(rows([1, 2, 3]))
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for length in {*range(0, len(whole), 7), *range(len(lines[0]) + 2), len(whole) - 1, len(whole)}:
+        path.write_bytes(whole[:length])
+        writer = HistoryWriter(path)
+        complete = max(0, whole[:length].count(b"\n") - 1)
+        assert writer.last_update == complete
+        assert writer.dropped == (length > len(lines[0]) and not whole[:length].endswith(b"\n"))
+        assert path.read_bytes() == b"".join(lines[: 1 + complete])
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\0" * 700,
+        b"4,5\n",
+        b"4,x" + b",1" * 12 + b"\n",
+        b"4,5" + b",nan" * 12 + b"\n",
+        b"3,5" + b",1" * 12 + b"\n",
+        b"4," + b"9" * 400 + b",1" * 11 + b",1e999\n",
+        b"4,\xff" + b",1" * 12 + b"\n",
+    ],
+    ids=range(7),
+)
+def test_invalid_tail_is_dropped_and_counted(tmp_path, tail):
+    path = tmp_path / "h.csv"
+    HistoryWriter(path).append(rows([1, 2, 3]))
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    writer = HistoryWriter(path)
+    assert (writer.last_update, writer.dropped) == (3, 1)
+    assert path.read_bytes() == whole
+
+
+def test_truncate_to(tmp_path):
+    path = tmp_path / "h.csv"
+    writer = HistoryWriter(path)
+    writer.append(rows([1, 2, 3, 4]))
+    whole = path.read_bytes()
+    assert writer.truncate_to(2) == 2
+    assert read_history(path)["update"].tolist() == [1, 2]
+    reopened = HistoryWriter(path)
+    assert reopened.truncate_to(3) == 2  # fewer than asked for: rows were lost
+    assert reopened.truncate_to(0) == 0
+    reopened.append(rows([1, 2, 3, 4]))
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"entropy": np.array([1.0, np.nan])},
+        {"value_loss": np.array([1.0, np.inf])},
+        {"entropy": np.array([1.0])},
+        {"entropy": np.zeros((2, 1))},
+        {"update": np.array([4, 4])},
+        {"update": np.array([3, 4])},
+        {"update": np.array([4.0, 5.0])},
+        {"unknown": np.zeros(2)},
+    ],
+    ids=range(8),
+)
+def test_bad_rows_are_refused_whole(tmp_path, bad):
+    path = tmp_path / "h.csv"
+    writer = HistoryWriter(path)
+    writer.append(rows([1, 2, 3]))
+    whole = path.read_bytes()
+    with pytest.raises(ValueError, match=r"column|updates"):
+        writer.append({**rows([4, 5]), **bad})
+    assert path.read_bytes() == whole
+    writer.append(rows([4, 5]))
+
+
+def test_missing_column_is_refused(tmp_path):
+    columns = rows([1])
+    del columns["entropy"]
+    with pytest.raises(ValueError, match="entropy"):
+        HistoryWriter(tmp_path / "h.csv").append(columns)
+
+
+def test_full_disk_while_appending(tmp_path, monkeypatch):
+    path = tmp_path / "h.csv"
+    writer = HistoryWriter(path)
+    writer.append(rows([1, 2, 3]))
+    whole = path.read_bytes()
+    with monkeypatch.context() as broken:
+        broken.setattr(tables.os, "fsync", no_space)
+        with pytest.raises(OSError, match="No space"):
+            writer.append(rows([4]))
+    assert path.read_bytes() == whole
+    writer.append(rows([4]))
+    assert read_history(path)["update"].tolist() == [1, 2, 3, 4]
+
+
+def test_history_deleted_during_the_run(tmp_path):
+    writer = HistoryWriter(tmp_path / "h.csv")
+    (tmp_path / "h.csv").unlink()
+    with pytest.raises(FileNotFoundError):
+        writer.append(rows([1]))
+
+
+def test_another_files_header_is_refused(tmp_path):
+    path = tmp_path / "h.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"h\.csv: 'a,b'"):
+        HistoryWriter(path)
+    assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_reading_ignores_a_line_still_being_written(tmp_path):
+    path = tmp_path / "h.csv"
+    HistoryWriter(path).append(rows([1, 2]))
+    with path.open("a") as stream:
+        stream.write("3,2457")
+    assert read_history(path)["update"].tolist() == [1, 2]
+
+
+def test_reading_a_history_of_other_origin(tmp_path):
+    """Other columns, another order, empty and NaN cells: judged later, not refused here."""
+    names = ["extra", *artifacts.PINNED_HISTORY_COLUMNS[::-1]]
+    path = tmp_path / "h.csv"
+    path.write_text(",".join(names) + "\r\n" + "text," + "nan,," + ",".join("123456789") + "\r\n")
+    read = read_history(path)
+    assert np.isnan([read["log_std"][0], read["explained_variance"][0]]).all()
+    assert (read["update"][0], read["extra"][0]) == (9, "text")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a,b\n1,2\n", b"update\n", b"\x00\xff\n", b'"', b"update,update\n1,2\n"]
+)
+def test_bad_history_is_bad_input(tmp_path, content):
+    (tmp_path / "h.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"h\.csv"):
+        read_history(tmp_path / "h.csv")
+
+
+def test_ragged_history_names_the_line(tmp_path):
+    path = tmp_path / "h.csv"
+    HistoryWriter(path).append(rows([1, 2]))
+    with path.open("a") as stream:
+        stream.write("3,4\n")
+    with pytest.raises(InputError, match="line 4"):
+        read_history(path)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=150, deadline=None)
+def test_any_bytes_as_history(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("fuzz") / "h.csv"
+    header = ",".join(HISTORY_COLUMNS).encode() + b"\n"
+    for start in (b"", header, header + b"1,8192" + b",0.5" * 12 + b"\n"):
+        path.write_bytes(start + content)
+        try:
+            columns = read_history(path)
+            assert len({len(column) for column in columns.values()}) == 1
+        except InputError:
+            pass
+        if start:
+            writer = HistoryWriter(path)
+            assert read_history(path)["update"].size == len(writer._rows)
+
+
+# -- evaluations
+
+
+def evaluation(update, seed_start, seeds=32):
+    values = (update, update * 8192, seed_start, seeds, 0.25, 0.5, 180.0)
+    return {name: [value] for name, value in zip(EVALUATIONS_COLUMNS, values, strict=True)}
+
+
+def test_in_run_evaluations(tmp_path):
+    path = tmp_path / "e.csv"
+    writer = EvaluationsWriter(path)
+    for update in (0, 10, 20):
+        for seed_start in (10000, 20000):
+            writer.append(evaluation(update, seed_start))
+    assert read_evaluations(path)["update"].tolist() == [0, 0, 10, 10, 20, 20]
+    with pytest.raises(ValueError, match="do not follow"):
+        writer.append(evaluation(10, 10000))
+    with path.open("a") as stream:
+        stream.write("30,245760,100")
+    reopened = EvaluationsWriter(path)
+    assert (reopened.last_update, reopened.dropped) == (20, 1)
+    assert reopened.truncate_to(15) == 10
+    assert read_evaluations(path)["seed_start"].tolist() == [10000, 20000] * 2
+    assert path.read_text().splitlines()[1] == "0,0,10000,32,0.25,0.5,180.0"
+
+
+def evaluation_set():
+    columns = {
+        "pathLength": np.array([1.5, 2.5], np.float32),
+        "seed": np.array([10000, 10001]),
+        "terminalOutcome": ["success", 'time,"out"'],
+        "steps": np.array([12, 200], np.int32),
+        "terminalAlignment": np.array([0.99, 0.1], np.float32),
+        "terminalDistance": np.array([0.1, 3.0]),
+        "pathEfficiency": np.array([0.9, 0.2]),
+        "saturationCount": np.array([0, 4]),
+    }
+    summary = dict.fromkeys(reversed(SUMMARY_KEYS), 1) | {"more": 2}
+    return columns, summary
+
+
+def test_evaluation_files(tmp_path):
+    files = RunFiles(tmp_path, "S")
+    columns, summary = evaluation_set()
+    write_evaluation(files, 10000, True, columns, summary)
+    csv_path = files.evaluation_csv(10000, first=True)
+    header = csv_path.read_text().splitlines()[0]
+    assert header == ",".join([*EVALUATION_COLUMNS, "pathLength"])
+    read = read_evaluation_rows(csv_path)
+    assert read["terminalOutcome"].tolist() == columns["terminalOutcome"]
+    assert read["terminalAlignment"].tolist() == columns["terminalAlignment"].tolist()
+    assert read["saturationCount"].dtype == np.int64
+    summary_path = files.evaluation_summary(10000, first=True)
+    assert list(read_evaluation_summary(summary_path)) == [*SUMMARY_KEYS, "more"]
+
+
+@pytest.mark.parametrize("part", ["column", "key", "figure", "summary"])
+def test_incomplete_evaluation_writes_nothing(tmp_path, part):
+    columns, summary = evaluation_set()
+    if part == "column":
+        del columns["steps"]
+    elif part == "key":
+        del summary["env_config"]
+    elif part == "figure":
+        columns["pathLength"] = np.array([1.0, np.nan])
+    else:
+        summary["success_rate"] = float("nan")
+    with pytest.raises(ValueError, match=r"missing|finite|JSON"):
+        write_evaluation(RunFiles(tmp_path, "S"), 10000, True, columns, summary)
+    assert listing(tmp_path) == []
+
+
+def test_summary_of_another_kind(tmp_path):
+    for content in ("[]", "{}", '{"seeds": 1}'):
+        (tmp_path / "s.json").write_text(content)
+        with pytest.raises(InputError):
+            read_evaluation_summary(tmp_path / "s.json")
+
+
+def test_manifest(tmp_path):
+    files = RunFiles(tmp_path, "S")
+    write_manifest(files, {"b": 1, "a": 2})
+    assert list(read_json(files.manifest)) == ["a", "b"]
+
+
+# -- the policy file
+
+
+def actor(obs_dim=5, act_dim=2, hidden_size=4, depth=2, seed=0):
+    random = np.random.default_rng(seed)
+    shapes = policy_file.layer_shapes(obs_dim, act_dim, hidden_size, depth)
+    return {
+        "family": "L-Mixed",
+        "variant": "mixed_ppo_phase3_lambda_0_9",
+        "tier": "Small",
+        "layers": [
+            (
+                random.standard_normal(shape).astype(np.float32),
+                random.standard_normal(shape[0]).astype(np.float32),
+            )
+            for shape in shapes
+        ],
+        "obs_mean": random.standard_normal(obs_dim).astype(np.float32),
+        "obs_std": np.full(obs_dim, 1e-4, np.float32),
+        "hidden_size": hidden_size,
+        "depth": depth,
+        "action_scale": 1.0,
+        "metadata": {"sensor_tier": "local-probe-field", "env_steps": 8192},
+    }
+
+
+@pytest.fixture
+def policy_json(tmp_path):
+    """A good policy file's path and content."""
+    path = tmp_path / "p.policy.json"
+    write_policy(path, **actor())
+    return path, json.loads(path.read_text())
+
+
+def test_policy_round_trip_is_bit_equal(policy_json):
+    path, content = policy_json
+    given_actor, read = actor(), read_policy(path)
+    for pair, expected in zip(read.layers, given_actor["layers"], strict=True):
+        for one, other in zip(pair, expected, strict=True):
+            assert one.dtype == np.float32
+            assert one.tobytes() == other.tobytes()
+    assert read.obs_mean.tobytes() == given_actor["obs_mean"].tobytes()
+    assert read.obs_std.tobytes() == given_actor["obs_std"].tobytes()
+    assert read.metadata == given_actor["metadata"]
+    assert (read.obs_dim, read.act_dim, read.parameter_count) == (5, 2, 54)
+    assert list(content) == [
+        "format", "family", "variant", "tier", "obs_dim", "act_dim", "activation", "action_scale",
+        "hidden_size", "depth", "parameter_count", "layers", "normalization", "metadata",
+    ]  # fmt: skip
+    assert (content["format"], content["activation"]) == ("mesa-policy-json-v1", "tanh")
+    assert np.shape(content["layers"][0]["weight"]) == (4, 5)  # rows are outputs
+
+
+def test_parameter_count_may_include_log_std(policy_json):
+    path, content = policy_json
+    path.write_text(json.dumps({**content, "parameter_count": 56}))
+    assert read_policy(path).parameter_count == 54
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+def test_policy_written_by_others(policy_json, indent):
+    """Any key order, any white space, further keys, metadata that uses the same names."""
+    path, content = policy_json
+    content["metadata"] |= {"depth": 1, "hidden_size": 512}
+    content["notes"] = "x"
+    path.write_text(json.dumps(dict(reversed(content.items())), indent=indent))
+    assert read_policy(path).depth == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_size": 5},
+        {"depth": 3},
+        {"obs_mean": np.zeros(4)},
+        {"obs_std": np.full(5, -1.0)},
+        {"obs_std": np.full(5, np.nan)},
+        {"action_scale": 0.0},
+        {"layers": actor(depth=1)["layers"]},
+        {"metadata": {"x": float("nan")}},
+    ],
+    ids=range(8),
+)
+def test_inconsistent_actor_is_not_written(tmp_path, change):
+    with pytest.raises(ValueError, match=r"cannot be written|JSON"):
+        write_policy(tmp_path / "p.json", **{**actor(), **change})
+    assert listing(tmp_path) == []
+
+
+CHANGES = {
+    "format": ["mesa-policy-json-v2", None, 1],
+    "activation": ["relu", None, []],
+    "family": [1],
+    "obs_dim": [4, 0, -5, 5.0, "5", True, 10**9],
+    "act_dim": [3, None],
+    "hidden_size": [1024, 10**7, [4]],
+    "depth": [1, 3, 101, 10**6],
+    "parameter_count": [53, 55, "54", None],
+    "action_scale": [0, -1, "1", None, 10**400, True],
+    "layers": [[], {}, [1, 2, 3], None, [[]]],
+    "normalization": [{}, [], {"obs_mean": [0] * 5}, {"obs_mean": [0] * 5, "obs_std": "11111"}],
+    "metadata": [[], None],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(k, v) for k, vs in CHANGES.items() for v in vs])
+def test_changed_policy_is_refused(policy_json, key, value):
+    path, content = policy_json
+    path.write_text(json.dumps({**content, key: value}))
+    with pytest.raises(InputError, match=r"p\.policy\.json") as raised:
+        read_policy(path)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize("key", [key for key in CHANGES if key != "format"])
+def test_policy_without_a_key_is_refused(policy_json, key):
+    path, content = policy_json
+    del content[key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=key):
+        read_policy(path)
+
+
+@pytest.mark.parametrize(
+    "number", ["NaN", "-Infinity", "1e999", "1e39", "9" * 400, '"1"', "null", "true", "[1]", "{}"]
+)
+def test_policy_with_a_bad_number_is_refused(policy_json, number):
+    path, content = policy_json
+    content["layers"][1]["weight"][2][1] = "HERE"
+    path.write_text(json.dumps(content).replace('"HERE"', number))
+    with pytest.raises(InputError):
+        read_policy(path)
+
+
+def test_ragged_and_empty_layers_are_refused(policy_json):
+    path, content = policy_json
+    for weight in ([], [[]], [[1, 2], [1]], [1, 2], "ab", {}):
+        content["layers"][0]["weight"] = weight
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match="layers"):
+            read_policy(path)
+
+
+@pytest.mark.parametrize(
+    "bulk",
+    [
+        lambda: "[" * 10**6 + "]" * 10**6,
+        lambda: '{"a":' * 10**6 + "1" + "}" * 10**6,
+        lambda: "[" + "[]," * 10**6 + "[]]",
+        lambda: "[" + "0," * 10**6 + "0]",
+        lambda: "[" + "{}," * 10**6 + "{}]",
+        lambda: '"' + "x" * 10**7 + '"',
+        lambda: " " * 10**7 + "1",
+        lambda: "[" * 3000 + "]" * 3000,  # few enough to be parsed, too deep for the parser
+    ],
+    ids=["lists", "objects", "small lists", "numbers", "small objects", "text", "spaces", "deep"],
+)
+def test_huge_policy_is_refused_unparsed(policy_json, monkeypatch, bulk):
+    path, content = policy_json
+    content["metadata"]["bulk"] = "HERE"
+    path.write_text(json.dumps(content).replace('"HERE"', bulk()))
+    if path.stat().st_size > 10**5:
+        monkeypatch.setattr(policy_file, "decode_json", None)  # never reached
+    with pytest.raises(InputError, match=r"declared sizes|deeply"):
+        read_policy(path)
+
+
+def test_size_hidden_behind_an_escape(policy_json):
+    path, _ = policy_json
+    path.write_text(path.read_text().rstrip()[:-1] + r',"dep\u0074h": 1000000000000}')
+    with pytest.raises(InputError, match="depth"):
+        read_policy(path)
+
+
+def test_action_scale_keeps_its_digits(tmp_path):
+    write_policy(tmp_path / "p.json", **{**actor(), "action_scale": 0.1})
+    assert read_policy(tmp_path / "p.json").action_scale == 0.1
+
+
+def test_policy_beyond_the_hard_cap_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(policy_file, "MAX_PARAMETERS", 10)
+    monkeypatch.setattr(policy_file, "SLACK_BYTES", 0)
+    write_policy(tmp_path / "p.json", **actor())
+    with pytest.raises(InputError, match="too large"):
+        read_policy(tmp_path / "p.json")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=10,
+)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_generated_hostile_policies(tmp_path_factory, data):
+    """Replace any part of a good file by anything: refused in one line, or still a whole policy."""
+    path = tmp_path_factory.getbasetemp() / "hostile.policy.json"
+    write_policy(path, **actor())
+    content = json.loads(path.read_text())
+    for _ in range(data.draw(st.integers(1, 2))):
+        node = content
+        for _ in range(data.draw(st.integers(0, 4))):
+            keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+            inner = [key for key in keys if isinstance(node[key], dict | list) and node[key]]
+            if not inner:
+                break
+            node = node[data.draw(st.sampled_from(inner))]
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        node[data.draw(st.sampled_from(keys))] = data.draw(json_values)
+    path.write_text(json.dumps(content))
+    check_refused_or_whole(path)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_generated_damage_of_policies(tmp_path_factory, data):
+    """Change, cut or insert bytes."""
+    path = tmp_path_factory.getbasetemp() / "damaged.policy.json"
+    write_policy(path, **actor())
+    content = bytearray(path.read_bytes())
+    start = data.draw(st.integers(0, len(content)))
+    stop = data.draw(st.integers(start, min(len(content), start + 20)))
+    content[start:stop] = data.draw(st.binary(max_size=10))
+    path.write_bytes(content)
+    check_refused_or_whole(path)
+
+
+def check_refused_or_whole(path):
+    refused = ""
+    try:
+        policy = read_policy(path)
+    except InputError as error:
+        refused = str(error)
+    assert "\n" not in refused
+    if refused:
+        return
+    shapes = policy_file.layer_shapes(5, 2, 4, 2)
+    assert [weight.shape for weight, _ in policy.layers] == shapes
+    assert all(np.isfinite(array).all() for pair in policy.layers for array in pair)
+    assert np.isfinite(policy.obs_mean).all()

@@ -1,0 +1,213 @@
+"""ladder.json: keys, round trip, refusal of broken records, writing whole or not at all."""
+
+import copy
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pathb_jax.errors import InputError
+from pathb_jax.store.record import (
+    LadderRecord,
+    new_batch_run,
+    new_candidate,
+    new_record,
+    new_seed_overlap,
+    new_set_summary,
+    read_record,
+    write_record,
+)
+
+FIXED_KEYS = [
+    *("format", "protocol", "standing", "canonical", "deviations", "backend", "seed_overlap"),
+    *("candidates", "verdict", "adopted", "predictions", "batch", "compute"),
+]
+CANDIDATE_KEYS = [
+    *("order", "tag", "hparams", "status", "run_dir", "stages", "failure_mode"),
+    *("env_steps", "wall_seconds", "env_steps_per_second"),
+]
+
+
+def a_record() -> LadderRecord:
+    label = "mixed_0_90_pathb_lr1e4"
+    record = new_record(
+        protocol={"name": "path_b", "sha256": "0" * 64, "file": "path_b.toml"},
+        standing="exploratory",
+        deviations=["tier: Large -> Small"],
+        backend={
+            "platform": "cpu",
+            "device_kind": "cpu",
+            "device_count": 1,
+            "versions": {"jax": "0.10.2"},
+        },
+        seed_overlap=new_seed_overlap(20000, 64, [10000, 20000, 30000], 32),
+        candidates=[new_candidate(1, "lr1e4", {"lr": 1e-4}, label, f"slug_{label}")],
+        predictions=["GG1", "GG2", "GG3"],
+        planned_hours=None,
+        plan={"tier": "Small", "updates": 122, "seed": 0, "env_steps": 999424},
+        command="python scripts/ladder.py --tier Small --updates 122",
+    )
+    summary = {
+        "success_count": 7,
+        "seeds": 32,
+        "success_rate": 7 / 32,
+        "mean_terminal_alignment": 0.832,
+        "mean_steps": 170.5,
+        "env_config": {},
+    }
+    candidate = record["candidates"][0]
+    candidate["summaries"] = {"10000": new_set_summary(summary, (0.093, 0.4))}
+    figures = {"success_rate": 0.219, "threshold": 0.40}
+    candidate["stages"] = [
+        {
+            "stage": 1,
+            "name": "success_floor",
+            "passed": False,
+            "figures": figures,
+            "reasons": ["0.219 < 0.40"],
+        }
+    ]
+    record["batch"] = [new_batch_run("mixed_0_95_pathb_lr1e4", "mixed_x", 0.95, "slug")]
+    return record
+
+
+def test_keys_as_the_ladder_page_fixes_them(tmp_path: Path) -> None:
+    write_record(tmp_path / "ladder.json", a_record())
+    content = json.loads((tmp_path / "ladder.json").read_text())
+    assert list(content)[: len(FIXED_KEYS)] == FIXED_KEYS
+    assert list(content["candidates"][0])[: len(CANDIDATE_KEYS)] == CANDIDATE_KEYS
+    assert list(content["batch"][0])[:3] == ["label", "success_rate", "mean_terminal_alignment"]
+    assert content["format"] == "pathb-ladder-v1"
+    assert content["canonical"] is False
+    assert content["verdict"] == "incomplete"
+    assert content["adopted"] is None
+    assert content["predictions"] == {"GG1": "untested", "GG2": "untested", "GG3": "untested"}
+    assert content["compute"] == {"planned_hours": None, "used_hours": 0.0}
+
+
+def test_seed_overlap() -> None:
+    assert new_seed_overlap(20000, 64, [10000, 20000, 30000], 32) == {
+        "training": [20000, 20063],
+        "sets": {"10000": 0, "20000": 32, "30000": 0},
+    }
+    shared = new_seed_overlap(100, 10, [90, 95, 100, 108, 109, 110], 10)["sets"]
+    assert list(shared.values()) == [0, 5, 10, 2, 1, 0]
+
+
+def test_round_trip_keeps_unknown_keys_and_order(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "ladder.json"
+    record: Any = a_record()
+    record["later"] = {"b": [1, None], "a": "ä"}
+    write_record(path, record)
+    first = path.read_bytes()
+    assert read_record(path) == record
+    write_record(path, read_record(path))
+    assert path.read_bytes() == first
+
+
+def test_figures_that_are_not_finite_become_null(tmp_path: Path) -> None:
+    path = tmp_path / "ladder.json"
+    record: Any = a_record()
+    record["candidates"][0]["stages"][0]["figures"] = {
+        "nan": math.nan,
+        "inf": np.float32("inf"),
+        "numpy": np.float32(0.5),
+        "count": np.int64(3),
+    }
+    write_record(path, record)
+    figures = read_record(path)["candidates"][0]["stages"][0]["figures"]
+    assert figures == {"nan": None, "inf": None, "numpy": 0.5, "count": 3}
+
+
+def test_a_failed_write_leaves_the_old_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ladder.json"
+    write_record(path, a_record())
+    before = path.read_bytes()
+    changed = a_record()
+    changed["verdict"] = "rejected"
+
+    def no_space(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    # a full disk while writing, and a crash between the write and the rename
+    for owner, name in ((os, "fsync"), (Path, "replace")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, no_space)
+            with pytest.raises(OSError, match="No space"):
+                write_record(path, changed)
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_ill_typed_record_is_not_written(tmp_path: Path) -> None:
+    record: Any = a_record()
+    record["verdict"] = "maybe"
+    with pytest.raises(InputError, match=r"ladder\.json: verdict"):
+        write_record(tmp_path / "ladder.json", record)
+    assert not list(tmp_path.iterdir())
+
+
+def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    inside = [(key, item) for key, item in items]
+    deeper = [
+        p for k, item in inside if isinstance(item, dict | list) for p in paths(item, (*at, k))
+    ]
+    return [*((*at, key) for key, _ in inside), *deeper]
+
+
+@pytest.mark.parametrize("path", paths(a_record()), ids=str)
+def test_broken_records_name_the_key(path: tuple[Any, ...], tmp_path: Path) -> None:
+    record: Any = copy.deepcopy(a_record())
+    holder = record
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = {"x": [1]} if not isinstance(holder[path[-1]], dict) else 7
+    file = tmp_path / "ladder.json"
+    file.write_text(json.dumps(record))
+    with pytest.raises(InputError) as raised:
+        read_record(file)
+    last_name = [str(step) for step in path if isinstance(step, str)][-1]
+    assert raised.value.field.startswith("ladder.json: ")
+    assert last_name in raised.value.field
+
+
+@pytest.mark.parametrize("key", [*FIXED_KEYS, *(("candidates", 0, key) for key in CANDIDATE_KEYS)])
+def test_missing_keys_are_named(key: Any, tmp_path: Path) -> None:
+    record: Any = a_record()
+    *way, last = [key] if isinstance(key, str) else key
+    holder = record
+    for step in way:
+        holder = holder[step]
+    del holder[last]
+    file = tmp_path / "ladder.json"
+    file.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=last):
+        read_record(file)
+
+
+@pytest.mark.parametrize("count", [(-1, 32), (33, 32), (0, 0)])
+def test_a_count_that_is_none(count: tuple[int, int], tmp_path: Path) -> None:
+    record = a_record()
+    summary = record["candidates"][0]["summaries"]["10000"]
+    summary["success_count"], summary["seeds"] = count
+    write_record(tmp_path / "ladder.json", record)
+    with pytest.raises(InputError, match=r"candidates\[0\]\.summaries\.10000"):
+        read_record(tmp_path / "ladder.json")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[1]", b"nan", b"NaN", b"\xff", b"[" * 100_000, b'{"format": NaN}', b"9" * 9999],
+)
+def test_not_a_record(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "ladder.json").write_bytes(data)
+    for path in (tmp_path / "ladder.json", tmp_path, tmp_path / "none.json"):
+        with pytest.raises(InputError):
+            read_record(path)
