@@ -75,7 +75,7 @@ def write_set(
         first: whether it is a training run's own first set (no suffix).
     """
     episodes = result.episodes
-    rows = {
+    rows: dict[str, Any] = {
         "seed": result.seed_start + np.arange(result.seeds),
         "terminalOutcome": np.where(episodes.success, "success", "timeout"),
         "steps": episodes.steps,

@@ -5,7 +5,7 @@ neither the length of the chunks, nor evaluations, nor a stop and a resume chang
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -305,9 +305,7 @@ class _Run:
         results = self.last_results or self._play()
         checkpoint = relative_to_run(self.files, self.files.checkpoints / str(self.update))
         for index, result in enumerate(results):
-            write_set(
-                self.config, self.files, result, checkpoint, self.env_steps, first=index == 0
-            )
+            write_set(self.config, self.files, result, checkpoint, self.env_steps, first=index == 0)
         write_policy(self.config, self.files, self.state, self.env_steps)
         self._write_manifest("completed")
 

@@ -107,7 +107,9 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> int:
 
     with ProgressBar(quiet=not flags.progress) as bar:
         record = run_ladder(plan, bar)
-    note = write_note(plan.record_path, flags.note)
+    note = write_note(plan.record_path)
+    if flags.note is not None:
+        write_note(plan.record_path, flags.note)
     _print_record(record)
     print(f"record: {plan.record_path}\nnote:   {note}")
     return 0 if record["verdict"] == "adopted" else REJECTED
@@ -128,8 +130,10 @@ def _print_plan(plan: "LadderPlan", estimate: "Estimate") -> None:
         table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
     console.print(table)
     deviations = plan.deviations or ["none"]
-    console.print(f"verdict will be {standing(protocol, plan.deviations)}; departures: "
-                  f"{'; '.join(deviations)}")
+    console.print(
+        f"verdict will be {standing(protocol, plan.deviations)}; departures: "
+        f"{'; '.join(deviations)}"
+    )
     console.print(f"files: {plan.out}")
     runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
     one = estimate.run_seconds
@@ -159,10 +163,10 @@ def _print_record(record: "LadderRecord") -> None:
         mode = entry["failure_mode"] or "-"
         table.add_row(entry["tag"], entry["status"], success, interval, stages, mode)
     console.print(table)
-    for entry in record["batch"]:
-        rate = entry["success_rate"]
-        shown = entry.get("status") if rate is None else f"success {rate:.3f}"
-        console.print(f"batch {entry['label']}: {shown}")
+    for item in record["batch"]:
+        rate = item["success_rate"]
+        shown = item.get("status") if rate is None else f"success {rate:.3f}"
+        console.print(f"batch {item['label']}: {shown}")
     adopted = f" {record['adopted']}" if record["adopted"] else ""
     console.print(
         f"verdict: {record['verdict']}{adopted} ({record['standing']}), "

@@ -64,9 +64,7 @@ class ProgressBar(Observer):
             self._tasks[progress.slug] = self._bars.add_task(
                 progress.slug, total=progress.updates, figures=""
             )
-        self._bars.update(
-            self._tasks[progress.slug], completed=progress.update, figures=figures
-        )
+        self._bars.update(self._tasks[progress.slug], completed=progress.update, figures=figures)
 
     def notice(self, message: str) -> None:
         """Print one line above the live ones."""

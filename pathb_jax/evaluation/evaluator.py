@@ -97,8 +97,10 @@ def play(
     def going(carry: Any) -> jax.Array:
         return ~jnp.all(carry[2])
 
-    def advance(carry: Any) -> Any:
-        return jax.vmap(step, in_axes=(0, 0, 0, 0, axes))(keys, *carry, env_params)
+    def advance(carry: tuple[Any, Any, jax.Array]) -> tuple[Any, Any, jax.Array]:
+        env_state, control, ended = carry
+        step_all = jax.vmap(step, in_axes=(0, 0, 0, 0, axes))
+        return step_all(keys, env_state, control, ended, env_params)
 
     def begin(key: jax.Array, params: EnvParams) -> tuple[Any, Any]:
         return env.start_state(key, params), controller.init()

@@ -6,7 +6,6 @@ Source: specification, ladder page.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +38,11 @@ from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.outcome import RunOutcome, run_files
 from pathb_jax.store.record import (
     LadderRecord,
-    SetSummary,
     new_batch_run,
     new_candidate,
     new_record,
     new_seed_overlap,
+    new_set_summary,
     read_record,
     write_record,
 )
@@ -234,6 +233,10 @@ def _climb(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> Ca
     """Train and judge candidates in order; return the first that passes all stages."""
     protocol = plan.protocol
     for candidate, entry in zip(protocol.candidates, record["candidates"], strict=True):
+        if entry["status"] == "adopted":
+            return candidate
+        if entry["status"] in ("rejected", "diverged"):
+            continue
         entry["status"] = "running"
         write_record(plan.record_path, record)
         outcome = run.train(plan.candidate_run(candidate), observer)
@@ -299,20 +302,11 @@ def _fill(plan: LadderPlan, entry: Any, outcome: RunOutcome) -> None:
         "wall_seconds": seconds,
         "env_steps_per_second": outcome.env_steps / seconds if seconds else 0.0,
         "summaries": {
-            str(set_start): _set_summary(summary)
+            str(set_start): new_set_summary(
+                summary, clopper_pearson(summary["success_count"], summary["seeds"])
+            )
             for set_start, summary in outcome.summaries.items()
         },
-    }
-
-
-def _set_summary(summary: Mapping[str, Any]) -> SetSummary:
-    return {
-        "success_count": summary["success_count"],
-        "seeds": summary["seeds"],
-        "success_rate": summary["success_rate"],
-        "interval": list(clopper_pearson(summary["success_count"], summary["seeds"])),
-        "mean_terminal_alignment": summary["mean_terminal_alignment"],
-        "mean_steps": summary["mean_steps"],
     }
 
 

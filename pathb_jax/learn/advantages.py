@@ -9,9 +9,7 @@ import jax
 import jax.numpy as jnp
 
 
-def next_state_values(
-    values: jax.Array, last_value: jax.Array, done: jax.Array
-) -> jax.Array:
+def next_state_values(values: jax.Array, last_value: jax.Array, done: jax.Array) -> jax.Array:
     """V(next) as the one-step error uses it: 0 after any end of episode.
 
     Args:
@@ -52,12 +50,12 @@ def gae(
     delta = rewards + gamma * next_values - values
     decay = gamma * gae_lambda * (1.0 - done.astype(rewards.dtype))
 
-    def backwards(following: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple:
+    def backwards(
+        following: jax.Array, step: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
         delta_t, decay_t = step
         advantage = delta_t + decay_t * following
         return advantage, advantage
 
-    _, advantages = jax.lax.scan(
-        backwards, jnp.zeros_like(delta[0]), (delta, decay), reverse=True, unroll=8
-    )
-    return advantages
+    last = jnp.zeros_like(delta[0])
+    return jax.lax.scan(backwards, last, (delta, decay), reverse=True, unroll=8)[1]

@@ -69,12 +69,17 @@ def init_params(key: chex.PRNGKey, size: NetworkSize, obs_dim: int, log_std_init
 
 def actor_mean(params: Params, size: NetworkSize, obs: jax.Array) -> jax.Array:
     """Mean of the policy, `[*B, D]` normalised observations to `[*B, A]` in (-1, 1)."""
-    return ACTION_SCALE * jnp.tanh(MLP(size, ACTION_DIM).apply({"params": params["actor"]}, obs))
+    return ACTION_SCALE * jnp.tanh(_apply(MLP(size, ACTION_DIM), params["actor"], obs))
 
 
 def critic_value(params: Params, size: NetworkSize, obs: jax.Array) -> jax.Array:
     """Value of normalised observations, `[*B, D]` to `[*B]`."""
-    return MLP(size, 1).apply({"params": params["critic"]}, obs)[..., 0]
+    return _apply(MLP(size, 1), params["critic"], obs)[..., 0]
+
+
+def _apply(network: MLP, params: Any, obs: jax.Array) -> jax.Array:
+    outputs: Any = network.apply({"params": params}, obs)  # flax types it as output and state
+    return outputs
 
 
 def gaussian_log_prob(raw_action: jax.Array, mean: jax.Array, log_std: jax.Array) -> jax.Array:

@@ -20,7 +20,7 @@ _train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1), donate_argnu
 
 def traced(hparams: Hparams) -> Hparams:
     """Return the hyper-parameters as strong-typed scalars; `mixed_lambda` must be a number."""
-    return Hparams(*(jnp.asarray(value, float) for value in hparams))
+    return jax.tree.map(lambda value: jnp.asarray(value, float), hparams)
 
 
 class Program:

@@ -160,9 +160,7 @@ def train_update(
     env_state, obs, statistics = carry
 
     values = networks.critic_value(state.params, size, steps.obs)
-    last_value = networks.critic_value(
-        state.params, size, normalizer.normalize(statistics, obs)
-    )
+    last_value = networks.critic_value(state.params, size, normalizer.normalize(statistics, obs))
     next_values = next_state_values(values, last_value, steps.done)
     advantages = gae(
         steps.reward, values, next_values, steps.done, hparams.gamma, hparams.gae_lambda
@@ -176,7 +174,7 @@ def train_update(
         advantage=update.normalize_advantages(advantages),
         returns=returns,
     )
-    flat = jax.tree.map(lambda x: x.reshape((config.batch_size,) + x.shape[2:]), batch)
+    flat = jax.tree.map(lambda x: x.reshape((config.batch_size, *x.shape[2:])), batch)
     params, opt_state, metrics = update.run_epochs(
         state.params, state.opt_state, config, size, flat, hparams, shuffle_key
     )

@@ -103,9 +103,7 @@ def minibatch_step(
 def minibatches(batch: Batch, key: jax.Array, minibatch_size: int) -> Batch:
     """Shuffle the batch and cut it into consecutive slices: leaves `[M, B / M, ...]`."""
     order = jax.random.permutation(key, batch.log_prob.shape[0])
-    return jax.tree.map(
-        lambda x: x[order].reshape((-1, minibatch_size) + x.shape[1:]), batch
-    )
+    return jax.tree.map(lambda x: x[order].reshape((-1, minibatch_size, *x.shape[1:])), batch)
 
 
 def run_epochs(
@@ -125,7 +123,8 @@ def run_epochs(
     slices = minibatches(batch, key, config.minibatch_size)
 
     def step(carry: Any, minibatch: Batch) -> tuple[Any, UpdateMetrics]:
-        params, opt_state, metrics = minibatch_step(*carry, size, minibatch, hparams)
+        params, opt_state = carry
+        params, opt_state, metrics = minibatch_step(params, opt_state, size, minibatch, hparams)
         return (params, opt_state), metrics
 
     def epoch(carry: Any, _: None) -> tuple[Any, UpdateMetrics]:

@@ -1,0 +1,48 @@
+"""What all tests share: how JAX is set up, and one small trained run to look at."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before JAX is imported. Commands started by tests inherit all of it.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    # Commands that tests start run the same programs: they need not compile them again.
+    folder = tempfile.TemporaryDirectory(prefix="pathb-test-compiled-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory):
+    """A run of `small_runs.UPDATES` updates as it was left. Not to be written to."""
+    from small_runs import FinishedRun, Watcher, small_config
+
+    from pathb_jax.run import train
+
+    watcher = Watcher()
+    config = small_config(tmp_path_factory.mktemp("finished") / "run")
+    return FinishedRun(config, train(config, watcher), watcher)
+
+
+@pytest.fixture
+def one_update_per_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every chunk one update long, whatever the machine's speed."""
+    from pathb_jax import run
+
+    monkeypatch.setattr(run, "CHUNK_SECONDS", 0.0)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return Path(__file__).parents[1]
