@@ -52,7 +52,7 @@ class Subject:
             TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=TrainConfig(tier=tier)
         ).validated()
         self.config = config.train
-        self.program = Program(config.train)
+        self.program = Program(config.train, config.hparams)
         self.env_params = task_params(config, self.program.env)
         self.hparams = traced(config.hparams)
         self.state = self.program.init(config, self.env_params)

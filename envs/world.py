@@ -142,11 +142,21 @@ def bind(params: EnvParams, start: Any, goal: Any) -> EnvParams:
     start, goal = jnp.asarray(start, dtype), jnp.asarray(goal, dtype)
     if start.shape != goal.shape or start.shape[-1:] != (2,):
         raise ValueError(f"start {start.shape} and goal {goal.shape} must both be [..., 2]")
-    return replace(jax.tree.map(_strong, params), start=start, goal=goal, bound=True)
+    return replace(strong_typed(params), start=start, goal=goal, bound=True)
+
+
+def strong_typed(params: EnvParams) -> EnvParams:
+    """Return parameters whose numbers are arrays of fixed types, bound or not."""
+    return jax.tree.map(_strong, params)
 
 
 def bank_axes(params: EnvParams) -> EnvParams:
-    """Return vmap's `in_axes` for a bank: 0 for start and goal, None for everything else."""
+    """Return vmap's `in_axes` for a bank: 0 for start and goal, None for everything else.
+
+    Unbound parameters have no start and goal: None for all of them.
+    """
+    if not params.bound:
+        return jax.tree.map(lambda _: None, params)
     return replace(jax.tree.map(lambda _: None, params), start=0, goal=0)
 
 

@@ -12,7 +12,7 @@ _PUBLIC = {
     "RunConfig": "pathb_jax.config",
     "TaskConfig": "pathb_jax.config",
     "TrainConfig": "pathb_jax.config",
-    "evaluate_only": "pathb_jax.run",
+    "evaluate_only": "pathb_jax.loading",
     "load_protocol": "pathb_jax.ladder.protocol",
     "run_ladder": "pathb_jax.ladder.ladder",
     "train": "pathb_jax.run",

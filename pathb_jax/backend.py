@@ -44,7 +44,7 @@ def device_report() -> dict[str, Any]:
     """Describe what computes: platform, device kind and count, package versions."""
     import jax
 
-    device = jax.config.read("jax_default_device") or jax.devices()[0]
+    (device,) = jax.numpy.zeros(()).devices()
     return {
         "platform": device.platform,
         "device_kind": device.device_kind,

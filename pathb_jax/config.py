@@ -7,7 +7,9 @@ command line: every field is a flag, its docstring the help text.
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+import tyro
 
 from pathb_jax.errors import InputError
 
@@ -91,8 +93,16 @@ VARIANTS: dict[VariantName, Variant] = {
 }
 
 
+def _hint(default: str) -> Any:
+    """Help shows this where the default is None."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {default})")
+
+
 class Hparams(NamedTuple):
-    """Hyper-parameters: plain numbers, traced, so that another candidate compiles nothing."""
+    """Hyper-parameters: plain numbers, traced, so that another candidate compiles nothing.
+
+    None switches an option off; switching one on compiles another program.
+    """
 
     lr: float = 3e-4
     """Learning rate of Adam, constant over the run."""
@@ -108,9 +118,16 @@ class Hparams(NamedTuple):
     """Weight of the value loss in the loss."""
     max_grad_norm: float = 0.5
     """Largest global norm of the gradient; longer ones are scaled down."""
-    mixed_lambda: float | None = None
-    """Weight lambda of the reward channel of a mixed variant, 0 < lambda < 1 (default: the
-    variant's own)."""
+    mixed_lambda: Annotated[float | None, _hint("the variant's own")] = None
+    """Weight lambda of the reward channel of a mixed variant, 0 < lambda < 1."""
+    critic_lr: Annotated[float | None, _hint("off")] = None
+    """Learning rate of the critic apart from the actor's."""
+    value_clip: Annotated[float | None, _hint("off")] = None
+    """Clip the value's change from the rollout's to this, as PPO clips the ratio."""
+    lr_end: Annotated[float | None, tyro.conf.Suppress] = None
+    """Learning rate at the last update, what --lr-schedule says; None: constant."""
+    entropy_coef_end: Annotated[float | None, tyro.conf.Suppress] = None
+    """Entropy weight at the last update, what --entropy-schedule says; None: constant."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +142,8 @@ class TaskConfig:
     """How a mixture is written: (1-L) S + L s R, or S + L (s R - S). Algebraically the same."""
     reward_channel_scale: float = 1.0
     """Scale s of the reward channel in a mixture."""
-    signature_shape: SignatureShapeName | None = None
-    """How the signature is paid: every step, at the end, or above a threshold (default: the
-    variant's own)."""
+    signature_shape: Annotated[SignatureShapeName | None, _hint("the variant's own")] = None
+    """How the signature is paid: every step, at the end, or above a threshold."""
     signature_threshold: float = 0.5
     """Signature above which the threshold shape pays 1."""
 
@@ -148,6 +164,13 @@ class TrainConfig:
     """Samples per gradient step; must divide batch-envs x rollout-length."""
     epochs: int = 4
     """Passes over the rollout per update."""
+    truncation: Literal["terminal", "bootstrap"] = "terminal"
+    """What a time-out means for the value of what follows: zero, as the investigation pinned it,
+    or V of the final observation."""
+    reshuffle_epochs: bool = False
+    """Draw a new order of the samples for each epoch instead of one per update."""
+    train_starts: Literal["fixed", "fresh"] = "fixed"
+    """Start episodes from the fixed training seeds, or anew each time from the key."""
 
     @property
     def batch_size(self) -> int:
@@ -168,6 +191,10 @@ class ScheduleConfig:
     """First of the integer seeds that fix the training starts."""
     log_std_init: float = -0.5
     """Initial log standard deviation of the policy, per action dimension."""
+    lr_schedule: str = "constant"
+    """constant, or linear:END: from --lr at the first update to END at the last."""
+    entropy_schedule: str = "constant"
+    """constant, or linear:END: from --entropy-coef at the first update to END at the last."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,9 +207,8 @@ class EvaluationConfig:
     """Seeds (episodes) per set."""
     eval_only: bool = False
     """Only evaluate --load-checkpoint, on exactly the sets of --eval-seed-start."""
-    eval_every: int | None = None
-    """Updates between evaluations during training (default: a tenth of the run). Does not
-    change training."""
+    eval_every: Annotated[int | None, _hint("a tenth of the run")] = None
+    """Updates between evaluations during training. Does not change training."""
     success_floor: float = 0.75
     """Success rate on the first set below which the command exits with status 3."""
 
@@ -193,9 +219,9 @@ class OutputConfig:
 
     run_label: str = ""
     """Suffix of the run's file names (letters, digits, '_', '-', '.')."""
-    out: Path | None = None
-    """Folder for the run's files (default: results/mesa/<variant>)."""
-    load_checkpoint: Path | None = None
+    out: Annotated[Path | None, _hint("results/mesa/<variant>")] = None
+    """Folder for the run's files."""
+    load_checkpoint: Annotated[Path | None, _hint("none")] = None
     """Start from this checkpoint: a run folder (its last checkpoint) or one step's folder."""
     reset_optimizer: bool = False
     """With --load-checkpoint: drop Adam's moments."""
@@ -234,7 +260,11 @@ class RunConfig:
                 self.task, signature_shape=self.task.signature_shape or variant.signature_shape
             ),
             hparams=self.hparams._replace(
-                mixed_lambda=variant.mixed_lambda if mixed_lambda is None else mixed_lambda
+                mixed_lambda=variant.mixed_lambda if mixed_lambda is None else mixed_lambda,
+                lr_end=_schedule_end("--lr-schedule", self.schedule.lr_schedule, 0.0),
+                entropy_coef_end=_schedule_end(
+                    "--entropy-schedule", self.schedule.entropy_schedule, -math.inf
+                ),
             ),
             output=dataclasses.replace(
                 self.output, out=self.output.out or Path("results/mesa") / self.task.variant
@@ -249,6 +279,24 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values, one object per group of flags."""
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def _schedule_end(flag: str, schedule: str, least: float) -> float | None:
+    """Return END of "linear:END", None of "constant"."""
+    if schedule == "constant":
+        return None
+    kind, _, end = schedule.partition(":")
+    try:
+        number = float(end)
+    except ValueError:
+        number = math.nan
+    _require(
+        kind == "linear" and math.isfinite(number) and number >= least,
+        flag,
+        schedule,
+        "choose constant or linear:END, END a finite number" + (" >= 0" if least == 0 else ""),
+    )
+    return number
 
 
 def _plain(group: Any) -> dict[str, Any]:
@@ -275,6 +323,8 @@ def _check_choices(config: RunConfig) -> None:
         ("--sensor-tier", config.train.sensor_tier, get_args(SensorTier)),
         ("--reward-compose-form", config.task.reward_compose_form, ("canonical", "delta")),
         ("--backend", config.output.backend, get_args(Backend)),
+        ("--truncation", config.train.truncation, ("terminal", "bootstrap")),
+        ("--train-starts", config.train.train_starts, ("fixed", "fresh")),
     ]
     if config.task.signature_shape is not None:
         shapes = get_args(SignatureShapeName)
@@ -315,6 +365,8 @@ def _check_numbers(config: RunConfig) -> None:
     schedule, evaluation = config.schedule, config.evaluation
     positive = {"lr": hparams.lr, "clip-range": hparams.clip_range}
     positive |= {"max-grad-norm": hparams.max_grad_norm}
+    options = {"critic-lr": hparams.critic_lr, "value-clip": hparams.value_clip}
+    positive |= {flag: number for flag, number in options.items() if number is not None}
     for flag, number in positive.items():
         _require(math.isfinite(number) and number > 0, f"--{flag}", number, "give a number > 0")
     not_negative = {"entropy-coef": hparams.entropy_coef, "value-coef": hparams.value_coef}

@@ -96,7 +96,7 @@ class _Run:
         self.parent = load_parent(config) if config.output.load_checkpoint else None
         self.first_update = self.parent.meta["update"] if self.parent else 0
         self.first_env_steps = self.parent.meta["env_steps"] if self.parent else 0
-        self.program = program(config.train)
+        self.program = program(config)
         self.env_params = task_params(config, self.program.env)
         self.hparams = traced(config.hparams)
         self.history = np.zeros((0, len(HISTORY_COLUMNS)))
@@ -201,7 +201,9 @@ class _Run:
 
     def _chunk(self, updates: int) -> None:
         started = time.perf_counter()
-        self.state, chunk = self.program.train(self.state, self.hparams, self.env_params, updates)
+        self.state, chunk = self.program.train(
+            self.state, self.hparams, self.env_params, updates, (self.first_update, self.updates)
+        )
         chunk = jax.device_get(chunk)
         seconds = time.perf_counter() - started
         ran = int(chunk.updates)

@@ -36,7 +36,7 @@ def measure(plan: LadderPlan) -> Estimate:
     Nothing is written, and the ladder uses the same compiled programs afterwards.
     """
     config = plan.candidate_run(plan.protocol.candidates[0])
-    compiled = program(config.train)
+    compiled = program(config)
     env_params, hparams = task_params(config, compiled.env), traced(config.hparams)
     state = compiled.init(config, env_params)
     # One update first: memory and thread pools are set up in it.

@@ -11,7 +11,7 @@ from envs.shadow_field import EnvParams
 from pathb_jax.config import Hparams, RunConfig, TaskConfig, TrainConfig
 from pathb_jax.learn import training
 from pathb_jax.learn.task import make_env, task_params
-from pathb_jax.learn.training import Chunk, TrainState
+from pathb_jax.learn.training import Chunk, Span, TrainState
 
 _init = jax.jit(training.init, static_argnums=(0, 1))
 _continue_from = jax.jit(training.continue_from, static_argnums=(0, 1))
@@ -19,35 +19,36 @@ _train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1), donate_argnu
 
 
 def traced(hparams: Hparams) -> Hparams:
-    """Return the hyper-parameters as strong-typed scalars; `mixed_lambda` must be a number."""
+    """Return the hyper-parameters as strong-typed scalars; options that are off stay None."""
     return jax.tree.map(lambda value: jnp.asarray(value, float), hparams)
 
 
 class Program:
-    """Compiled training for one `TrainConfig`.
+    """Compiled training for one `TrainConfig` and one choice of options.
 
     Training is compiled ahead of time: calling it with other shapes or types is an error, never
     a silent second compilation. `compile_seconds` says what that took.
+
+    Args:
+        config: shapes of the run.
+        hparams: hyper-parameters of a validated configuration; only which of them are None
+            matters.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, hparams: Hparams) -> None:
         self.config = config
         self.env = make_env(config)
         started = time.perf_counter()
-        example = RunConfig(TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=config).validated()
         self._compiled = _train_chunk.lower(
             config,
             self.env,
-            self.state_shape(),
-            traced(example.hparams),
-            task_params(example, self.env),
-            jnp.zeros((), jnp.int32),
+            state_shape(config),
+            traced(hparams),
+            task_params(_example(config), self.env),
+            _span(0, 0),
+            np.int32(0),
         ).compile()
         self.compile_seconds = time.perf_counter() - started
-
-    def state_shape(self) -> TrainState:
-        """Shapes and types of the training state: the template of a checkpoint."""
-        return state_shape(self.config)
 
     def init(self, config: RunConfig, env_params: EnvParams) -> TrainState:
         """Fresh state of a run."""
@@ -75,18 +76,42 @@ class Program:
         )
 
     def train(
-        self, state: TrainState, hparams: Hparams, env_params: EnvParams, updates: int
+        self,
+        state: TrainState,
+        hparams: Hparams,
+        env_params: EnvParams,
+        updates: int,
+        span: tuple[int, int] = (0, 0),
     ) -> tuple[TrainState, Chunk]:
-        """Run up to `updates` updates (at most CHUNK_CAPACITY). `state` is donated."""
+        """Run up to `updates` updates (at most CHUNK_CAPACITY). `state` is donated.
+
+        Args:
+            state: where to begin.
+            hparams: as `traced` returns them.
+            env_params: as `task_params` returns them.
+            updates: how many.
+            span: the whole run's first update index and number of updates, for schedules.
+        """
         if not 0 < updates <= training.CHUNK_CAPACITY:
             raise ValueError(f"updates: {updates}; give 1..{training.CHUNK_CAPACITY}")
-        return self._compiled(state, hparams, env_params, np.int32(updates))
+        return self._compiled(state, hparams, env_params, _span(*span), np.int32(updates))
 
 
+def program(config: RunConfig) -> Program:
+    """Return the compiled programs for a validated run, compiling at most once per process."""
+    used = config.hparams
+    return _program(config.train, Hparams(*(None if x is None else 0.0 for x in used)))  # type: ignore[arg-type]
+
+
+@functools.cache
+def _program(config: TrainConfig, hparams: Hparams) -> Program:
+    return Program(config, hparams)
+
+
+@functools.cache
 def state_shape(config: TrainConfig) -> TrainState:
     """Shapes and types of the training state for these shapes of run, without computing."""
-    env = make_env(config)
-    example = RunConfig(TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=config).validated()
+    env, example = make_env(config), _example(config)
     return jax.eval_shape(
         functools.partial(training.init, config, env),
         task_params(example, env),
@@ -96,7 +121,10 @@ def state_shape(config: TrainConfig) -> TrainState:
     )
 
 
-@functools.cache
-def program(config: TrainConfig) -> Program:
-    """Return the compiled programs for `config`, compiling them at most once per process."""
-    return Program(config)
+def _example(config: TrainConfig) -> RunConfig:
+    """Some run of these shapes: all variants have the same types."""
+    return RunConfig(TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=config).validated()
+
+
+def _span(first_update: int, updates: int) -> Span:
+    return Span(np.int32(first_update), np.int32(updates))

@@ -30,6 +30,10 @@ class Rollout:
     """`[T, N]`"""
     done: jax.Array
     """`[T, N]`, terminated or truncated."""
+    final_obs: jax.Array | None
+    """`[T, N, D]`, observation before an auto-reset; None unless time-outs bootstrap."""
+    timed_out: jax.Array | None
+    """`[T, N]`, truncated and not terminated; None likewise."""
 
 
 def reset_bank(
@@ -48,6 +52,7 @@ def collect(
     carry: tuple[EnvState, jax.Array, NormalizerState],
     key: jax.Array,
     rollout_length: int,
+    bootstrap: bool = False,
 ) -> tuple[tuple[EnvState, jax.Array, NormalizerState], Rollout]:
     """Act for `rollout_length` steps.
 
@@ -60,6 +65,7 @@ def collect(
             the statistics), and those statistics.
         key: key of this update's rollout.
         rollout_length: `T`.
+        bootstrap: whether to keep what a bootstrap over time-outs needs.
 
     Returns:
         The carry after the last step, and the rollout.
@@ -78,7 +84,7 @@ def collect(
         raw_action = mean + std[None] * noise_t
         # Removed by XLA where the environment draws nothing.
         keys = jax.random.split(jax.random.fold_in(env_key, step), num_envs)
-        obs, env_state, reward, terminated, truncated, _ = step_env(
+        obs, env_state, reward, terminated, truncated, info = step_env(
             keys, env_state, jnp.clip(raw_action, -1.0, 1.0), env_params
         )
         statistics = normalizer.merge(statistics, obs)
@@ -88,6 +94,10 @@ def collect(
             log_prob=networks.gaussian_log_prob(raw_action, mean, params["log_std"]),
             reward=reward,
             done=terminated | truncated,
+            final_obs=normalizer.normalize(statistics, info["final_observation"])
+            if bootstrap
+            else None,
+            timed_out=truncated & ~terminated if bootstrap else None,
         )
         return (env_state, obs, statistics), transition
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from envs.fields import RewardMode, SignatureShape
 from envs.shadow_field import EnvParams, MesaShadowField, bind
+from envs.world import strong_typed
 from envs.start_states import start_states
 from pathb_jax.config import VARIANTS, RunConfig, TrainConfig
 
@@ -19,8 +20,11 @@ def make_env(config: TrainConfig) -> MesaShadowField:
 def task_params(config: RunConfig, env: MesaShadowField) -> EnvParams:
     """Return the task's numbers as arrays, bound to the training starts `[N, 2]`.
 
-    `mixed_lambda` is taken from the hyper-parameters; `config` must be validated.
+    `mixed_lambda` is taken from the hyper-parameters; `config` must be validated. With fresh
+    training starts the parameters stay unbound.
     """
+    if config.train.train_starts == "fresh":
+        return strong_typed(_numbers(config, env))
     seeds = config.schedule.seed_start + np.arange(config.train.batch_envs)
     return bind(_numbers(config, env), *start_states(seeds))
 

@@ -47,6 +47,15 @@ class TrainState:
     """`[]` int32, updates done, counted through continued runs."""
 
 
+class Span(NamedTuple):
+    """Which updates a run does; schedules go from its first to its last."""
+
+    first_update: Any
+    """Update index the run begins after."""
+    updates: Any
+    """How many it does."""
+
+
 class Chunk(NamedTuple):
     """What one call returns beside the state."""
 
@@ -138,6 +147,7 @@ def train_update(
     state: TrainState,
     hparams: Hparams,
     env_params: EnvParams,
+    span: Span,
 ) -> tuple[TrainState, jax.Array]:
     """One PPO update: rollout, advantages, epochs of minibatches.
 
@@ -156,12 +166,16 @@ def train_update(
         (state.env_state, state.obs, state.normalizer),
         rollout_key,
         config.rollout_length,
+        bootstrap=config.truncation == "bootstrap",
     )
     env_state, obs, statistics = carry
 
     values = networks.critic_value(state.params, size, steps.obs)
     last_value = networks.critic_value(state.params, size, normalizer.normalize(statistics, obs))
     next_values = next_state_values(values, last_value, steps.done)
+    if steps.final_obs is not None and steps.timed_out is not None:
+        final_values = networks.critic_value(state.params, size, steps.final_obs)
+        next_values = jnp.where(steps.timed_out, final_values, next_values)
     advantages = gae(
         steps.reward, values, next_values, steps.done, hparams.gamma, hparams.gae_lambda
     )
@@ -173,10 +187,17 @@ def train_update(
         log_prob=steps.log_prob,
         advantage=update.normalize_advantages(advantages),
         returns=returns,
+        value=None if hparams.value_clip is None else values,
     )
     flat = jax.tree.map(lambda x: x.reshape((config.batch_size, *x.shape[2:])), batch)
     params, opt_state, metrics = update.run_epochs(
-        state.params, state.opt_state, config, size, flat, hparams, shuffle_key
+        state.params,
+        state.opt_state,
+        config,
+        size,
+        flat,
+        scheduled(hparams, state.update, span),
+        shuffle_key,
     )
 
     row = {
@@ -198,6 +219,21 @@ def train_update(
     return next_state, jnp.stack([row[name] for name in METRICS])
 
 
+def scheduled(hparams: Hparams, update: jax.Array, span: Span) -> Hparams:
+    """Hyper-parameters of the update after `update`: linear where an end is given."""
+
+    def value(start: Any, end: Any) -> Any:
+        if end is None:
+            return start
+        done = (update - span.first_update) / jnp.maximum(span.updates - 1, 1)
+        return start + (end - start) * done.astype(start.dtype)
+
+    return hparams._replace(
+        lr=value(hparams.lr, hparams.lr_end),
+        entropy_coef=value(hparams.entropy_coef, hparams.entropy_coef_end),
+    )
+
+
 def explained_variance(values: jax.Array, returns: jax.Array) -> jax.Array:
     """1 - var(R - v) / var(R), 0 where var(R) < 1e-8."""
     variance = jnp.var(returns)
@@ -213,6 +249,7 @@ def train_chunk(
     state: TrainState,
     hparams: Hparams,
     env_params: EnvParams,
+    span: Span,
     updates: jax.Array,
 ) -> tuple[TrainState, Chunk]:
     """Run `updates` (int32, at most CHUNK_CAPACITY) updates; stop early at a non-finite figure."""
@@ -224,7 +261,7 @@ def train_chunk(
 
     def run_one(carry: Any) -> Any:
         state, table, done, _ = carry
-        state, row = train_update(config, env, state, hparams, env_params)
+        state, row = train_update(config, env, state, hparams, env_params, span)
         # A sum of squares is non-finite where any parameter is.
         finite = jnp.isfinite(optax.tree.norm(state.params)) & jnp.all(jnp.isfinite(row))
         return state, table.at[done].set(row), done + 1, finite

@@ -31,6 +31,8 @@ class Batch:
     """`[B]`"""
     returns: jax.Array
     """`[B]`"""
+    value: jax.Array | None = None
+    """`[B]`, of the critic that acted; None unless values are clipped."""
 
 
 class UpdateMetrics(NamedTuple):
@@ -59,11 +61,37 @@ def normalize_advantages(advantage: jax.Array) -> jax.Array:
 
 
 def optimizer(hparams: Hparams) -> optax.GradientTransformation:
-    """Adam after scaling the whole gradient to its largest norm; both numbers may be traced."""
-    return optax.chain(
-        optax.clip_by_global_norm(hparams.max_grad_norm),
-        optax.adam(hparams.lr, b1=0.9, b2=0.999, eps=1e-8),
-    )
+    """Adam after scaling the whole gradient to its largest norm; all numbers may be traced.
+
+    The state has the same structure with and without `critic_lr`.
+    """
+    adam = optax.adam(hparams.lr, b1=0.9, b2=0.999, eps=1e-8)
+    if hparams.critic_lr is not None:
+        adam = optax.chain(optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8), _two_rates(hparams))
+    return optax.chain(optax.clip_by_global_norm(hparams.max_grad_norm), adam)
+
+
+def _two_rates(hparams: Hparams) -> optax.GradientTransformation:
+    """Scale the critic's updates by `critic_lr`, all others by `lr`."""
+
+    def scale(updates: networks.Params, _: networks.Params | None) -> networks.Params:
+        rates = {part: hparams.critic_lr if part == "critic" else hparams.lr for part in updates}
+        return {
+            part: optax.tree.scale(-rates[part], part_updates)
+            for part, part_updates in updates.items()
+        }
+
+    return optax.stateless(scale)
+
+
+def value_error(
+    value: jax.Array, old_value: jax.Array, returns: jax.Array, value_clip: jax.Array | float
+) -> jax.Array:
+    """mean(0.5 max((v - R)^2, (v_old + clip(v - v_old, -c, c) - R)^2)), `[B]` each to `[]`."""
+    chex.assert_equal_shape([value, old_value, returns])
+    clipped = old_value + jnp.clip(value - old_value, -value_clip, value_clip)
+    worse = jnp.maximum(jnp.square(value - returns), jnp.square(clipped - returns))
+    return jnp.mean(0.5 * worse)
 
 
 def loss(
@@ -77,7 +105,11 @@ def loss(
     ratio = jnp.exp(log_ratio)
     policy_loss = clipped_surrogate(ratio, batch.advantage, hparams.clip_range)
     value = networks.critic_value(params, size, batch.obs)
-    value_loss = jnp.mean(0.5 * jnp.square(value - batch.returns))
+    if hparams.value_clip is None:
+        value_loss = jnp.mean(0.5 * jnp.square(value - batch.returns))
+    else:
+        assert batch.value is not None
+        value_loss = value_error(value, batch.value, batch.returns, hparams.value_clip)
     entropy = networks.gaussian_entropy(params["log_std"])
     total = policy_loss + hparams.value_coef * value_loss - hparams.entropy_coef * entropy
     return total, UpdateMetrics(
@@ -115,7 +147,9 @@ def run_epochs(
     hparams: Hparams,
     key: jax.Array,
 ) -> tuple[networks.Params, Any, UpdateMetrics]:
-    """All epochs over one rollout; one permutation is drawn and used by every epoch.
+    """All epochs over one rollout.
+
+    One permutation is drawn and used by every epoch; with `reshuffle_epochs`, one per epoch.
 
     Returns:
         Parameters, optimizer state, and the metrics' means over all minibatches.
@@ -127,10 +161,13 @@ def run_epochs(
         params, opt_state, metrics = minibatch_step(params, opt_state, size, minibatch, hparams)
         return (params, opt_state), metrics
 
-    def epoch(carry: Any, _: None) -> tuple[Any, UpdateMetrics]:
+    def epoch(carry: Any, index: jax.Array) -> tuple[Any, UpdateMetrics]:
+        if config.reshuffle_epochs:
+            reshuffled = minibatches(batch, jax.random.fold_in(key, index), config.minibatch_size)
+            return jax.lax.scan(step, carry, reshuffled)
         return jax.lax.scan(step, carry, slices)
 
     (params, opt_state), metrics = jax.lax.scan(
-        epoch, (params, opt_state), None, length=config.epochs
+        epoch, (params, opt_state), jnp.arange(config.epochs)
     )
     return params, opt_state, jax.tree.map(jnp.mean, metrics)

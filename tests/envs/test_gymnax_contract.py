@@ -73,11 +73,10 @@ def test_a_random_episode_stays_finite_and_within_the_specs(env):
     assert np.isfinite(rewards).all()
     assert fine.all()
     assert (terminated | truncated).any()
-    with pytest.raises(AssertionError):
-        np.testing.assert_array_less(observations[0], observations[1:].min(axis=0))
+    assert np.ptp(observations, axis=0).min() > 0
 
 
-@pytest.mark.parametrize("horizon", [1, 7])
+@pytest.mark.parametrize("horizon", [2, 7])
 @pytest.mark.parametrize("mapped", [False, True])
 def test_terminated_and_truncated_truth_table(horizon, mapped):
     """Both, either and neither: streak about to fill or not, clock about to run out or not."""
@@ -156,12 +155,14 @@ def test_a_donated_state_loops_without_a_second_program():
     env = MesaShadowField("delayed-field")
     params = bind(env.default_params, *start_states(np.arange(8)))
     axes = bank_axes(params)
-    reset, step = (
-        jax.vmap(f, in_axes=(0, *a, axes)) for f, a in ((env.reset, ()), (env.step, (0, 0)))
-    )
-    chunk = jax.jit(chex.assert_max_traces(step, n=1), donate_argnums=1)
+
+    @chex.assert_max_traces(n=1)
+    def step(keys, state, actions, params):
+        return jax.vmap(env.step, in_axes=(0, 0, 0, axes))(keys, state, actions, params)
+
+    chunk = jax.jit(step, donate_argnums=1)
     keys, actions = jax.random.split(KEY, 8), jnp.zeros((8, 2))
-    _, state = reset(keys, params)
+    _, state = jax.vmap(env.reset, in_axes=(0, axes))(keys, params)
     for _ in range(3):
         _, state, *_ = chunk(keys, state, actions, params)
     assert state.time.tolist() == [3] * 8
