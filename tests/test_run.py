@@ -1,6 +1,5 @@
 """A run is a function of its configuration: neither chunks nor evaluations change a bit of it."""
 
-
 import pytest
 from small_runs import (
     UPDATES,

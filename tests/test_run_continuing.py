@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from small_runs import (
     BATCH_SIZE,
+    SHAPES,
     UPDATES,
+    VARIANT,
     assert_same_bits,
     command_line,
     read,
@@ -21,9 +23,9 @@ from pathb_jax import run
 from pathb_jax.cli.train import main
 from pathb_jax.errors import InputError
 from pathb_jax.learn import normalizer, training
-from pathb_jax.learn.program import Program, program
+from pathb_jax.learn.program import Program, traced
 from pathb_jax.learn.rollout import reset_bank
-from pathb_jax.learn.task import task_params
+from pathb_jax.learn.task import make_env, task_params
 from pathb_jax.loading import evaluate_only
 from pathb_jax.run import train
 
@@ -67,9 +69,9 @@ def test_what_is_taken_over_and_what_begins_again(finished, tmp_path, first_stat
     assert_same_bits(state.opt_state, parent.opt_state)
     assert_same_bits(state.update, parent.update)
     # Environments are reset, and their first observations merged again.
-    compiled = program(config.train)
-    env_params = task_params(config, compiled.env)
-    obs, _ = reset_bank(compiled.env, env_params, jax.random.key(0), config.train.batch_envs)
+    env = make_env(config.train)
+    env_params = task_params(config, env)
+    obs, _ = reset_bank(env, env_params, jax.random.key(0), config.train.batch_envs)
     assert_same_bits(state.obs, obs)
     assert not state.env_state.time.any()
     merged = normalizer.merge(parent.normalizer, obs)
@@ -127,9 +129,9 @@ def test_other_numbers_of_environments_may_follow(finished, tmp_path):
         tmp_path / "wide", load_checkpoint=finished.files.out, batch_envs=8, updates=0
     )
     loaded = run.load_parent(config).state
-    env = program(finished.config.train).env
+    env = make_env(config.train)
     state = training.continue_from(
-        config.train, env, task_params(config, env), config.hparams, 0, loaded, False
+        config.train, env, task_params(config, env), traced(config.hparams), 0, loaded, False
     )
     assert state.obs.shape[0] == 8
     assert_same_bits(state.params, loaded.params)
@@ -178,8 +180,8 @@ def test_what_cannot_be_loaded_is_bad_input(finished, tmp_path, capsys, how, onl
     shutil.copytree(finished.files.out, copy)
     spoil(copy, how)
     flags = command_line(
-        **{**vars(finished.config.train)},
-        variant="mixed_ppo_phase3_lambda_0_9",
+        **SHAPES,
+        variant=VARIANT,
         out=out,
         load_checkpoint=copy,
         eval_only=only,
@@ -242,7 +244,9 @@ def test_no_updates_means_evaluating_only(finished, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(Program, "__init__", None)
     flags = {"variant": "reward_ppo_phase3", "eval_seeds": 4, "success_floor": 0.5}
     for name, how in (("a", {"updates": 0}), ("b", {"eval_only": True})):
-        words = command_line(out=tmp_path / name, load_checkpoint=finished.files.out, **flags, **how)
+        words = command_line(
+            out=tmp_path / name, load_checkpoint=finished.files.out, **flags, **how
+        )
         assert main(words) == 0  # below the floor is only said
         printed = capsys.readouterr().out
         rate = finished.outcome.summaries[10000]["success_rate"]

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_runs import (
-    VARIANT,
     SHAPES,
+    VARIANT,
     Watcher,
     assert_same_bits,
     command_line,
@@ -34,11 +34,11 @@ def poison(monkeypatch):
     """Make a parameter infinite after three updates; nothing else is pretended."""
     run_chunk = Program.train
 
-    def poisoned(self, state, hparams, env_params, updates):
+    def poisoned(self, state, *rest):
         if int(state.update) == 3:
             bad = {**state.params, "log_std": jnp.full(2, jnp.inf)}
             state = state.replace(params=bad)
-        return run_chunk(self, state, hparams, env_params, updates)
+        return run_chunk(self, state, *rest)
 
     monkeypatch.setattr(Program, "train", poisoned)
 
@@ -98,8 +98,8 @@ def test_the_first_bad_quantity_is_named(tmp_path, poison):
 def test_parameters_alone_can_be_what_diverged(tmp_path, monkeypatch):
     run_chunk = Program.train
 
-    def poisoned(self, state, hparams, env_params, updates):
-        state, chunk = run_chunk(self, state, hparams, env_params, updates)
+    def poisoned(self, state, *rest):
+        state, chunk = run_chunk(self, state, *rest)
         return state, chunk._replace(finite=jnp.asarray(False))
 
     monkeypatch.setattr(Program, "train", poisoned)

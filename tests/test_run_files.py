@@ -23,16 +23,37 @@ from pathb_jax.config import TIERS
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.run import train
 
-HISTORY = (
-    "update,env_steps,mean_reward,episode_done_rate,policy_loss,value_loss,entropy,approx_kl,"
-    "clip_frac,explained_variance,log_std"
-).split(",")
-EVALUATIONS = (
-    "update,env_steps,seed_start,seeds,success_rate,mean_terminal_alignment,mean_steps"
-).split(",")
-EVALUATION = (
-    "seed,terminalOutcome,steps,terminalAlignment,terminalDistance,pathEfficiency,saturationCount"
-).split(",")
+HISTORY = [
+    "update",
+    "env_steps",
+    "mean_reward",
+    "episode_done_rate",
+    "policy_loss",
+    "value_loss",
+    "entropy",
+    "approx_kl",
+    "clip_frac",
+    "explained_variance",
+    "log_std",
+]
+EVALUATIONS = [
+    "update",
+    "env_steps",
+    "seed_start",
+    "seeds",
+    "success_rate",
+    "mean_terminal_alignment",
+    "mean_steps",
+]
+EVALUATION = [
+    "seed",
+    "terminalOutcome",
+    "steps",
+    "terminalAlignment",
+    "terminalDistance",
+    "pathEfficiency",
+    "saturationCount",
+]
 SUMMARY = [
     *("checkpoint", "sensor_tier", "seed_start", "seeds", "success_count", "success_rate"),
     *("mean_terminal_alignment", "mean_steps", "env_config"),
@@ -46,8 +67,9 @@ SETS = {10000: "", 20000: "_seed_20000", 30000: "_seed_30000"}
 
 
 def expected_files(slug):
-    logs = [f"_evaluation{suffix}{end}" for suffix in SETS.values() for end in
-            (".csv", "_summary.json")]
+    logs = [
+        f"_evaluation{suffix}{end}" for suffix in SETS.values() for end in (".csv", "_summary.json")
+    ]
     logs += ["_history.csv", "_evaluations.csv"]
     return {f"logs/{slug}{name}" for name in logs} | {
         f"policies/{slug}.policy.json",
@@ -221,7 +243,9 @@ def test_what_an_operator_types_gets_the_programmes_names(tmp_path, monkeypatch)
         f"--lr 1e-4 --out {out}/{label} --run-label {label} --progress"
     )
     # The same words, but sized for a test.
-    small = typed.replace("Large --m", "Small --m").replace("1221", "4").replace("seeds 32", "seeds 4")
+    small = (
+        typed.replace("Large --m", "Small --m").replace("1221", "4").replace("seeds 32", "seeds 4")
+    )
     sizes = command_line(batch_envs=4, rollout_length=16, minibatch_size=16, epochs=2)
     assert main([*small.split(), *sizes, "--success-floor", "0"]) == 0
     slug = f"{VARIANT}_small_seed_0_{label}"

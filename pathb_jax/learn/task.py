@@ -7,8 +7,8 @@ import numpy as np
 
 from envs.fields import RewardMode, SignatureShape
 from envs.shadow_field import EnvParams, MesaShadowField, bind
-from envs.world import strong_typed
 from envs.start_states import start_states
+from envs.world import strong_typed
 from pathb_jax.config import VARIANTS, RunConfig, TrainConfig
 
 

@@ -75,6 +75,7 @@ def _two_rates(hparams: Hparams) -> optax.GradientTransformation:
     """Scale the critic's updates by `critic_lr`, all others by `lr`."""
 
     def scale(updates: networks.Params, _: networks.Params | None) -> networks.Params:
+        assert hparams.critic_lr is not None
         rates = {part: hparams.critic_lr if part == "critic" else hparams.lr for part in updates}
         return {
             part: optax.tree.scale(-rates[part], part_updates)
