@@ -1,4 +1,4 @@
-"""Runs that take a second: few environments, short rollouts, few updates; and what compares them."""
+"""Runs that take a second: few environments, short rollouts, few updates."""
 
 import csv
 import dataclasses

@@ -24,35 +24,16 @@ from pathb_jax.learn import networks, normalizer
 from pathb_jax.run import train
 
 HISTORY = [
-    "update",
-    "env_steps",
-    "mean_reward",
-    "episode_done_rate",
-    "policy_loss",
-    "value_loss",
-    "entropy",
-    "approx_kl",
-    "clip_frac",
-    "explained_variance",
-    "log_std",
+    *("update", "env_steps", "mean_reward", "episode_done_rate", "policy_loss", "value_loss"),
+    *("entropy", "approx_kl", "clip_frac", "explained_variance", "log_std"),
 ]
 EVALUATIONS = [
-    "update",
-    "env_steps",
-    "seed_start",
-    "seeds",
-    "success_rate",
-    "mean_terminal_alignment",
-    "mean_steps",
+    *("update", "env_steps", "seed_start", "seeds", "success_rate"),
+    *("mean_terminal_alignment", "mean_steps"),
 ]
 EVALUATION = [
-    "seed",
-    "terminalOutcome",
-    "steps",
-    "terminalAlignment",
-    "terminalDistance",
-    "pathEfficiency",
-    "saturationCount",
+    *("seed", "terminalOutcome", "steps", "terminalAlignment", "terminalDistance"),
+    *("pathEfficiency", "saturationCount"),
 ]
 SUMMARY = [
     *("checkpoint", "sensor_tier", "seed_start", "seeds", "success_count", "success_rate"),

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
-from pathb_jax.ladder.protocol import Prediction, Stages
+from pathb_jax.ladder.schema import Prediction, Stages
 
 History = Mapping[str, Sequence[float] | np.ndarray]
 """Column name -> one number per update, oldest first."""

@@ -17,7 +17,7 @@ from pathb_jax.ladder.acceptance import (
     successes_needed,
     tail,
 )
-from pathb_jax.ladder.protocol import FailureModes
+from pathb_jax.ladder.schema import FailureModes
 
 MODES = (
     "diverged",

@@ -24,16 +24,14 @@ from pathb_jax.errors import InputError
 from pathb_jax.ladder.acceptance import grade_predictions, judge, passed_all
 from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.protocol import (
-    BatchRun,
-    Candidate,
     Protocol,
-    Run,
     parse_protocol,
     plan_deviations,
     protocol_differences,
     run_label,
     standing,
 )
+from pathb_jax.ladder.schema import BatchRun, Candidate, Run
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.outcome import RunOutcome, run_files
 from pathb_jax.store.record import (

@@ -1,22 +1,22 @@
 """The protocol of a ladder: a TOML file, fixed before the run, that holds every deciding number.
 
-`load_protocol` reads it strictly into frozen dataclasses; the metadata of their fields is the table
-of what is allowed. See the specification's ladder page ("Honesty rules").
+`load_protocol` reads it; schema.py says what is allowed in it, field by field, and here is what must
+hold across fields. See the specification's ladder page ("Honesty rules").
 """
 
 import dataclasses
 import hashlib
-import re
 import tomllib
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pathb_jax.config import SEED_LIMIT, TIERS, VARIANTS, SensorTier
+from pathb_jax.config import SEED_LIMIT, VARIANTS
 from pathb_jax.errors import InputError
+from pathb_jax.ladder.schema import BatchRun, Candidate, Content, Run
+from pathb_jax.ladder.strict_table import read_table, read_value
 
 SHIPPED_SHA256 = {
     "path_b": "bf65ad9983455d68114a754086baf5d61dc9206d3ba6167d3f91b72737a0e2d4",
@@ -26,239 +26,6 @@ SHIPPED_SHA256 = {
 _MIXED_VARIANTS = {name for name, variant in VARIANTS.items() if variant.family == "L-Mixed"}
 
 Standing = Literal["canonical", "registered", "exploratory"]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Range:
-    """From `low` to `high`; the ends belong to it unless `above` or `below`."""
-
-    low: float
-    high: float
-    above: bool = False
-    below: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class _Text:
-    """One line of text: one of `choices`, or like `pattern`."""
-
-    pattern: str = r"\S.*"
-    choices: tuple[str, ...] = ()
-
-
-Text = Annotated[str, _Text()]
-Name = Annotated[
-    str, _Text(r"[a-z0-9][a-z0-9_]{0,63}")
-]  # in folder names: no case, so none coincide
-FreshVariant = Annotated[
-    str, _Text(choices=tuple(name for name in VARIANTS if not VARIANTS[name].curriculum))
-]
-Seed = Annotated[int, _Range(0, SEED_LIMIT - 1)]
-Count = Annotated[int, _Range(1, 10**9)]
-Steps = Annotated[int, _Range(0, 10**15)]
-Rate = Annotated[float, _Range(0, 1)]
-Alignment = Annotated[float, _Range(-1, 1)]
-Figure = Annotated[float, _Range(-1e6, 1e6)]
-Loss = Annotated[float, _Range(0, 1e12)]
-Hours = Annotated[float, _Range(0, 1e6)]
-Weight = Annotated[float, _Range(0, 100)]
-Lambda = Annotated[float, _Range(0, 1, above=True, below=True)]
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """The configuration that every candidate shares. Names are those of the training flags."""
-
-    label: Name
-    variant: FreshVariant
-    tier: Annotated[str, _Text(choices=tuple(TIERS))]
-    sensor_tier: Annotated[str, _Text(choices=typing.get_args(SensorTier))]
-    updates: Count
-    seed: Seed
-    batch_envs: Annotated[int, _Range(1, 2**20)]
-    rollout_length: Annotated[int, _Range(1, 2**20)]
-    minibatch_size: Annotated[int, _Range(1, 2**30)]
-    epochs: Annotated[int, _Range(1, 1000)]
-    seed_start: Seed
-    log_std_init: Annotated[float, _Range(-20, 5)]
-    mixed_lambda: Lambda | None = None
-
-    @property
-    def env_steps(self) -> int:
-        """Environment steps of the whole run."""
-        return self.updates * self.batch_envs * self.rollout_length
-
-
-@dataclasses.dataclass(frozen=True)
-class Knobs:
-    """Hyper-parameters at their defaults; a candidate may change any of them."""
-
-    lr: Annotated[float, _Range(0, 10, above=True)]
-    gamma: Rate
-    gae_lambda: Rate
-    clip_range: Annotated[float, _Range(0, 100, above=True)]
-    entropy_coef: Weight
-    value_coef: Weight
-    max_grad_norm: Annotated[float, _Range(0, 1e6, above=True)]
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """One candidate: `change` maps a knob to its value."""
-
-    order: Annotated[int, _Range(1, 1000)]
-    tag: Name
-    change: Mapping[str, float]
-    why: Text
-    if_it_fails: Text
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """Seeds per evaluation set, and the set that informs and does not vote."""
-
-    seeds: Annotated[int, _Range(1, 2**20)]
-    third_seed_start: Seed
-
-
-@dataclasses.dataclass(frozen=True)
-class SuccessFloor:
-    """Stage 1: success rate on the set at `seed_start` of at least `threshold`."""
-
-    seed_start: Seed
-    threshold: Rate
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingDynamics:
-    """Stage 2: the last `window` history rows."""
-
-    window: Annotated[int, _Range(2, 10**9)]
-    entropy_below: Figure
-    log_std_rise_at_most: Figure
-    value_loss_at_most: Loss
-
-
-@dataclasses.dataclass(frozen=True)
-class SeedShift:
-    """Stage 3: success on the set at `seed_start` against stage 1's."""
-
-    seed_start: Seed
-    difference_at_most: Rate
-
-
-@dataclasses.dataclass(frozen=True)
-class Stages:
-    """The acceptance stages, in their order."""
-
-    success_floor: SuccessFloor
-    training_dynamics: TrainingDynamics
-    seed_shift: SeedShift
-
-
-@dataclasses.dataclass(frozen=True)
-class FailureModes:
-    """The table of failure modes (rules: `failure_modes.classify`)."""
-
-    bootstrap_alignment_below: Alignment
-    critic_window_divisor: Count
-    critic_window_at_least: Annotated[int, _Range(2, 10**9)]
-    critic_log_std_rise_at_least: Figure
-    critic_value_loss_at_least: Loss
-    critic_reward_rows: Count
-    critic_reward_fall_at_least: Figure
-    collapse_alignment_at_least: Alignment
-    collapse_log_std_at_most: Figure
-    under_budget_alignment_gain_at_least: Annotated[float, _Range(-2, 2)]
-    healthy_success_at_least: Rate
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """`candidate` (a tag, or "first") clears `stage`."""
-
-    id: Annotated[str, _Text(r"[A-Za-z0-9]{1,16}")]
-    candidate: Name
-    stage: Annotated[int, _Range(1, 3)]
-    prediction: Text
-    falsified_if: Text
-    then: Text
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchRun:
-    """A run that follows an adoption."""
-
-    label: Name
-    variant: FreshVariant
-    mixed_lambda: Lambda | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Rejection:
-    """What the rejection of all candidates says."""
-
-    finding: Text
-    code_changes: tuple[Text, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Compute:
-    """Hours stated before the run: after 1, 2, ... candidates; for the batch on top."""
-
-    candidate_hours: tuple[Hours, ...]
-    batch_hours: Hours
-
-
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """One segment of Path A, as published."""
-
-    segment: Name
-    env_steps: Steps
-    success_rate: Rate
-    mean_terminal_alignment: Alignment
-    mean_steps: Hours
-    entropy: Figure
-    log_std: Figure
-
-
-@dataclasses.dataclass(frozen=True)
-class PathA:
-    """Default hyper-parameters, and the best state seen."""
-
-    best: Name
-    segments: tuple[Segment, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class ProgrammeRun:
-    """What the programme found for one run, to be compared with."""
-
-    run: Name
-    env_steps: Steps
-    success_rate: Rate
-    mean_terminal_alignment: Alignment
-    remark: Text
-
-
-@dataclasses.dataclass(frozen=True)
-class Content:
-    """The fields of a protocol file."""
-
-    name: Name
-    run: Run
-    hparams: Knobs
-    candidates: tuple[Candidate, ...]
-    evaluation: Evaluation
-    stages: Stages
-    failure_modes: FailureModes
-    predictions: tuple[Prediction, ...]
-    batch: tuple[BatchRun, ...]
-    rejection: Rejection
-    compute: Compute
-    path_a: PathA
-    programme: tuple[ProgrammeRun, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,7 +90,7 @@ def parse_protocol(data: bytes, file: str) -> Protocol:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"protocol {file}", str(error)[:200], "give UTF-8 text in TOML") from None
-    content: Content = _table(Content, table, root)
+    content: Content = read_table(Content, table, root)
     _check_run(content, root)
     _check_candidates(content, root)
     _check_seed_sets(content, root)
@@ -373,7 +140,7 @@ def planned_run(
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     kinds = typing.get_type_hints(Run, include_extras=True)
     for name, value in changes.items():
-        _value(value, kinds[name], f"--{name}")
+        read_value(value, kinds[name], f"--{name}")
     run = dataclasses.replace(protocol.run, **changes)
     _check_updates(run.updates, protocol.stages.training_dynamics.window, "--updates")
     return run
@@ -409,92 +176,6 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
     for name, item in items:
         flat |= _flat(item, f"{prefix}.{name}" if prefix else name)
     return flat
-
-
-def _at(where: str, name: str) -> str:
-    return where + name if where.endswith(" ") else f"{where}.{name}"
-
-
-def _table(cls: type, table: object, where: str) -> Any:
-    """Build the dataclass `cls` from a TOML table; nothing missing, nothing unknown."""
-    if not isinstance(table, dict):
-        raise InputError(where, _shown(table), "a table is required")
-    kinds = typing.get_type_hints(cls, include_extras=True)
-    _check_known(table, list(kinds), where)
-    values = {}
-    for field in dataclasses.fields(cls):
-        at = _at(where, field.name)
-        if field.name in table:
-            values[field.name] = _value(table[field.name], kinds[field.name], at)
-        elif field.default is dataclasses.MISSING:
-            raise InputError(at, "(missing)", "the field is required")
-    return cls(**values)
-
-
-def _check_known(table: dict[str, Any], known: Sequence[str], where: str) -> None:
-    for name, value in table.items():
-        if name not in known:
-            allowed = f"there is no such field; known are {', '.join(known)}"
-            raise InputError(_at(where, name), _shown(value), allowed)
-
-
-def _value(value: Any, kind: Any, where: str) -> Any:
-    """Return `value` as the annotation `kind` wants it."""
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):  # "or None" stands for an absent field
-        return _value(value, parts[0], where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise InputError(where, _shown(value), "an array is required")
-        return tuple(_value(item, parts[0], f"{where}[{i}]") for i, item in enumerate(value))
-    if dataclasses.is_dataclass(kind):
-        return _table(typing.cast(type, kind), value, where)
-    if kind == Mapping[str, float]:
-        return _change(value, where)
-    base, limits = parts
-    return _text(value, limits, where) if base is str else _number(value, base, limits, where)
-
-
-def _change(value: Any, where: str) -> dict[str, float]:
-    """Return a table of some of the knobs."""
-    if not isinstance(value, dict):
-        raise InputError(where, _shown(value), "a table of hyper-parameters is required")
-    kinds = typing.get_type_hints(Knobs, include_extras=True)
-    _check_known(value, list(kinds), where)
-    return {knob: _value(value[knob], kinds[knob], _at(where, knob)) for knob in value}
-
-
-def _text(value: Any, limits: _Text, where: str) -> str:
-    if limits.choices:
-        if value not in limits.choices:
-            raise InputError(where, _shown(value), f"choose one of {', '.join(limits.choices)}")
-        return str(value)
-    if not isinstance(value, str) or len(value) > 1000 or not re.fullmatch(limits.pattern, value):
-        allowed = f"give text like {limits.pattern}"
-        if limits == _Text():
-            allowed = "give one line of text, of at most 1000 characters"
-        raise InputError(where, _shown(value), allowed)
-    return value
-
-
-def _number(value: Any, base: type, limits: _Range, where: str) -> Any:
-    right_type = isinstance(value, int if base is int else int | float)
-    inside = right_type and not isinstance(value, bool) and limits.low <= value <= limits.high
-    at_end = (limits.above and value == limits.low) or (limits.below and value == limits.high)
-    if not inside or at_end:  # nan is not inside
-        low = f"{'>' if limits.above else '>='} {limits.low:.10g}"
-        high = f"{'<' if limits.below else '<='} {limits.high:.10g}"
-        kind = "a whole number" if base is int else "a number"
-        raise InputError(where, _shown(value), f"give {kind} {low} and {high}")
-    return base(value)
-
-
-def _shown(value: object) -> object:
-    """Return what a message may show of `value`: itself, or the start of something long."""
-    if isinstance(value, int) and abs(value) >= 10**30:
-        return "(a number of more than 30 digits)"
-    text = str(value)
-    return value if len(text) <= 60 else text[:60] + "..."
 
 
 def _check_run(content: Content, root: str) -> None:

@@ -133,9 +133,26 @@ def minibatch_step(
     return optax.apply_updates(params, updates), opt_state, metrics
 
 
+def random_order(key: jax.Array, count: int) -> jax.Array:
+    """A random permutation of 0..count-1, `[count]` int32.
+
+    One sort of one array: random high bits with the index in the low bits, a tenth of the time of
+    jax.random.permutation. Two indices whose random bits agree keep their order: with 8 192
+    samples and 19 random bits that is one pair of indices in 524 288. Counts that leave fewer
+    than 16 random bits are left to jax.random.permutation.
+    """
+    index_bits = max(count - 1, 1).bit_length()
+    if index_bits > 16:
+        return jax.random.permutation(key, count)
+    low = jnp.uint32(2**index_bits - 1)
+    noise = jax.random.bits(key, (count,), jnp.uint32)
+    order = jnp.sort((noise & ~low) | jnp.arange(count, dtype=jnp.uint32))
+    return (order & low).astype(jnp.int32)
+
+
 def minibatches(batch: Batch, key: jax.Array, minibatch_size: int) -> Batch:
     """Shuffle the batch and cut it into consecutive slices: leaves `[M, B / M, ...]`."""
-    order = jax.random.permutation(key, batch.log_prob.shape[0])
+    order = random_order(key, batch.log_prob.shape[0])
     return jax.tree.map(lambda x: x[order].reshape((-1, minibatch_size, *x.shape[1:])), batch)
 
 

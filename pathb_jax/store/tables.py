@@ -1,6 +1,6 @@
 """CSV tables: appended chunk by chunk and repaired after a crash, or written whole."""
 
-import csv
+import contextlib
 import io
 import itertools
 import math
@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +16,9 @@ from numpy.typing import ArrayLike
 from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.store.json_files import read_bounded
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 READ_LIMIT = 64 * 2**20
 """Bytes that ``read_table`` accepts: a history of 1 221 updates has a third of a MiB."""
@@ -108,20 +112,18 @@ class AppendedTable:
         if set(columns) != set(layout.columns):
             wrong = ", ".join(sorted(set(columns) ^ set(layout.columns)))
             raise ValueError(f"missing or unknown columns for {self.path.name}: {wrong}")
-        texts = {}
+        arrays = {}
         for name in layout.columns:
             values = np.asarray(columns[name])
             if values.ndim != 1:
                 raise ValueError(f"column {name} has shape {values.shape}, expected one axis")
-            if not np.isfinite(values).all():
-                raise ValueError(f"column {name} has a figure that is not finite")
             if name in layout.integers and values.dtype.kind not in "iu":
                 raise ValueError(f"column {name} has dtype {values.dtype}, expected integers")
-            texts[name] = format_column(values if name in layout.integers else values * 1.0)
-        if len({len(column) for column in texts.values()}) != 1:
+            arrays[name] = values if name in layout.integers else values.astype(np.float64)
+        if len({len(column) for column in arrays.values()}) != 1:
             raise ValueError("the columns differ in length")
-        rows = [",".join(cells) + "\n" for cells in zip(*texts.values(), strict=True)]
-        updates = [int(update) for update in texts[layout.columns[0]]]
+        rows = _csv_text(arrays, header=False).splitlines(keepends=True)
+        updates = arrays[layout.columns[0]].tolist()
         if not self._in_order([self.last_update, *updates]):
             raise ValueError(f"updates {updates} do not follow {self.last_update}")
         return list(zip(updates, rows, strict=True))
@@ -150,22 +152,6 @@ class AppendedTable:
         return rows
 
 
-def format_column(values: ArrayLike) -> list[str]:
-    """Return a column's cells; a float is the shortest text that reads back to the same float64.
-
-    Raises:
-        ValueError: a figure is not finite.
-    """
-    array = np.asarray(values)
-    if array.dtype.kind in "biu":
-        return [str(int(value)) for value in array]
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all():
-            raise ValueError("a figure is not finite")
-        return [repr(float(value)) for value in array]
-    return [str(value) for value in array]
-
-
 def write_table(path: Path, columns: Mapping[str, ArrayLike]) -> None:
     """Write a CSV file of equally long columns, whole or not at all.
 
@@ -173,12 +159,7 @@ def write_table(path: Path, columns: Mapping[str, ArrayLike]) -> None:
         ValueError: the columns differ in length, or a figure is not finite; nothing is written.
         OSError: as ``write_atomically``.
     """
-    cells = [format_column(values) for values in columns.values()]
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*cells, strict=True))
-    write_atomically(path, stream.getvalue())
+    write_atomically(path, _csv_text(columns, header=True))
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -191,29 +172,55 @@ def read_table(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]:
     Raises:
         InputError: no such file, too large, not a CSV table, or a required column is missing.
     """
-    text = read_bounded(path, READ_LIMIT).decode("utf-8", errors="replace")
-    complete = text[: text.rfind("\n") + 1]
+    import pandas as pd  # takes a second
+
+    data = read_bounded(path, READ_LIMIT)
     try:
-        header, *rows = list(csv.reader(io.StringIO(complete, newline=""))) or [[]]
-    except csv.Error as error:
-        raise InputError(str(path), str(error), "it has to be a CSV table") from None
+        # As text, the header like the rows, and by pandas' Python engine: only so do cells that are
+        # missing from a short line differ from empty ones.
+        lines = pd.read_csv(
+            io.BytesIO(data[: data.rfind(b"\n") + 1]),
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            encoding_errors="replace",
+            engine="python",
+        )
+    except ValueError as error:  # pandas' EmptyDataError and ParserError are such
+        raise InputError(str(path), str(error)[:200], "it has to be a CSV table") from None
+    header = [] if lines.empty else lines.iloc[0].tolist()
     missing = [name for name in required if name not in header]
     if missing or len(set(header)) != len(header):
         allowed = f"it needs distinct columns, {', '.join(missing or required)} among them"
         raise InputError(str(path), ",".join(header)[:200], allowed)
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            allowed = f"every line needs {len(header)} cells, as the first has"
-            raise InputError(f"{path}, line {number}", len(row), allowed)
-    return {name: _parse_column([row[i] for row in rows]) for i, name in enumerate(header)}
+    cells = lines.notna().sum(axis="columns")
+    if cells.min() < len(header):
+        allowed = f"every line needs {len(header)} cells, as the first has"
+        raise InputError(f"{path}, line {cells.argmin() + 1}", cells.min(), allowed)
+    return {name: _numbers(lines.loc[1:, i]) for i, name in enumerate(header)}
 
 
-def _parse_column(cells: list[str]) -> np.ndarray:
-    try:
-        return np.array([int(cell) for cell in cells], np.int64 if cells else np.float64)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return np.array([float(cell or "nan") for cell in cells], np.float64)
-    except ValueError:
-        return np.array(cells, dtype=str)
+def _numbers(cells: "pd.Series[str]") -> np.ndarray:
+    """Return a column as ``read_table`` says."""
+    for dtype in (np.int64, np.float64):
+        with contextlib.suppress(ValueError, OverflowError):
+            # astype, and not pandas' own parser, which is exact only from pandas 3.1 on
+            return cells.replace("", "nan").astype(dtype).to_numpy()
+    return cells.to_numpy(dtype=str)
+
+
+def _csv_text(columns: Mapping[str, ArrayLike], *, header: bool) -> str:
+    """Return CSV lines; a float is the shortest text that reads back to the same float64.
+
+    Raises:
+        ValueError: the columns differ in length, or a figure is not finite.
+    """
+    import pandas as pd  # takes a second
+
+    frame = pd.DataFrame({name: np.asarray(values) for name, values in columns.items()})
+    floats = frame.select_dtypes("floating").astype(np.float64)
+    for name in floats:
+        if not np.isfinite(floats[name]).all():
+            raise ValueError(f"column {name} has a figure that is not finite")
+    return frame.assign(**floats).to_csv(index=False, header=header, lineterminator="\n")

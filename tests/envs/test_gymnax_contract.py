@@ -19,8 +19,8 @@ from envs.start_states import start_states
 
 KEY = jax.random.key(2)
 EVERY_ENV = [
-    MesaShadowField(tier, texture_channel=channels, basin_channel=channels)
-    for tier, channels in itertools.product(TIERS, [False, True])
+    MesaShadowField(),
+    *(MesaShadowField(tier, texture_channel=True, basin_channel=True) for tier in TIERS),
 ]
 
 
@@ -111,8 +111,10 @@ def test_terminated_and_truncated_truth_table(horizon, mapped):
         np.testing.assert_array_equal(info["final_observation"][:2], [0.0, 0.0])
 
 
-@pytest.mark.parametrize("bound", [False, True])
-@pytest.mark.parametrize("tier", ["local-probe-field", "delayed-noisy-field"])
+@pytest.mark.parametrize(
+    ("tier", "bound"),
+    [("local-probe-field", True), ("local-probe-field", False), ("delayed-noisy-field", True)],
+)
 def test_auto_reset_equals_an_explicit_reset(tier, bound):
     env = MesaShadowField(tier, dynamics_noise=True)
     params = env.default_params.replace(dynamics_sigma=0.01, max_steps_in_episode=4)

@@ -201,12 +201,11 @@ def test_channels_and_seeds_map_over_edits():
             np.testing.assert_allclose(leaf[c, 1], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("tier", ["local-probe-field", "delayed-noisy-field"])
-def test_vmap_and_jit_change_nothing_beyond_rounding(tier):
-    env = MesaShadowField(tier, dynamics_noise=True)
+def test_vmap_and_jit_change_nothing_beyond_rounding():
+    env = MesaShadowField("delayed-noisy-field", dynamics_noise=True)
     bank = start_states(np.arange(4))
     params = replace(env.default_params, dynamics_sigma=0.01)
-    actions = actions_of(9, steps=3)
+    actions = actions_of(9, steps=2)
 
     def one(start, goal):
         return episode(env, bind(params, start, goal), actions)
