@@ -93,8 +93,8 @@ VARIANTS: dict[VariantName, Variant] = {
 }
 
 
-def _hint(default: str) -> Any:
-    """Help shows this where the default is None."""
+def default_hint(default: str) -> Any:
+    """Annotate a flag whose default is None with what that stands for."""
     return tyro.conf.arg(help_behavior_hint=f"(default: {default})")
 
 
@@ -118,11 +118,11 @@ class Hparams(NamedTuple):
     """Weight of the value loss in the loss."""
     max_grad_norm: float = 0.5
     """Largest global norm of the gradient; longer ones are scaled down."""
-    mixed_lambda: Annotated[float | None, _hint("the variant's own")] = None
+    mixed_lambda: Annotated[float | None, default_hint("the variant's own")] = None
     """Weight lambda of the reward channel of a mixed variant, 0 < lambda < 1."""
-    critic_lr: Annotated[float | None, _hint("off")] = None
+    critic_lr: Annotated[float | None, default_hint("off")] = None
     """Learning rate of the critic apart from the actor's."""
-    value_clip: Annotated[float | None, _hint("off")] = None
+    value_clip: Annotated[float | None, default_hint("off")] = None
     """Clip the value's change from the rollout's to this, as PPO clips the ratio."""
     lr_end: Annotated[float | None, tyro.conf.Suppress] = None
     """Learning rate at the last update, what --lr-schedule says; None: constant."""
@@ -142,7 +142,7 @@ class TaskConfig:
     """How a mixture is written: (1-L) S + L s R, or S + L (s R - S). Algebraically the same."""
     reward_channel_scale: float = 1.0
     """Scale s of the reward channel in a mixture."""
-    signature_shape: Annotated[SignatureShapeName | None, _hint("the variant's own")] = None
+    signature_shape: Annotated[SignatureShapeName | None, default_hint("the variant's own")] = None
     """How the signature is paid: every step, at the end, or above a threshold."""
     signature_threshold: float = 0.5
     """Signature above which the threshold shape pays 1."""
@@ -207,7 +207,7 @@ class EvaluationConfig:
     """Seeds (episodes) per set."""
     eval_only: bool = False
     """Only evaluate --load-checkpoint, on exactly the sets of --eval-seed-start."""
-    eval_every: Annotated[int | None, _hint("a tenth of the run")] = None
+    eval_every: Annotated[int | None, default_hint("a tenth of the run")] = None
     """Updates between evaluations during training. Does not change training."""
     success_floor: float = 0.75
     """Success rate on the first set below which the command exits with status 3."""
@@ -219,9 +219,9 @@ class OutputConfig:
 
     run_label: str = ""
     """Suffix of the run's file names (letters, digits, '_', '-', '.')."""
-    out: Annotated[Path | None, _hint("results/mesa/<variant>")] = None
+    out: Annotated[Path | None, default_hint("results/mesa/<variant>")] = None
     """Folder for the run's files."""
-    load_checkpoint: Annotated[Path | None, _hint("none")] = None
+    load_checkpoint: Annotated[Path | None, default_hint("none")] = None
     """Start from this checkpoint: a run folder (its last checkpoint) or one step's folder."""
     reset_optimizer: bool = False
     """With --load-checkpoint: drop Adam's moments."""

@@ -12,7 +12,9 @@ from typing import TypeVar
 import tyro
 
 from pathb_jax.errors import InputError
+from pathb_jax.store.integrity import CheckpointError
 
+FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -70,6 +72,9 @@ def run(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
+    except (OSError, CheckpointError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED
 
 
 def check_writable(flag: str, folder: Path | None) -> None:

@@ -5,14 +5,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 from rich.table import Table
 
 from pathb_jax.cli import command
 from pathb_jax.cli.progress_format import duration
-from pathb_jax.config import Backend, Tier
+from pathb_jax.config import Backend, Tier, default_hint
 from pathb_jax.ladder.protocol import load_protocol, planned_run, standing
 from pathb_jax.ladder.statistics import clopper_pearson
 
@@ -40,15 +40,17 @@ class LadderFlags:
 
     protocol: str = "path_b"
     """A protocol that ships with the package, or the path of a TOML file."""
-    tier: Tier | None = None
-    """Network size instead of the protocol's."""
-    updates: int | None = None
-    """PPO updates per run instead of the protocol's (8 192 environment steps each)."""
-    seed: int | None = None
-    """Training seed instead of the protocol's."""
-    out: Path | None = None
-    """Folder for all files (default: results/mesa/phase7v2-<tier>-cliff-subset)."""
-    note: Path | None = None
+    tier: Annotated[Tier | None, default_hint("the protocol's")] = None
+    """Network size."""
+    updates: Annotated[int | None, default_hint("the protocol's")] = None
+    """PPO updates per run (8 192 environment steps each)."""
+    seed: Annotated[int | None, default_hint("the protocol's")] = None
+    """Training seed."""
+    out: Annotated[
+        Path | None, default_hint("results/mesa/phase7v2-<tier>-cliff-subset")
+    ] = None
+    """Folder for all files."""
+    note: Annotated[Path | None, default_hint("beside the record only")] = None
     """Write the result note here too."""
     skip_batch: bool = False
     """Stop after the verdict; the rest of the batch can be trained later without this flag."""

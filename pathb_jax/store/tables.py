@@ -1,6 +1,7 @@
 """CSV tables: appended chunk by chunk and repaired after a crash, or written whole."""
 
 import contextlib
+import csv
 import io
 import itertools
 import math
@@ -8,7 +9,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,11 +17,11 @@ from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.store.json_files import read_bounded
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 READ_LIMIT = 64 * 2**20
 """Bytes that ``read_table`` accepts: a history of 1 221 updates has a third of a MiB."""
+
+COLUMN_LIMIT = 1000
+"""Columns that ``read_table`` accepts: each costs pandas some 70 microseconds."""
 
 
 @dataclass(frozen=True)
@@ -175,39 +175,50 @@ def read_table(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]:
     import pandas as pd  # takes a second
 
     data = read_bounded(path, READ_LIMIT)
+    text = data[: data.rfind(b"\n") + 1].decode("utf-8", errors="replace")
+    stream = io.StringIO(text, newline="")
     try:
+        width = len(next(csv.reader(stream), []))
+        if width > COLUMN_LIMIT:
+            raise ValueError(f"{width} columns")
+        stream.seek(0)
         # As text, the header like the rows, and by pandas' Python engine: only so do cells that are
         # missing from a short line differ from empty ones.
         lines = pd.read_csv(
-            io.BytesIO(data[: data.rfind(b"\n") + 1]),
+            stream,
             header=None,
             dtype=str,
             keep_default_na=False,
             skip_blank_lines=False,
-            encoding_errors="replace",
             engine="python",
         )
-    except ValueError as error:  # pandas' EmptyDataError and ParserError are such
-        raise InputError(str(path), str(error)[:200], "it has to be a CSV table") from None
+    except (
+        csv.Error,
+        ValueError,
+    ) as error:  # pandas' EmptyDataError and ParserError are the latter
+        allowed = f"it has to be a CSV table of at most {COLUMN_LIMIT} columns"
+        raise InputError(str(path), str(error)[:200], allowed) from None
     header = [] if lines.empty else lines.iloc[0].tolist()
     missing = [name for name in required if name not in header]
     if missing or len(set(header)) != len(header):
         allowed = f"it needs distinct columns, {', '.join(missing or required)} among them"
         raise InputError(str(path), ",".join(header)[:200], allowed)
-    cells = lines.notna().sum(axis="columns")
-    if cells.min() < len(header):
+    short = lines.isna().any(axis="columns").to_numpy()
+    if short.any():
+        row = int(short.argmax())
         allowed = f"every line needs {len(header)} cells, as the first has"
-        raise InputError(f"{path}, line {cells.argmin() + 1}", cells.min(), allowed)
-    return {name: _numbers(lines.loc[1:, i]) for i, name in enumerate(header)}
+        raise InputError(f"{path}, line {row + 1}", int(lines.iloc[row].count()), allowed)
+    cells = lines.to_numpy(dtype=object)[1:]
+    return {name: _parsed(column) for name, column in zip(header, cells.T, strict=True)}
 
 
-def _numbers(cells: "pd.Series[str]") -> np.ndarray:
-    """Return a column as ``read_table`` says."""
+def _parsed(cells: np.ndarray) -> np.ndarray:
+    """Return a column of texts as ``read_table`` says."""
     for dtype in (np.int64, np.float64):
         with contextlib.suppress(ValueError, OverflowError):
-            # astype, and not pandas' own parser, which is exact only from pandas 3.1 on
-            return cells.replace("", "nan").astype(dtype).to_numpy()
-    return cells.to_numpy(dtype=str)
+            # Python's int and float; pandas' own parser is exact only from pandas 3.1 on
+            return np.where(cells == "", "nan", cells).astype(dtype)
+    return cells.astype(str)
 
 
 def _csv_text(columns: Mapping[str, ArrayLike], *, header: bool) -> str:
@@ -218,9 +229,10 @@ def _csv_text(columns: Mapping[str, ArrayLike], *, header: bool) -> str:
     """
     import pandas as pd  # takes a second
 
-    frame = pd.DataFrame({name: np.asarray(values) for name, values in columns.items()})
-    floats = frame.select_dtypes("floating").astype(np.float64)
-    for name in floats:
-        if not np.isfinite(floats[name]).all():
-            raise ValueError(f"column {name} has a figure that is not finite")
-    return frame.assign(**floats).to_csv(index=False, header=header, lineterminator="\n")
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    for name, values in arrays.items():
+        if values.dtype.kind == "f":
+            if not np.isfinite(values).all():
+                raise ValueError(f"column {name} has a figure that is not finite")
+            arrays[name] = values.astype(np.float64)
+    return pd.DataFrame(arrays).to_csv(index=False, header=header, lineterminator="\n")

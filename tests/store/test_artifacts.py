@@ -344,6 +344,12 @@ def test_bad_history_is_bad_input(tmp_path, content):
         read_history(tmp_path / "h.csv")
 
 
+def test_too_many_columns_are_refused_at_once(tmp_path):
+    (tmp_path / "h.csv").write_bytes(b"update" + b"," * 10**6 + b"\n")
+    with pytest.raises(InputError, match=r"1000001 columns"):
+        read_history(tmp_path / "h.csv")
+
+
 def test_ragged_history_names_the_line(tmp_path):
     path = tmp_path / "h.csv"
     HistoryWriter(path).append(rows([1, 2]))
