@@ -74,19 +74,6 @@ def write_set(
         env_steps: environment steps it was trained for.
         first: whether it is a training run's own first set (no suffix).
     """
-    episodes = result.episodes
-    rows: dict[str, Any] = {
-        "seed": result.seed_start + np.arange(result.seeds),
-        "terminalOutcome": np.where(episodes.success, "success", "timeout"),
-        "steps": episodes.steps,
-        "terminalAlignment": episodes.terminal_alignment,
-        "terminalDistance": episodes.terminal_distance,
-        "pathEfficiency": episodes.path_efficiency,
-        "saturationCount": episodes.saturation_count,
-        "pathLength": episodes.path_length,
-        "clippedCount": episodes.clipped_count,
-        "regimeRetention": episodes.regime_retention,
-    }
     summary = {
         "checkpoint": checkpoint,
         "sensor_tier": config.train.sensor_tier,
@@ -99,8 +86,25 @@ def write_set(
         "env_config": env_config(config),
         "env_steps": env_steps,
     }
-    artifacts.write_evaluation(files, result.seed_start, first, rows, summary)
+    artifacts.write_evaluation(files, result.seed_start, first, episode_rows(result), summary)
     return summary
+
+
+def episode_rows(result: SetResult) -> dict[str, Any]:
+    """Columns of an evaluation's table, one row per seed."""
+    episodes = result.episodes
+    return {
+        "seed": result.seed_start + np.arange(result.seeds),
+        "terminalOutcome": np.where(episodes.success, "success", "timeout"),
+        "steps": episodes.steps,
+        "terminalAlignment": episodes.terminal_alignment,
+        "terminalDistance": episodes.terminal_distance,
+        "pathEfficiency": episodes.path_efficiency,
+        "saturationCount": episodes.saturation_count,
+        "pathLength": episodes.path_length,
+        "clippedCount": episodes.clipped_count,
+        "regimeRetention": episodes.regime_retention,
+    }
 
 
 def write_policy(config: RunConfig, files: RunFiles, state: TrainState, env_steps: int) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from pathb_jax.cli import command
 from pathb_jax.cli.progress_format import duration
 from pathb_jax.config import Backend, Tier, default_hint
+from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run, standing
 from pathb_jax.ladder.statistics import clopper_pearson
 
@@ -46,9 +47,7 @@ class LadderFlags:
     """PPO updates per run (8 192 environment steps each)."""
     seed: Annotated[int | None, default_hint("the protocol's")] = None
     """Training seed."""
-    out: Annotated[
-        Path | None, default_hint("results/mesa/phase7v2-<tier>-cliff-subset")
-    ] = None
+    out: Annotated[Path | None, default_hint("results/mesa/phase7v2-<tier>-cliff-subset")] = None
     """Folder for all files."""
     note: Annotated[Path | None, default_hint("beside the record only")] = None
     """Write the result note here too."""
@@ -76,6 +75,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     command.check_writable("--out", out)
     if flags.note is not None:
         command.check_writable("--note", flags.note.parent)
+        if flags.note.is_dir():
+            raise InputError("--note", str(flags.note), "it is a folder; give the path of a file")
 
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax import backend

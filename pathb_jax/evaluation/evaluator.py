@@ -5,7 +5,7 @@ ends when the last one has ended.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.controllers import Controller
+from envs.interventions import Probe, apply_probe
 from envs.shadow_field import EnvParams, EpisodeMetrics, MesaShadowField, bank_axes, bind
 from envs.start_states import start_states
 from pathb_jax.config import TIERS, TrainConfig
-from pathb_jax.evaluation.policies import mean_policy
+from pathb_jax.evaluation.policies import Actor, MeanPolicy, policy_data
 from pathb_jax.learn import networks
 from pathb_jax.learn.normalizer import NormalizerState
 
@@ -61,6 +62,10 @@ class SetResult(NamedTuple):
         return float(np.mean(self.episodes.steps, dtype=np.float64))
 
 
+Episodes = tuple[Any, Any, jax.Array]
+"""Environment states, controller states and which episodes have ended, leading axis N."""
+
+
 def play(
     env: MesaShadowField, controller: Controller, env_params: EnvParams, keys: jax.Array
 ) -> EpisodeMetrics:
@@ -75,12 +80,59 @@ def play(
     Returns:
         Metrics, leaves `[N]`.
     """
+    episodes, advance = _begin(env, controller, env_params, keys)
+    env_state, _, _ = jax.lax.while_loop(lambda e: ~jnp.all(e[2]), advance, episodes)
+    return jax.vmap(env.episode_metrics, in_axes=(0, bank_axes(env_params)))(env_state, env_params)
+
+
+def record_paths(
+    env: MesaShadowField,
+    controller: Controller,
+    env_params: EnvParams,
+    keys: jax.Array,
+    horizon: int,
+) -> tuple[jax.Array, jax.Array, EpisodeMetrics]:
+    """Play as `play` does, and keep where every episode was.
+
+    Args:
+        env: the environment (static).
+        controller: as in `play`.
+        env_params: as in `play`.
+        keys: as in `play`.
+        horizon: steps to record (static); at least the episodes' own.
+
+    Returns:
+        Positions and goals `[N, horizon + 1, 2]`, resting where an episode ended; metrics `[N]`.
+    """
+    episodes, advance = _begin(env, controller, env_params, keys)
+
+    def step(episodes: Episodes, _: None) -> tuple[Episodes, tuple[jax.Array, jax.Array]]:
+        following = advance(episodes)
+        return following, (following[0].position, following[0].goal)
+
+    first = episodes[0]
+    (env_state, _, _), (positions, goals) = jax.lax.scan(step, episodes, None, length=horizon)
+    paths, goals = (
+        jnp.swapaxes(jnp.concatenate([start[None], rest]), 0, 1)
+        for start, rest in ((first.position, positions), (first.goal, goals))
+    )
+    metrics = jax.vmap(env.episode_metrics, in_axes=(0, bank_axes(env_params)))
+    return paths, goals, metrics(env_state, env_params)
+
+
+def _begin(
+    env: MesaShadowField, controller: Controller, env_params: EnvParams, keys: jax.Array
+) -> tuple[Episodes, Callable[[Episodes], Episodes]]:
+    """Return the episodes at their start, and the function that takes all of them a step on."""
     chex.assert_shape(env_params.start, (keys.shape[0], 2))
     axes = bank_axes(env_params)
 
+    def begin(key: jax.Array, params: EnvParams) -> tuple[Any, Any]:
+        return env.start_state(key, params), controller.init()
+
     def step(
         key: jax.Array, env_state: Any, control: Any, ended: jax.Array, params: EnvParams
-    ) -> tuple[Any, Any, jax.Array]:
+    ) -> Episodes:
         sense_key, move_key = jax.random.split(jax.random.fold_in(key, env_state.time))
         reading = env.sense(sense_key, env_state, params)
         new_control, action = controller.act(
@@ -94,29 +146,20 @@ def play(
             ended | outcome.terminated | outcome.truncated,
         )
 
-    def going(carry: Any) -> jax.Array:
-        return ~jnp.all(carry[2])
-
-    def advance(carry: tuple[Any, Any, jax.Array]) -> tuple[Any, Any, jax.Array]:
-        env_state, control, ended = carry
+    def advance(episodes: Episodes) -> Episodes:
+        env_state, control, ended = episodes
         step_all = jax.vmap(step, in_axes=(0, 0, 0, 0, axes))
         return step_all(keys, env_state, control, ended, env_params)
 
-    def begin(key: jax.Array, params: EnvParams) -> tuple[Any, Any]:
-        return env.start_state(key, params), controller.init()
-
     env_state, control = jax.vmap(begin, in_axes=(0, axes))(keys, env_params)
-    ended = jnp.zeros(keys.shape, bool)
-    env_state, _, _ = jax.lax.while_loop(going, advance, (env_state, control, ended))
-    return jax.vmap(env.episode_metrics, in_axes=(0, axes))(env_state, env_params)
+    return (env_state, control, jnp.zeros(keys.shape, bool)), advance
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _play_sets(
-    config: TrainConfig,
     env: MesaShadowField,
-    params: networks.Params,
-    statistics: NormalizerState,
+    actor: Actor,
+    data: Any,
     env_params: EnvParams,
     seeds: jax.Array,
     sets: jax.Array,
@@ -127,14 +170,11 @@ def _play_sets(
     matrix product over more rows rounds differently, and this way a set's figures are the same
     bits whichever other sets are in the pass. Returns metrics `[SET_CAPACITY, K]`.
     """
-    policy = mean_policy(params, TIERS[config.tier], statistics)
+    controller = actor.controller(env, env_params, data)
 
     def play_set(index: jax.Array) -> EpisodeMetrics:
-        keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), _EVALUATION_STREAM))(
-            seeds[index]
-        )
         bank = env_params.replace(start=env_params.start[index], goal=env_params.goal[index])
-        return play(env, policy, bank, keys)
+        return play(env, controller, bank, episode_keys(seeds[index]))
 
     def fill(index: jax.Array, table: EpisodeMetrics) -> EpisodeMetrics:
         return jax.tree.map(lambda rows, x: rows.at[index].set(x), table, play_set(index))
@@ -142,6 +182,54 @@ def _play_sets(
     shapes = jax.eval_shape(play_set, jnp.zeros((), jnp.int32))
     table = jax.tree.map(lambda x: jnp.zeros((seeds.shape[0], *x.shape), x.dtype), shapes)
     return jax.lax.fori_loop(0, sets, fill, table)
+
+
+def episode_keys(seeds: jax.Array) -> jax.Array:
+    """Keys of evaluation episodes, a function of their seeds `[K]` alone."""
+    return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), _EVALUATION_STREAM))(
+        seeds
+    )
+
+
+def evaluate(
+    env: MesaShadowField,
+    actor: Actor,
+    data: Any,
+    env_params: EnvParams,
+    seed_starts: Sequence[int],
+    seeds_per_set: int,
+    probe: Probe | None = None,
+) -> list[SetResult]:
+    """Play every seed of every set.
+
+    Args:
+        env: the environment.
+        actor: what acts.
+        data: its numbers.
+        env_params: parameters; whatever start they hold is replaced by the seeds' starts.
+        seed_starts: first seed of each set.
+        seeds_per_set: episodes per set.
+        probe: applied to every start, or None.
+
+    Returns:
+        One result per set, in the order given.
+    """
+    results = []
+    for first in range(0, len(seed_starts), SET_CAPACITY):
+        group = np.asarray(seed_starts[first : first + SET_CAPACITY], np.int64)
+        padded = np.pad(group, (0, SET_CAPACITY - len(group)), mode="edge")
+        seeds = padded[:, None] + np.arange(seeds_per_set)
+        bank = bind(env_params, *start_states(seeds))
+        if probe is not None:
+            bank = apply_probe(bank, probe)
+        metrics = jax.device_get(
+            _play_sets(env, actor, data, bank, seeds.astype(np.uint32), np.int32(len(group)))
+        )
+        results += [
+            SetResult(int(start), jax.tree.map(lambda x, row=row: x[row], metrics))
+            for row, start in enumerate(group)
+        ]
+    return results
 
 
 def evaluate_policy(
@@ -153,33 +241,9 @@ def evaluate_policy(
     seed_starts: Sequence[int],
     seeds_per_set: int,
 ) -> list[SetResult]:
-    """Play every seed of every set with the policy's mean action.
+    """Play every seed of every set with the mean of a policy in training, as `evaluate` does.
 
-    Args:
-        config: shapes of the run.
-        env: the environment.
-        env_params: parameters; whatever start they hold is replaced by the seeds' starts.
-        params: networks.
-        statistics: the normaliser at the same moment as `params`.
-        seed_starts: first seed of each set.
-        seeds_per_set: episodes per set.
-
-    Returns:
-        One result per set, in the order given.
+    `statistics` are the normaliser's at the same moment as `params`.
     """
-    results = []
-    for first in range(0, len(seed_starts), SET_CAPACITY):
-        group = np.asarray(seed_starts[first : first + SET_CAPACITY], np.int64)
-        padded = np.pad(group, (0, SET_CAPACITY - len(group)), mode="edge")
-        seeds = padded[:, None] + np.arange(seeds_per_set)
-        bank = bind(env_params, *start_states(seeds))
-        metrics = jax.device_get(
-            _play_sets(
-                config, env, params, statistics, bank, seeds.astype(np.uint32), np.int32(len(group))
-            )
-        )
-        results += [
-            SetResult(int(start), jax.tree.map(lambda x, row=row: x[row], metrics))
-            for row, start in enumerate(group)
-        ]
-    return results
+    actor, data = MeanPolicy(TIERS[config.tier]), policy_data(params, statistics)
+    return evaluate(env, actor, data, env_params, seed_starts, seeds_per_set)

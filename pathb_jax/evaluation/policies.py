@@ -1,22 +1,99 @@
-"""Learned policies as controllers: what acts in an evaluation."""
+"""What acts in an evaluation: a learned policy with its mean, or a reference controller.
+
+An `Actor` is static (it decides which program is compiled); the numbers it acts with are data.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
+from envs import controllers
 from envs.controllers import Controller
+from envs.shadow_field import EnvParams, MesaShadowField
 from pathb_jax.config import NetworkSize
-from pathb_jax.learn import networks
-from pathb_jax.learn.normalizer import NormalizerState, normalize
+from pathb_jax.learn import networks, normalizer
+from pathb_jax.learn.normalizer import NormalizerState
+from pathb_jax.store.policy_file import PolicyFile
+
+ControllerName = Literal["oracle", "hc-signature"]
 
 
-def mean_policy(
-    params: networks.Params, size: NetworkSize, statistics: NormalizerState
-) -> Controller:
-    """The policy acting with its mean, on observations normalised with `statistics`."""
+class Actor(Protocol):
+    """Makes the controller that plays; hashable, so that equal ones share a program."""
 
-    def act(
-        state: tuple, observation: jax.Array, samples: jax.Array, step_index: jax.Array
-    ) -> tuple[tuple, jax.Array]:
-        del samples, step_index
-        return state, networks.actor_mean(params, size, normalize(statistics, observation))
+    def controller(self, env: MesaShadowField, env_params: EnvParams, data: Any) -> Controller:
+        """Return the controller. `data` are traced numbers, in the form this actor needs."""
 
-    return Controller(init=lambda: (), act=act)
+
+class PolicyData(NamedTuple):
+    """Numbers of a learned policy: the actor network, and how observations are normalised."""
+
+    actor: Any
+    obs_mean: jax.Array
+    obs_std: jax.Array
+    action_scale: jax.Array
+
+
+@dataclass(frozen=True)
+class MeanPolicy:
+    """A learned policy acting with its mean."""
+
+    size: NetworkSize
+
+    def controller(
+        self, env: MesaShadowField, env_params: EnvParams, data: PolicyData
+    ) -> Controller:
+        """Return the policy as a controller without state."""
+        del env, env_params
+
+        def act(
+            state: tuple[()], observation: jax.Array, samples: jax.Array, step_index: jax.Array
+        ) -> tuple[tuple[()], jax.Array]:
+            del samples, step_index
+            normalized = (observation - data.obs_mean) / data.obs_std
+            mean = networks.actor_mean({"actor": data.actor}, self.size, normalized)
+            return state, data.action_scale * mean
+
+        return Controller(init=lambda: (), act=act)
+
+
+@dataclass(frozen=True)
+class ReferenceController:
+    """Oracle or HC-Signature; needs no data."""
+
+    name: ControllerName
+
+    def controller(self, env: MesaShadowField, env_params: EnvParams, data: None) -> Controller:
+        """Return the reference controller.
+
+        Raises:
+            ValueError: the Oracle on a tier that does not show the true gradient.
+        """
+        del data
+        if self.name == "oracle":
+            return controllers.oracle(env)
+        return controllers.hc_signature(env, env_params)
+
+
+def policy_data(params: networks.Params, statistics: NormalizerState) -> PolicyData:
+    """Numbers of a policy in training: parameters and statistics of the same moment."""
+    scale = jnp.ones((), statistics.mean.dtype)
+    return PolicyData(params["actor"], statistics.mean, normalizer.std(statistics), scale)
+
+
+def policy_file_data(policy: PolicyFile) -> tuple[MeanPolicy, PolicyData]:
+    """Actor and numbers of a policy file."""
+    layers = {
+        f"Dense_{index}": {"kernel": jnp.asarray(weight.T), "bias": jnp.asarray(bias)}
+        for index, (weight, bias) in enumerate(policy.layers)
+    }
+    data = PolicyData(
+        actor=layers,
+        obs_mean=jnp.asarray(policy.obs_mean),
+        obs_std=jnp.maximum(jnp.asarray(policy.obs_std), 1e-8),
+        action_scale=jnp.asarray(np.float32(policy.action_scale)),
+    )
+    return MeanPolicy(NetworkSize(policy.depth, policy.hidden_size)), data

@@ -52,7 +52,7 @@ def dynamics_png(
         ncols=4,
         frameon=False,
     )
-    return _png(figure)
+    return png(figure)
 
 
 def success_png(
@@ -85,7 +85,7 @@ def success_png(
     axes.set_ylim(-0.03, 1.03)
     figure.legend(loc="outside upper center", ncols=len(starts), frameon=False)
     _finish(axes, "", "success rate")
-    return _png(figure)
+    return png(figure)
 
 
 def _finish(axes: Axes, horizontal: str, vertical: str) -> None:
@@ -95,7 +95,8 @@ def _finish(axes: Axes, horizontal: str, vertical: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
     stream = io.BytesIO()
     # No version inside: the same record gives the same bytes.
     figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})

@@ -217,12 +217,13 @@ class CheckpointStore:
                 remove_folder(doomed)
 
 
-def resolve_checkpoint(path: Path) -> Path:
+def resolve_checkpoint(path: Path, *, field: str = "--load-checkpoint") -> Path:
     """Return the step's folder that ``path`` stands for.
 
     Args:
         path: a run folder (its last checkpoint), a ``checkpoints/<slug>`` folder (likewise), or one
             step's folder, which is returned whether or not it is the last.
+        field: the flag that an error message blames.
 
     Returns:
         The absolute folder; complete, but verified only by ``restore``.
@@ -231,7 +232,6 @@ def resolve_checkpoint(path: Path) -> Path:
         InputError: nothing there, not a checkpoint, or checkpoints of several slugs.
     """
     given, path = path, Path(path).absolute()
-    field = "--load-checkpoint"
     if not path.is_dir():
         raise InputError(field, str(given), "there is no such folder")
     if (path / MANIFEST).is_file() and (path / STATE).is_file():

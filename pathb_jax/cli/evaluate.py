@@ -1,0 +1,274 @@
+"""`evaluate`: play a checkpoint, a policy file or a reference controller from fixed seeds."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pathb_jax.cli import command
+from pathb_jax.cli.evaluate_flags import (
+    EditFlags,
+    EvaluateFlags,
+    ProbeFlags,
+    ReportFlags,
+    check,
+)
+from pathb_jax.errors import InputError
+from pathb_jax.ladder.statistics import clopper_pearson
+
+if TYPE_CHECKING:
+    from envs.interventions import Edits, Probe
+    from envs.shadow_field import EnvParams, MesaShadowField
+    from pathb_jax.evaluation.evaluator import SetResult
+    from pathb_jax.evaluation.policies import Actor
+
+DESCRIPTION = """Play whole episodes from integer seeds and print success with exact intervals.
+
+Give one of --checkpoint, --policy or --controller. A probe changes the world before each episode,
+an edit changes one channel from a step on; both are off by default.
+
+Exit status: 0 done; 2 bad input."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Player:
+    """The subject, loaded."""
+
+    name: str
+    actor: "Actor"
+    data: Any
+    sensor_tier: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; `arguments` default to the process's."""
+    return command.run(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    flags = command.parse(EvaluateFlags, arguments, DESCRIPTION)
+    check(flags)
+
+    # Importing JAX takes seconds; wrong flags are reported before.
+    from envs.shadow_field import MesaShadowField
+    from pathb_jax import backend
+    from pathb_jax.evaluation.evaluator import evaluate
+
+    backend.select_backend(flags.world.backend)
+    player = _load(flags)
+    env = MesaShadowField(player.sensor_tier, max_delay=flags.probe.probe_delay)
+    data_dim = getattr(player.data, "obs_mean", None)
+    if data_dim is not None and data_dim.shape != (env.obs_dim,):
+        raise InputError(
+            "--sensor-tier",
+            player.sensor_tier,
+            f"it shows {env.obs_dim} numbers, {player.name} observes {data_dim.shape[0]}",
+        )
+    params, probe = _edited(env, flags.edit), _probe(flags.probe)
+    world = flags.world
+    results = evaluate(
+        env, player.actor, player.data, params, world.eval_seed_start, world.eval_seeds, probe
+    )
+    summaries = [_summary(player, result) for result in results]
+    _print_table(player, summaries)
+    _write(flags.report, player, results, summaries)
+    if flags.report.render is not None:
+        _render(flags, player, env, params, probe)
+    return 0
+
+
+def _load(flags: EvaluateFlags) -> _Player:
+    from pathb_jax.config import TIERS, TrainConfig
+    from pathb_jax.evaluation.policies import (
+        MeanPolicy,
+        ReferenceController,
+        policy_data,
+        policy_file_data,
+    )
+
+    subject, tier = flags.subject, flags.world.sensor_tier
+    if subject.controller is not None:
+        own = "privileged-field" if subject.controller == "oracle" else "local-probe-field"
+        actor = ReferenceController(subject.controller)
+        return _Player(subject.controller, actor, None, tier or own)
+    if subject.policy is not None:
+        from pathb_jax.store.policy_file import read_policy
+
+        policy = read_policy(subject.policy)
+        mean_policy, data = policy_file_data(policy)
+        own = str(policy.metadata.get("sensor_tier", "local-probe-field"))
+        return _Player(str(subject.policy), mean_policy, data, tier or own)
+    from pathb_jax.loading import load
+    from pathb_jax.store import checkpoints
+
+    assert subject.checkpoint is not None
+    step_folder = checkpoints.resolve_checkpoint(subject.checkpoint, field="--checkpoint")
+    meta = checkpoints.read_meta(step_folder)
+    saved = TrainConfig(**meta["config"]["train"])
+    state = load(step_folder, saved, "--checkpoint").state
+    data = policy_data(state.params, state.normalizer)
+    return _Player(str(step_folder), MeanPolicy(TIERS[saved.tier]), data, tier or saved.sensor_tier)
+
+
+def _edited(env: "MesaShadowField", flags: EditFlags) -> "EnvParams":
+    edit = _edit(env, flags)
+    if edit is None:
+        return env.default_params
+    from envs.interventions import stack_edits
+
+    return env.default_params.replace(edits=stack_edits([edit]))
+
+
+def _edit(env: "MesaShadowField", flags: EditFlags) -> "Edits | None":
+    from envs import interventions
+
+    step, channel = flags.edit_step, flags.edit_channel
+    if channel is None:
+        return None
+    if channel == "reward":
+        return interventions.reward_edit(step, flags.edit_scale, flags.edit_shift)
+    if channel == "signature-sensor":
+        return interventions.sensor_edit(step, flags.edit_scale, flags.edit_shift)
+    if channel == "geometry":
+        return interventions.geometry_edit(step, flags.edit_point)
+    if channel == "basin-position":
+        return interventions.basin_position_edit(step, flags.edit_point)
+    if not all(0 <= index < env.obs_dim for index in flags.edit_mask):
+        raise InputError(
+            "--edit-mask", list(flags.edit_mask), f"indices are 0..{env.obs_dim - 1} on this tier"
+        )
+    new = dict(zip(flags.edit_mask, flags.edit_replacement, strict=True))
+    entries = range(env.obs_dim)
+    return interventions.observation_edit(
+        step, [index in new for index in entries], [new.get(index, 0.0) for index in entries]
+    )
+
+
+def _probe(flags: ProbeFlags) -> "Probe | None":
+    if flags == ProbeFlags():
+        return None
+    from envs import interventions
+
+    decoy = None
+    if flags.probe_decoy is not None:
+        strength, *at = flags.probe_decoy
+        decay = interventions.Decay[flags.probe_decoy_decay.replace("-", "_").upper()]
+        decoy = interventions.decoy(strength, decay, at)
+    delay = interventions.KEEP_DELAY if flags.probe_delay is None else flags.probe_delay
+    return interventions.probe(
+        rotate=flags.probe_rotate,
+        translate=flags.probe_translate,
+        scale=flags.probe_scale,
+        mirror=interventions.Mirror[flags.probe_mirror.upper()],
+        delay=delay,
+        decoy=decoy,
+    )
+
+
+def _summary(player: _Player, result: "SetResult") -> dict[str, Any]:
+    low, high = clopper_pearson(result.success_count, result.seeds)
+    return {
+        "subject": player.name,
+        "sensor_tier": player.sensor_tier,
+        "seed_start": result.seed_start,
+        "seeds": result.seeds,
+        "success_count": result.success_count,
+        "success_rate": result.success_rate,
+        "success_interval_95": [low, high],
+        "mean_terminal_alignment": result.mean_terminal_alignment,
+        "mean_steps": result.mean_steps,
+    }
+
+
+def _print_table(player: _Player, summaries: Sequence[Mapping[str, Any]]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{player.name} on {player.sensor_tier}")
+    table = Table("seeds", "success", "rate", "95 % interval", "mean alignment", "mean steps")
+    for summary in summaries:
+        low, high = summary["success_interval_95"]
+        start, seeds = summary["seed_start"], summary["seeds"]
+        table.add_row(
+            f"{start}..{start + seeds - 1}",
+            f"{summary['success_count']}/{seeds}",
+            f"{summary['success_rate']:.3f}",
+            f"[{low:.3f}, {high:.3f}]",
+            f"{summary['mean_terminal_alignment']:.4f}",
+            f"{summary['mean_steps']:.1f}",
+        )
+    console.print(table)
+
+
+def _write(
+    flags: ReportFlags,
+    player: _Player,
+    results: Sequence["SetResult"],
+    summaries: Sequence[Mapping[str, Any]],
+) -> None:
+    import numpy as np
+
+    from pathb_jax.outcome import episode_rows
+    from pathb_jax.store.json_files import write_json
+    from pathb_jax.store.tables import write_table
+
+    if flags.csv is not None:
+        rows = [episode_rows(result) for result in results]
+        columns = {name: np.concatenate([table[name] for table in rows]) for name in rows[0]}
+        write_table(flags.csv, columns)
+    if flags.json is not None:
+        write_json(flags.json, {"subject": player.name, "sets": list(summaries)})
+
+
+def _render(
+    flags: EvaluateFlags,
+    player: _Player,
+    env: "MesaShadowField",
+    params: "EnvParams",
+    probe: "Probe | None",
+) -> None:
+    import jax
+    import numpy as np
+
+    from envs.interventions import apply_probe
+    from envs.shadow_field import bind
+    from envs.start_states import start_states
+    from pathb_jax.evaluation.evaluator import episode_keys, record_paths
+    from pathb_jax.report.paths import EpisodePath, draw_paths
+
+    assert flags.report.render is not None
+    count = min(flags.report.render_episodes, flags.world.eval_seeds)
+    seeds = flags.world.eval_seed_start[0] + np.arange(count)
+    bank = bind(params, *start_states(seeds))
+    bank = bank if probe is None else apply_probe(bank, probe)
+    controller = player.actor.controller(env, bank, player.data)
+    horizon = int(params.max_steps_in_episode)
+    paths, goals, metrics = jax.device_get(
+        jax.jit(lambda world, keys: record_paths(env, controller, world, keys, horizon))(
+            bank, episode_keys(jax.numpy.asarray(seeds, np.uint32))
+        )
+    )
+    episodes = []
+    for i, seed in enumerate(seeds):
+        outcome = "success" if metrics.success[i] else "time-out"
+        episodes.append(
+            EpisodePath(
+                title=f"{seed}: {outcome}, {metrics.steps[i]} steps",
+                positions=paths[i, : metrics.steps[i] + 1],
+                goal=goals[i, -1],
+                success=bool(metrics.success[i]),
+            )
+        )
+    draw_paths(
+        flags.report.render,
+        episodes,
+        heading=f"{Path(player.name).name} on {player.sensor_tier}, "
+        f"{int(np.sum(metrics.success))} of {count} succeed",
+        half_width=float(bank.half_width),
+        signature_sigma=float(bank.signature_sigma),
+        success_radius=float(bank.success_radius),
+        basin_center=(float(bank.basin_center[0]), float(bank.basin_center[1])),
+        basin_sigma=float(bank.basin_sigma),
+    )
+    print(f"picture: {flags.report.render}")

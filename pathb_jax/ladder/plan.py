@@ -1,0 +1,83 @@
+"""What a ladder is going to run: the protocol, with what was asked by flags in its place."""
+
+import dataclasses
+from pathlib import Path
+
+from pathb_jax.config import (
+    Backend,
+    EvaluationConfig,
+    Hparams,
+    OutputConfig,
+    RunConfig,
+    ScheduleConfig,
+    TaskConfig,
+    TrainConfig,
+)
+from pathb_jax.ladder.protocol import Protocol, plan_deviations, run_label
+from pathb_jax.ladder.schema import BatchRun, Candidate, Run
+
+RECORD = "ladder.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class LadderPlan:
+    """A protocol as it is going to be run: `run` is its run with what was asked by flags."""
+
+    protocol: Protocol
+    run: Run
+    out: Path
+    backend: Backend = "auto"
+    skip_batch: bool = False
+    command: str = ""
+
+    @property
+    def deviations(self) -> list[str]:
+        """Departures from the protocol file."""
+        return plan_deviations(self.protocol, self.run)
+
+    @property
+    def record_path(self) -> Path:
+        """Where the record lies."""
+        return self.out / RECORD
+
+    def candidate_run(self, candidate: Candidate) -> RunConfig:
+        """Configuration of a candidate's run."""
+        return self._run_config(
+            run_label(self.run.label, candidate.tag),
+            self.run.variant,
+            self.run.mixed_lambda,
+            candidate,
+        )
+
+    def batch_run(self, batch_run: BatchRun, adopted: Candidate) -> RunConfig:
+        """Configuration of a run of the batch, at the adopted candidate's hyper-parameters."""
+        label = run_label(batch_run.label, adopted.tag)
+        return self._run_config(label, batch_run.variant, batch_run.mixed_lambda, adopted)
+
+    def _run_config(
+        self, label: str, variant: str, mixed_lambda: float | None, candidate: Candidate
+    ) -> RunConfig:
+        planned = self.run
+        return RunConfig(
+            task=TaskConfig(variant),  # type: ignore[arg-type]  # the protocol checked the names
+            train=TrainConfig(
+                tier=planned.tier,  # type: ignore[arg-type]
+                sensor_tier=planned.sensor_tier,  # type: ignore[arg-type]
+                batch_envs=planned.batch_envs,
+                rollout_length=planned.rollout_length,
+                minibatch_size=planned.minibatch_size,
+                epochs=planned.epochs,
+            ),
+            hparams=Hparams(**self.protocol.hparams_of(candidate), mixed_lambda=mixed_lambda),
+            schedule=ScheduleConfig(
+                updates=planned.updates,
+                seed=planned.seed,
+                seed_start=planned.seed_start,
+                log_std_init=planned.log_std_init,
+            ),
+            evaluation=EvaluationConfig(
+                eval_seed_start=self.protocol.seed_sets,
+                eval_seeds=self.protocol.evaluation.seeds,
+            ),
+            output=OutputConfig(run_label=label, out=self.out / label, backend=self.backend),
+        ).validated()

@@ -1,0 +1,178 @@
+"""Small things to train: configurations, environments, states, and what an update learns from."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pathb_jax import config as c
+from pathb_jax.learn import training, update
+from pathb_jax.learn.program import traced
+from pathb_jax.learn.task import make_env, task_params
+
+TINY_TIERS = {
+    "1x3": c.NetworkSize(depth=1, width=3),
+    "2x8": c.NetworkSize(depth=2, width=8),
+    "3x5": c.NetworkSize(depth=3, width=5),
+}
+SHAPES = {
+    "tier": "2x8",
+    "batch_envs": 4,
+    "rollout_length": 16,
+    "minibatch_size": 16,
+    "epochs": 2,
+}
+VARIANT = "mixed_ppo_phase3_lambda_0_9"
+
+train_update = jax.jit(training.train_update, static_argnums=(0, 1))
+train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1))
+init = jax.jit(training.init, static_argnums=(0, 1))
+
+
+class Setup(NamedTuple):
+    """Arguments of the functions in `training`, but for the state."""
+
+    config: c.TrainConfig
+    env: Any
+    env_params: Any
+    hparams: c.Hparams
+
+    def init(self, seed: int = 0, log_std_init: float = -0.5) -> training.TrainState:
+        return init(
+            self.config,
+            self.env,
+            self.env_params,
+            self.hparams,
+            np.uint32(seed),
+            jnp.asarray(log_std_init, float),
+        )
+
+    def update(self, state: training.TrainState, span: training.Span | None = None):
+        """One update: the next state, and its row of metrics by name."""
+        span = make_span(0, 0) if span is None else span
+        state, row = train_update(
+            self.config, self.env, state, self.hparams, self.env_params, span
+        )
+        return state, dict(zip(training.METRICS, np.asarray(row), strict=True))
+
+    def chunk(self, state: training.TrainState, updates: int, span: training.Span | None = None):
+        """Up to `updates` updates: the state, and the chunk on the host."""
+        span = make_span(0, 0) if span is None else span
+        state, chunk = train_chunk(
+            self.config,
+            self.env,
+            state,
+            self.hparams,
+            self.env_params,
+            span,
+            np.int32(updates),
+        )
+        return state, jax.device_get(chunk)
+
+    def replace(self, **changes: Any) -> "Setup":
+        """Change hyper-parameters and shapes by name."""
+        names = {field.name for field in dataclasses.fields(c.TrainConfig)}
+        shapes = {name: value for name, value in changes.items() if name in names}
+        numbers = {name: _number(changes[name]) for name in changes.keys() - names}
+        return self._replace(
+            config=dataclasses.replace(self.config, **shapes),
+            hparams=self.hparams._replace(**numbers),
+        )
+
+
+def _number(value: float | None) -> jax.Array | None:
+    return None if value is None else jnp.asarray(value, float)
+
+
+def make_span(first_update: int, updates: int) -> training.Span:
+    return training.Span(np.int32(first_update), np.int32(updates))
+
+
+def run_config(variant: str = VARIANT, seed_start: int = 20000, **flags: Any) -> c.RunConfig:
+    """Return the validated configuration of a small run; shapes and hyper-parameters by name."""
+    hparams = {name: flags.pop(name) for name in c.Hparams._fields if name in flags}
+    return c.RunConfig(
+        c.TaskConfig(variant),
+        train=c.TrainConfig(**{**SHAPES, **flags}),
+        hparams=c.Hparams(**hparams),
+        schedule=c.ScheduleConfig(seed_start=seed_start),
+    ).validated()
+
+
+def shadow_field(world: dict[str, Any] | None = None, **flags: Any) -> Setup:
+    """Return a small run on the real task, numbers of the task changed as `world` says."""
+    config = run_config(**flags)
+    env = make_env(config.train)
+    env_params = task_params(config, env)
+    changed = {
+        name: jnp.asarray(value, getattr(env_params, name).dtype)
+        for name, value in (world or {}).items()
+    }
+    return Setup(config.train, env, env_params.replace(**changed), traced(config.hparams))
+
+
+def on_stub(env: Any, env_params: Any, **flags: Any) -> Setup:
+    """Return a small run on a stub environment."""
+    config = run_config(**flags)
+    return Setup(config.train, env, env_params, traced(config.hparams))
+
+
+class Learned(NamedTuple):
+    """What one update handed to its epochs."""
+
+    batch: update.Batch
+    """`[T * N, ...]`, time first."""
+    hparams: c.Hparams
+    """Of this update, after schedules."""
+    key: jax.Array
+
+
+def learned_from(setup: Setup, state: training.TrainState, span: Any = None) -> Learned:
+    """Run one update and return what it handed to its epochs."""
+    caught: list[Learned] = []
+    real = update.run_epochs
+
+    def spy(params, opt_state, config, size, batch, hparams, key):
+        caught.append(Learned(batch, hparams, key))
+        return real(params, opt_state, config, size, batch, hparams, key)
+
+    span = make_span(0, 0) if span is None else span
+
+    def run(state, hparams, env_params, span):
+        training.train_update(setup.config, setup.env, state, hparams, env_params, span)
+        return caught.pop()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(update, "run_epochs", spy)
+        return jax.device_get(jax.jit(run)(state, setup.hparams, setup.env_params, span))
+
+
+def in_time(flat: np.ndarray, config: c.TrainConfig) -> np.ndarray:
+    """`[T * N, ...]` to `[T, N, ...]`."""
+    return np.asarray(flat).reshape((config.rollout_length, config.batch_envs, *flat.shape[1:]))
+
+
+def assert_same_bits(first: Any, second: Any) -> None:
+    """Fail unless two trees hold the same bits."""
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+    pairs = zip(
+        jax.tree_util.tree_leaves_with_path(jax.device_get(first)),
+        jax.tree.leaves(jax.device_get(second)),
+        strict=True,
+    )
+    for (path, a), b in pairs:
+        name = jax.tree_util.keystr(path)
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"{name} differs"
+
+
+def largest_difference(first: Any, second: Any) -> float:
+    """Largest absolute difference between two trees' leaves."""
+    differences = jax.tree.map(
+        lambda a, b: np.max(np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))),
+        jax.device_get(first),
+        jax.device_get(second),
+    )
+    return float(max(jax.tree.leaves(differences)))

@@ -1,0 +1,52 @@
+"""A protocol whose ladder takes seconds: the shipped one with small shapes and fewer runs."""
+
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from small_runs import SEEDS, SHAPES
+
+UPDATES = 50
+"""The least that stage 2's window allows."""
+
+
+def shipped_table() -> dict[str, Any]:
+    """Return the shipped protocol as plain data."""
+    file = resources.files("pathb_jax") / "protocols" / "path_b.toml"
+    return tomllib.loads(file.read_text("utf-8"))
+
+
+def to_toml(value: Any) -> str:
+    """Return a TOML inline value (JSON differs only in tables)."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {to_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(to_toml, value)) + "]"
+    return json.dumps(value) if isinstance(value, str | bool) else repr(value)
+
+
+def write_toml(path: Path, table: dict[str, Any]) -> Path:
+    path.write_text("\n".join(f"{k} = {to_toml(v)}" for k, v in table.items()), encoding="utf-8")
+    return path
+
+
+def small_table(*, passes: bool) -> dict[str, Any]:
+    """Return a protocol of two candidates and one batch run that all pass, or all fail."""
+    table = shipped_table()
+    table["name"] = "small"
+    table["run"] |= {"tier": "Small", "updates": UPDATES, **SHAPES}
+    table["evaluation"]["seeds"] = SEEDS
+    table["candidates"] = table["candidates"][:2]
+    table["compute"]["candidate_hours"] = [0.1, 0.2]
+    table["batch"] = table["batch"][-1:]
+    stages = table["stages"]
+    stages["success_floor"]["threshold"] = 0.0 if passes else 1.0
+    stages["training_dynamics"] |= {
+        "entropy_below": 100.0,
+        "log_std_rise_at_most": 100.0,
+        "value_loss_at_most": 1e9,
+    }
+    stages["seed_shift"]["difference_at_most"] = 1.0
+    return table
