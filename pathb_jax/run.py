@@ -30,8 +30,7 @@ from pathb_jax.outcome import (
     write_set,
 )
 from pathb_jax.store import artifacts, checkpoints
-from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, HISTORY_COLUMNS, RunFiles
-from pathb_jax.store.tables import write_table
+from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles
 
 CHUNK_SECONDS = 5.0
 CHECKPOINT_SECONDS = 120.0
@@ -163,9 +162,8 @@ class _Run:
         self.store = checkpoints.CheckpointStore(self.files.checkpoints)
         self.saved_at = time.monotonic()
         self._write_manifest("running")
-        write_table(self.files.history, _history_columns(self.history))
-        self.history_file = artifacts.HistoryWriter(self.files.history)
-        self._write_evaluations()
+        artifacts.write_history(self.files.history, self.history)
+        artifacts.write_evaluations(self.files.evaluations, self.evaluations)
 
     def _resume(self) -> None:
         good = checkpoints.latest_good(self.files.checkpoints)
@@ -229,7 +227,7 @@ class _Run:
                 np.full(len(metrics), batch_size / self.seconds_per_update),
             ]
         )
-        self.history_file.append(_history_columns(rows))
+        artifacts.append_history(self.files.history, rows)
         self.history = np.concatenate([self.history, rows])
 
     def _evaluate_and_save(self) -> None:
@@ -273,11 +271,7 @@ class _Run:
             }
             for result in self.last_results
         ]
-        self._write_evaluations()
-
-    def _write_evaluations(self) -> None:
-        columns = {name: [row[name] for row in self.evaluations] for name in EVALUATIONS_COLUMNS}
-        write_table(self.files.evaluations, columns)
+        artifacts.write_evaluations(self.files.evaluations, self.evaluations)
 
     def _tell(self) -> None:
         if self.done == 0:  # diverged in the first update
@@ -331,9 +325,3 @@ class _Run:
                 "backend": backend.device_report(),
             },
         )
-
-
-def _history_columns(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Name the columns of history rows; update and env_steps as integers."""
-    columns = dict(zip(HISTORY_COLUMNS, rows.T, strict=True))
-    return columns | {name: columns[name].astype(np.int64) for name in ("update", "env_steps")}

@@ -1,7 +1,7 @@
 """The files of a run: their names, columns and keys (ladder.md, section Files; trainer.md)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import encode_json, read_json, write_json
 from pathb_jax.store.policy_file import PolicyFile, read_policy, write_policy
-from pathb_jax.store.tables import AppendedTable, Layout, read_table, write_table
+from pathb_jax.store.tables import append_table, read_table, write_table
 
 __all__ = [
     "EVALUATIONS_COLUMNS",
@@ -21,11 +21,9 @@ __all__ = [
     "PINNED_HISTORY_COLUMNS",
     "SUMMARY_KEYS",
     "WALL_CLOCK_COLUMNS",
-    "EvaluationsWriter",
-    "HistoryWriter",
     "PolicyFile",
     "RunFiles",
-    "read_evaluation_rows",
+    "append_history",
     "read_evaluation_summary",
     "read_evaluations",
     "read_history",
@@ -33,6 +31,8 @@ __all__ = [
     "read_policy",
     "slug",
     "write_evaluation",
+    "write_evaluations",
+    "write_history",
     "write_json",
     "write_manifest",
     "write_policy",
@@ -92,11 +92,6 @@ SUMMARY_KEYS = (
     "env_config",
 )
 """The first keys of an evaluation's summary; others may follow."""
-
-_HISTORY = Layout(HISTORY_COLUMNS, frozenset({"update", "env_steps"}), rising=True)
-_EVALUATIONS = Layout(
-    EVALUATIONS_COLUMNS, frozenset({"update", "env_steps", "seed_start", "seeds"}), rising=False
-)
 
 
 def slug(variant: str, tier: str, seed: int, run_label: str) -> str:
@@ -166,18 +161,24 @@ class RunFiles:
         return self.out / "logs" / f"{self.slug}_evaluation{seeds}{ending}"
 
 
-class HistoryWriter(AppendedTable):
-    """The history of a run, one row per update: ``append``, ``truncate_to`` (tables.py)."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, _HISTORY)
+def write_history(path: Path, rows: np.ndarray) -> None:
+    """Write a history of ``[U, len(HISTORY_COLUMNS)]`` rows; errors as ``write_table``."""
+    write_table(path, _history_columns(rows))
 
 
-class EvaluationsWriter(AppendedTable):
-    """The in-run evaluations, one row per evaluation and seed set: ``append``, ``truncate_to``."""
+def append_history(path: Path, rows: np.ndarray) -> None:
+    """Append such rows to a history that is there; errors as ``append_table``."""
+    append_table(path, _history_columns(rows))
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, _EVALUATIONS)
+
+def _history_columns(rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Name the columns of history rows; update and env_steps as integers."""
+    columns = dict(zip(HISTORY_COLUMNS, rows.T, strict=True))
+    for name in ("update", "env_steps"):
+        if not all(figure.is_integer() for figure in columns[name].tolist()):
+            raise ValueError(f"column {name} has a figure that is not an integer")
+        columns[name] = columns[name].astype(np.int64)
+    return columns
 
 
 def read_history(path: Path) -> dict[str, np.ndarray]:
@@ -189,14 +190,14 @@ def read_history(path: Path) -> dict[str, np.ndarray]:
     return read_table(path, PINNED_HISTORY_COLUMNS)
 
 
+def write_evaluations(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the in-run evaluations, each with EVALUATIONS_COLUMNS; errors as ``write_table``."""
+    write_table(path, {name: [row[name] for row in rows] for name in EVALUATIONS_COLUMNS})
+
+
 def read_evaluations(path: Path) -> dict[str, np.ndarray]:
     """Read the in-run evaluations; InputError as ``read_table``."""
     return read_table(path, EVALUATIONS_COLUMNS)
-
-
-def read_evaluation_rows(path: Path) -> dict[str, np.ndarray]:
-    """Read an evaluation's rows, one per seed; InputError as ``read_table``."""
-    return read_table(path, EVALUATION_COLUMNS)
 
 
 def write_evaluation(

@@ -1,13 +1,10 @@
-"""CSV tables: appended chunk by chunk and repaired after a crash, or written whole."""
+"""CSV tables: written whole or not at all, appended to by whole rows, read strictly."""
 
 import contextlib
 import csv
 import io
-import itertools
-import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,134 +21,6 @@ COLUMN_LIMIT = 1000
 """Columns that ``read_table`` accepts: each costs pandas some 70 microseconds."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The columns of an appended table; the first is the update index.
-
-    Args:
-        columns: names, in order.
-        integers: those of them that hold integers; the others hold floats.
-        rising: each row's update has to exceed the one before (else it may repeat, never fall).
-    """
-
-    columns: tuple[str, ...]
-    integers: frozenset[str]
-    rising: bool
-
-
-class AppendedTable:
-    """A CSV file that grows by whole rows, and that a crash can only shorten.
-
-    Opening an existing file drops what follows its last valid row: a line cut short by a crash, or
-    blocks that a power cut left empty. ``dropped`` counts those lines. One writer is assumed.
-
-    Raises:
-        InputError: the file has other columns.
-        OSError: it cannot be read or written.
-    """
-
-    def __init__(self, path: Path, layout: Layout) -> None:
-        self.path, self.layout = path, layout
-        self._header = ",".join(layout.columns) + "\n"
-        content = path.read_bytes() if path.exists() else b""
-        header = self._header.encode()
-        if not content.startswith(header) and not header.startswith(content):
-            found = content.split(b"\n", 1)[0][:200].decode(errors="replace")
-            raise InputError(str(path), found, f"its columns have to be {self._header.strip()}")
-        lines = content[len(header) :].split(b"\n")
-        self._rows = self._valid_prefix(lines[:-1])
-        self.dropped = len(lines) - 1 - len(self._rows) + bool(lines[-1])
-        if content != self._content(self._rows).encode():
-            write_atomically(path, self._content(self._rows))
-
-    @property
-    def last_update(self) -> int:
-        """The last row's update index; 0 when there are no rows."""
-        return self._rows[-1][0] if self._rows else 0
-
-    def append(self, rows: Mapping[str, ArrayLike]) -> None:
-        """Append one row per element of the equally long columns, and force them to the disk.
-
-        Raises:
-            ValueError: a column is missing or unknown, a figure is not finite, or updates go back;
-                nothing is written.
-            OSError: the disk is full, or the file is gone; what was there before stays valid.
-        """
-        lines = self._format(rows)
-        payload = "".join(line for _, line in lines).encode()
-        with self.path.open(
-            "r+b"
-        ) as stream:  # not "ab": a deleted file must not come back headless
-            before = stream.seek(0, os.SEEK_END)
-            try:
-                stream.write(payload)
-                stream.flush()
-                os.fsync(stream.fileno())
-            except OSError:
-                os.ftruncate(stream.fileno(), before)
-                raise
-        self._rows += lines
-
-    def truncate_to(self, update: int) -> int:
-        """Drop the rows after ``update`` (a resumed run writes them again), whole or not at all.
-
-        Returns:
-            The last update that is left, 0 for none: less than ``update`` when rows were lost.
-        """
-        kept = [row for row in self._rows if row[0] <= update]
-        if len(kept) < len(self._rows):
-            write_atomically(self.path, self._content(kept))
-            self._rows = kept
-        return self.last_update
-
-    def _content(self, rows: list[tuple[int, str]]) -> str:
-        return self._header + "".join(line for _, line in rows)
-
-    def _format(self, columns: Mapping[str, ArrayLike]) -> list[tuple[int, str]]:
-        layout = self.layout
-        if set(columns) != set(layout.columns):
-            wrong = ", ".join(sorted(set(columns) ^ set(layout.columns)))
-            raise ValueError(f"missing or unknown columns for {self.path.name}: {wrong}")
-        arrays = {}
-        for name in layout.columns:
-            values = np.asarray(columns[name])
-            if values.ndim != 1:
-                raise ValueError(f"column {name} has shape {values.shape}, expected one axis")
-            if name in layout.integers and values.dtype.kind not in "iu":
-                raise ValueError(f"column {name} has dtype {values.dtype}, expected integers")
-            arrays[name] = values if name in layout.integers else values.astype(np.float64)
-        if len({len(column) for column in arrays.values()}) != 1:
-            raise ValueError("the columns differ in length")
-        rows = _csv_text(arrays, header=False).splitlines(keepends=True)
-        updates = arrays[layout.columns[0]].tolist()
-        if not self._in_order([self.last_update, *updates]):
-            raise ValueError(f"updates {updates} do not follow {self.last_update}")
-        return list(zip(updates, rows, strict=True))
-
-    def _in_order(self, updates: list[int]) -> bool:
-        step = 1 if self.layout.rising else 0
-        return all(after - before >= step for before, after in itertools.pairwise(updates))
-
-    def _valid_prefix(self, lines: list[bytes]) -> list[tuple[int, str]]:
-        """Return (update, line) of the rows before the first that ``append`` never wrote."""
-        rows: list[tuple[int, str]] = []
-        for line in lines:
-            try:
-                cells = line.decode("ascii").split(",")
-                for name, cell in zip(self.layout.columns, cells, strict=True):
-                    if name in self.layout.integers:
-                        int(cell)
-                    elif not math.isfinite(float(cell)):
-                        raise ValueError(name)
-            except ValueError:
-                break
-            update = int(cells[0])
-            if not self._in_order([rows[-1][0] if rows else 0, update]):
-                break
-            rows.append((update, ",".join(cells) + "\n"))
-        return rows
-
-
 def write_table(path: Path, columns: Mapping[str, ArrayLike]) -> None:
     """Write a CSV file of equally long columns, whole or not at all.
 
@@ -159,7 +28,33 @@ def write_table(path: Path, columns: Mapping[str, ArrayLike]) -> None:
         ValueError: the columns differ in length, or a figure is not finite; nothing is written.
         OSError: as ``write_atomically``.
     """
-    write_atomically(path, _csv_text(columns, header=True))
+    write_atomically(path, _csv_text(columns))
+
+
+def append_table(path: Path, columns: Mapping[str, ArrayLike]) -> None:
+    """Append rows to a file of ``write_table``, as it would have written them, and sync the disk.
+
+    Raises:
+        ValueError: the columns differ in length, or a figure is not finite; nothing is written.
+        InputError: the file has other columns, or the same in another order; likewise.
+        OSError: the disk is full, or the file is gone; its earlier rows are left as they were.
+    """
+    header, rows = (line.encode() for line in _csv_text(columns).split("\n", 1))
+    # Not "ab": a deleted file must not come back headless. Unbuffered: close would write what is
+    # left in a buffer once more, after the truncation.
+    with path.open("r+b", buffering=0) as stream:
+        found = stream.read(len(header) + 1)
+        if found != header + b"\n":
+            allowed = f"its columns have to be {header.decode()}"
+            raise InputError(str(path), found[:200].decode(errors="replace"), allowed)
+        before = stream.seek(0, os.SEEK_END)
+        try:
+            while rows:  # a write to a nearly full disk can be partial
+                rows = rows[stream.write(rows) :]
+            os.fsync(stream.fileno())
+        except BaseException:
+            stream.truncate(before)
+            raise
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -221,8 +116,8 @@ def _parsed(cells: np.ndarray) -> np.ndarray:
     return cells.astype(str)
 
 
-def _csv_text(columns: Mapping[str, ArrayLike], *, header: bool) -> str:
-    """Return CSV lines; a float is the shortest text that reads back to the same float64.
+def _csv_text(columns: Mapping[str, ArrayLike]) -> str:
+    """Return a header and rows; a float is the shortest text that reads back to the same float64.
 
     Raises:
         ValueError: the columns differ in length, or a figure is not finite.
@@ -235,4 +130,4 @@ def _csv_text(columns: Mapping[str, ArrayLike], *, header: bool) -> str:
             if not np.isfinite(values).all():
                 raise ValueError(f"column {name} has a figure that is not finite")
             arrays[name] = values.astype(np.float64)
-    return pd.DataFrame(arrays).to_csv(index=False, header=header, lineterminator="\n")
+    return pd.DataFrame(arrays).to_csv(index=False, lineterminator="\n")

@@ -27,7 +27,6 @@ SHAPES = {
 }
 VARIANT = "mixed_ppo_phase3_lambda_0_9"
 
-train_update = jax.jit(training.train_update, static_argnums=(0, 1))
 train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1))
 init = jax.jit(training.init, static_argnums=(0, 1))
 
@@ -52,11 +51,8 @@ class Setup(NamedTuple):
 
     def update(self, state: training.TrainState, span: training.Span | None = None):
         """One update: the next state, and its row of metrics by name."""
-        span = make_span(0, 0) if span is None else span
-        state, row = train_update(
-            self.config, self.env, state, self.hparams, self.env_params, span
-        )
-        return state, dict(zip(training.METRICS, np.asarray(row), strict=True))
+        state, chunk = self.chunk(state, 1, span)
+        return state, dict(zip(training.METRICS, chunk.metrics[0], strict=True))
 
     def chunk(self, state: training.TrainState, updates: int, span: training.Span | None = None):
         """Up to `updates` updates: the state, and the chunk on the host."""

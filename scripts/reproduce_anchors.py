@@ -1,0 +1,7 @@
+"""Train the anchor rows and write docs/ANCHORS.md: `python scripts/reproduce_anchors.py --help`."""
+
+import sys
+
+from pathb_jax.cli.anchors import main
+
+sys.exit(main())
