@@ -171,16 +171,6 @@ def append_history(path: Path, rows: np.ndarray) -> None:
     append_table(path, _history_columns(rows))
 
 
-def _history_columns(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Name the columns of history rows; update and env_steps as integers."""
-    columns = dict(zip(HISTORY_COLUMNS, rows.T, strict=True))
-    for name in ("update", "env_steps"):
-        if not all(figure.is_integer() for figure in columns[name].tolist()):
-            raise ValueError(f"column {name} has a figure that is not an integer")
-        columns[name] = columns[name].astype(np.int64)
-    return columns
-
-
 def read_history(path: Path) -> dict[str, np.ndarray]:
     """Read a history, ours or another implementation's: at least the pinned columns.
 
@@ -243,6 +233,16 @@ def read_evaluation_summary(path: Path) -> dict[str, Any]:
 def write_manifest(files: RunFiles, content: Mapping[str, Any]) -> None:
     """Write ``manifests/<slug>.json``, keys sorted; errors as ``write_json``."""
     write_json(files.manifest, dict(content), sort_keys=True)
+
+
+def _history_columns(rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Name the columns of history rows; update and env_steps as integers."""
+    columns = dict(zip(HISTORY_COLUMNS, rows.T, strict=True))
+    for name in ("update", "env_steps"):
+        if not all(figure.is_integer() for figure in columns[name].tolist()):
+            raise ValueError(f"column {name} has a figure that is not an integer")
+        columns[name] = columns[name].astype(np.int64)
+    return columns
 
 
 def _in_order(kind: str, pinned: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,13 +39,15 @@ def append_table(path: Path, columns: Mapping[str, ArrayLike]) -> None:
         InputError: the file has other columns, or the same in another order; likewise.
         OSError: the disk is full, or the file is gone; its earlier rows are left as they were.
     """
-    header, rows = (line.encode() for line in _csv_text(columns).split("\n", 1))
-    # Not "ab": a deleted file must not come back headless. Unbuffered: close would write what is
-    # left in a buffer once more, after the truncation.
+    text = _csv_text(columns).encode()
+    start = text.index(b"\n") + 1
+    header, rows = text[:start], text[start:]
+    # Not "ab": a deleted file must not come back headless. Unbuffered: what a failed write leaves
+    # in a buffer, close would write again, after the truncation.
     with path.open("r+b", buffering=0) as stream:
-        found = stream.read(len(header) + 1)
-        if found != header + b"\n":
-            allowed = f"its columns have to be {header.decode()}"
+        found = stream.read(start)
+        if found != header:
+            allowed = f"its columns have to be {','.join(columns)}"
             raise InputError(str(path), found[:200].decode(errors="replace"), allowed)
         before = stream.seek(0, os.SEEK_END)
         try:

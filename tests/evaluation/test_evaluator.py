@@ -9,10 +9,12 @@ from small_runs import SEEDS, assert_same_bits, rows, small_config, stored_state
 from envs.start_states import start_states
 from envs.world import bind
 from pathb_jax.config import TIERS
+from pathb_jax.evaluation import evaluator
 from pathb_jax.evaluation.evaluator import SET_CAPACITY, evaluate_policy
-from pathb_jax.evaluation.policies import mean_policy
+from pathb_jax.evaluation.policies import MeanPolicy, policy_data, policy_file_data
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.learn.task import make_env, task_params
+from pathb_jax.store.policy_file import read_policy
 
 STARTS = (10000, 20000, 30000)
 
@@ -158,9 +160,21 @@ def test_a_policy_that_reaches_the_goal_succeeds(finished):
 
 def test_the_mean_policy_normalises_with_the_statistics_it_was_given(finished):
     state = stored_state(finished.config)
-    policy = mean_policy(state.params, TIERS["Small"], state.normalizer)
+    data = policy_data(state.params, state.normalizer)
+    policy = MeanPolicy(TIERS["Small"]).controller(make_env(finished.config.train), None, data)
     observation = jnp.arange(6.0) - 2.0
     _, action = policy.act(policy.init(), observation, None, None)
     shifted = (observation - state.normalizer.mean) / jnp.sqrt(state.normalizer.var)
     expected = networks.actor_mean(state.params, TIERS["Small"], shifted)
     np.testing.assert_allclose(action, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_policy_file_plays_the_runs_own_episodes(finished):
+    config = finished.config
+    env = make_env(config.train)
+    actor, data = policy_file_data(read_policy(finished.files.policy))
+    params = task_params(config, env)
+    for result in evaluator.evaluate(env, actor, data, params, STARTS, SEEDS):
+        own = finished.outcome.summaries[result.seed_start]
+        assert result.success_count == own["success_count"]
+        assert result.mean_terminal_alignment == pytest.approx(own["mean_terminal_alignment"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathb_jax.errors import InputError
-from pathb_jax.store import artifacts, policy_file, tables
+from pathb_jax.store import artifacts, policy_file
 from pathb_jax.store.artifacts import (
     EVALUATION_COLUMNS,
     EVALUATIONS_COLUMNS,
     HISTORY_COLUMNS,
     SUMMARY_KEYS,
-    EvaluationsWriter,
-    HistoryWriter,
     RunFiles,
-    read_evaluation_rows,
+    append_history,
     read_evaluation_summary,
     read_evaluations,
     read_history,
@@ -27,15 +26,14 @@ from pathb_jax.store.artifacts import (
     read_policy,
     slug,
     write_evaluation,
+    write_evaluations,
+    write_history,
     write_json,
     write_manifest,
     write_policy,
 )
 from pathb_jax.store.atomic import write_atomically
-
-
-def no_space(*_):
-    raise OSError(28, "No space left on device")
+from pathb_jax.store.tables import append_table, read_table, write_table
 
 
 def listing(folder):
@@ -171,158 +169,174 @@ def test_columns_are_the_contracts():
 
 
 def rows(updates, dtype=np.float32):
+    """Return history rows `[U, len(HISTORY_COLUMNS)]` whose figures are of that precision."""
     updates = np.asarray(updates)
     random = np.random.default_rng(int(updates.sum()))
-    columns = {name: random.standard_normal(len(updates)).astype(dtype) for name in HISTORY_COLUMNS}
-    return {**columns, "update": updates, "env_steps": updates * 8192}
+    figures = random.standard_normal((len(updates), len(HISTORY_COLUMNS) - 2)).astype(dtype)
+    return np.column_stack([updates, updates * 8192, figures])
+
+
+@pytest.fixture
+def history(tmp_path):
+    """The path of a history of three rows."""
+    path = tmp_path / "h.csv"
+    write_history(path, rows([1, 2, 3]))
+    return path
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_history_round_trip_is_bit_equal(tmp_path, dtype):
     first, second = rows([1, 2, 3], dtype), rows([4], dtype)
-    writer = HistoryWriter(tmp_path / "h.csv")
-    writer.append(first)
-    writer.append(second)
+    write_history(tmp_path / "h.csv", first)
+    append_history(tmp_path / "h.csv", second)
     read = read_history(tmp_path / "h.csv")
     assert tuple(read) == HISTORY_COLUMNS
-    for name, column in read.items():
-        expected = np.concatenate([first[name], second[name]])
+    expected = np.concatenate([first, second]).T
+    for (name, column), figures in zip(read.items(), expected, strict=True):
         assert column.dtype == (np.int64 if name in ("update", "env_steps") else np.float64)
-        assert column.tobytes() == expected.astype(column.dtype).tobytes()
-    assert writer.last_update == 4
+        assert column.tobytes() == figures.astype(column.dtype).tobytes()
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.floats(allow_nan=False, allow_infinity=False),
+            min_size=len(HISTORY_COLUMNS) - 2,
+            max_size=len(HISTORY_COLUMNS) - 2,
+        ),
+        max_size=3,
+    ),
+    st.data(),
+)
+@settings(max_examples=100, deadline=None)
+def test_appending_writes_what_a_rewrite_would(tmp_path_factory, figures, data):
+    """In whichever chunks the rows come, empty ones among them."""
+    folder = tmp_path_factory.mktemp("chunks")
+    figures = np.reshape(np.array(figures), (-1, len(HISTORY_COLUMNS) - 2))
+    updates = np.arange(1, len(figures) + 1)
+    whole = np.column_stack([updates, updates * 8192, figures])
+    write_history(folder / "whole.csv", whole)
+    ends = sorted(data.draw(st.lists(st.integers(0, len(whole)), min_size=1, max_size=3)))
+    write_history(folder / "h.csv", whole[: ends[0]])
+    for start, end in zip(ends, [*ends[1:], len(whole)], strict=True):
+        append_history(folder / "h.csv", whole[start:end])
+    assert (folder / "h.csv").read_bytes() == (folder / "whole.csv").read_bytes()
 
 
 def test_history_starts_empty(tmp_path):
-    writer = HistoryWriter(tmp_path / "logs" / "h.csv")
-    assert (writer.last_update, writer.dropped) == (0, 0)
-    assert read_history(tmp_path / "logs" / "h.csv")["update"].size == 0
-    assert writer.truncate_to(5) == 0
+    path = tmp_path / "logs" / "h.csv"
+    write_history(path, rows([]))
+    assert path.read_text() == ",".join(HISTORY_COLUMNS) + "\n"
+    assert read_history(path)["update"].size == 0
 
 
-def test_env_steps_beyond_int32(tmp_path):
-    writer = HistoryWriter(tmp_path / "h.csv")
-    writer.append({**rows([1]), "env_steps": [2**40]})
+def test_history_figures_as_text(tmp_path):
+    figures = np.array([[3, 2**40, 1e-9, -2.0, *[0.1] * 10]])
+    write_history(tmp_path / "h.csv", figures)
+    line = (tmp_path / "h.csv").read_text().splitlines()[1]
+    assert line == "3,1099511627776,1e-09,-2.0" + ",0.1" * 10
     assert read_history(tmp_path / "h.csv")["env_steps"].tolist() == [2**40]
 
 
-def test_history_is_repaired_wherever_it_was_cut(tmp_path):
-    path = tmp_path / "h.csv"
-    HistoryWriter(path).append(rows([1, 2, 3]))
-    whole = path.read_bytes()
-    lines = whole.splitlines(keepends=True)
-    for length in {*range(0, len(whole), 7), *range(len(lines[0]) + 2), len(whole) - 1, len(whole)}:
-        path.write_bytes(whole[:length])
-        writer = HistoryWriter(path)
-        complete = max(0, whole[:length].count(b"\n") - 1)
-        assert writer.last_update == complete
-        assert writer.dropped == (length > len(lines[0]) and not whole[:length].endswith(b"\n"))
-        assert path.read_bytes() == b"".join(lines[: 1 + complete])
-
-
-@pytest.mark.parametrize(
-    "tail",
-    [
-        b"\0" * 700,
-        b"4,5\n",
-        b"4,x" + b",1" * 12 + b"\n",
-        b"4,5" + b",nan" * 12 + b"\n",
-        b"3,5" + b",1" * 12 + b"\n",
-        b"4," + b"9" * 400 + b",1" * 11 + b",1e999\n",
-        b"4,\xff" + b",1" * 12 + b"\n",
-    ],
-    ids=range(7),
-)
-def test_invalid_tail_is_dropped_and_counted(tmp_path, tail):
-    path = tmp_path / "h.csv"
-    HistoryWriter(path).append(rows([1, 2, 3]))
-    whole = path.read_bytes()
-    path.write_bytes(whole + tail)
-    writer = HistoryWriter(path)
-    assert (writer.last_update, writer.dropped) == (3, 1)
-    assert path.read_bytes() == whole
-
-
-def test_truncate_to(tmp_path):
-    path = tmp_path / "h.csv"
-    writer = HistoryWriter(path)
-    writer.append(rows([1, 2, 3, 4]))
-    whole = path.read_bytes()
-    assert writer.truncate_to(2) == 2
-    assert read_history(path)["update"].tolist() == [1, 2]
-    reopened = HistoryWriter(path)
-    assert reopened.truncate_to(3) == 2  # fewer than asked for: rows were lost
-    assert reopened.truncate_to(0) == 0
-    reopened.append(rows([1, 2, 3, 4]))
-    assert path.read_bytes() == whole
+@pytest.mark.parametrize("write", [write_history, append_history])
+@pytest.mark.parametrize("column", ["update", "env_steps", "entropy", "wall_seconds"])
+@pytest.mark.parametrize("figure", [np.nan, np.inf, -np.inf])
+def test_figures_that_are_not_finite_are_refused_whole(history, write, column, figure):
+    whole = history.read_bytes()
+    bad = rows([4, 5])
+    bad[1, HISTORY_COLUMNS.index(column)] = figure
+    with pytest.raises(ValueError, match=f"column {column}"):
+        write(history, bad)
+    assert history.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
     "bad",
-    [
-        {"entropy": np.array([1.0, np.nan])},
-        {"value_loss": np.array([1.0, np.inf])},
-        {"entropy": np.array([1.0])},
-        {"entropy": np.zeros((2, 1))},
-        {"update": np.array([4, 4])},
-        {"update": np.array([3, 4])},
-        {"update": np.array([4.0, 5.0])},
-        {"unknown": np.zeros(2)},
-    ],
-    ids=range(8),
+    [rows([4.5]), rows([4])[:, 1:], np.zeros((1, len(HISTORY_COLUMNS) + 1))],
+    ids=["fraction", "missing", "unknown"],
 )
-def test_bad_rows_are_refused_whole(tmp_path, bad):
+def test_rows_of_another_form_are_refused(history, bad):
+    whole = history.read_bytes()
+    for write in (write_history, append_history):
+        with pytest.raises(ValueError, match=r"column update|argument"):
+            write(history, bad)
+    assert history.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"a": [2]},
+        {"a": [2], "c": [3.0]},
+        {"a": [2], "b": [3.0], "c": [4.0]},
+        {"b": [3.0], "a": [2]},
+        {"a": [2], "b": [3.0, 4.0]},
+        {"a": [2], "b": [[3.0]]},
+    ],
+    ids=["missing", "renamed", "unknown", "reordered", "longer", "two axes"],
+)
+def test_appended_columns_have_to_be_the_files(tmp_path, columns):
+    path = tmp_path / "t.csv"
+    write_table(path, {"a": [1], "b": [0.5]})
+    with pytest.raises(ValueError, match=r"columns have to be|length|1-dimensional"):
+        append_table(path, columns)
+    assert path.read_text() == "a,b\n1,0.5\n"
+
+
+@pytest.mark.parametrize("content", ["", "update,env_st", "a,b\n1,2\n"])
+def test_another_file_is_not_appended_to(tmp_path, content):
     path = tmp_path / "h.csv"
-    writer = HistoryWriter(path)
-    writer.append(rows([1, 2, 3]))
-    whole = path.read_bytes()
-    with pytest.raises(ValueError, match=r"column|updates"):
-        writer.append({**rows([4, 5]), **bad})
-    assert path.read_bytes() == whole
-    writer.append(rows([4, 5]))
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"h\.csv: '"):
+        append_history(path, rows([1]))
+    assert path.read_text() == content
 
 
-def test_missing_column_is_refused(tmp_path):
-    columns = rows([1])
-    del columns["entropy"]
-    with pytest.raises(ValueError, match="entropy"):
-        HistoryWriter(tmp_path / "h.csv").append(columns)
-
-
-def test_full_disk_while_appending(tmp_path, monkeypatch):
-    path = tmp_path / "h.csv"
-    writer = HistoryWriter(path)
-    writer.append(rows([1, 2, 3]))
-    whole = path.read_bytes()
-    with monkeypatch.context() as broken:
-        broken.setattr(tables.os, "fsync", no_space)
-        with pytest.raises(OSError, match="No space"):
-            writer.append(rows([4]))
-    assert path.read_bytes() == whole
-    writer.append(rows([4]))
-    assert read_history(path)["update"].tolist() == [1, 2, 3, 4]
-
-
-def test_history_deleted_during_the_run(tmp_path):
-    writer = HistoryWriter(tmp_path / "h.csv")
-    (tmp_path / "h.csv").unlink()
+def test_history_deleted_during_the_run(history):
+    history.unlink()
     with pytest.raises(FileNotFoundError):
-        writer.append(rows([1]))
+        append_history(history, rows([4]))
+    assert not history.exists()
 
 
-def test_another_files_header_is_refused(tmp_path):
-    path = tmp_path / "h.csv"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"h\.csv: 'a,b'"):
-        HistoryWriter(path)
-    assert path.read_text() == "a,b\n1,2\n"
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_interrupted_append_leaves_the_earlier_rows(history, monkeypatch, error):
+    whole = history.read_bytes()
+
+    def fail(*_):
+        assert len(history.read_bytes()) > len(whole)  # on its way to the disk, not in a buffer
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", fail)
+        with pytest.raises(type(error)):
+            append_history(history, rows([4]))
+    assert history.read_bytes() == whole
+    append_history(history, rows([4]))
+    assert read_history(history)["update"].tolist() == [1, 2, 3, 4]
 
 
-def test_reading_ignores_a_line_still_being_written(tmp_path):
-    path = tmp_path / "h.csv"
-    HistoryWriter(path).append(rows([1, 2]))
-    with path.open("a") as stream:
-        stream.write("3,2457")
-    assert read_history(path)["update"].tolist() == [1, 2]
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_append_that_the_disk_takes_in_part(history, room):
+    """A limit on the size of files fails a write as a full disk does: after some of its bytes."""
+    whole = history.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + room, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            append_history(history, rows([4, 5]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert history.read_bytes() == whole
+
+
+def test_reading_ignores_a_line_still_being_written(history):
+    whole = history.read_bytes()
+    start = whole.index(b"\n") + 1
+    for length in range(start, len(whole) + 1, 5):
+        history.write_bytes(whole[:length])
+        complete = whole[:length].count(b"\n") - 1
+        assert read_history(history)["update"].tolist() == [1, 2, 3][:complete]
 
 
 def test_reading_a_history_of_other_origin(tmp_path):
@@ -350,13 +364,11 @@ def test_too_many_columns_are_refused_at_once(tmp_path):
         read_history(tmp_path / "h.csv")
 
 
-def test_ragged_history_names_the_line(tmp_path):
-    path = tmp_path / "h.csv"
-    HistoryWriter(path).append(rows([1, 2]))
-    with path.open("a") as stream:
-        stream.write("3,4\n")
-    with pytest.raises(InputError, match="line 4"):
-        read_history(path)
+def test_ragged_history_names_the_line(history):
+    with history.open("a") as stream:
+        stream.write("4,5\n")
+    with pytest.raises(InputError, match="line 5"):
+        read_history(history)
 
 
 @given(st.binary(max_size=300))
@@ -371,35 +383,35 @@ def test_any_bytes_as_history(tmp_path_factory, content):
             assert len({len(column) for column in columns.values()}) == 1
         except InputError:
             pass
-        if start:
-            writer = HistoryWriter(path)
-            assert read_history(path)["update"].size == len(writer._rows)
 
 
 # -- evaluations
 
 
-def evaluation(update, seed_start, seeds=32):
-    values = (update, update * 8192, seed_start, seeds, 0.25, 0.5, 180.0)
-    return {name: [value] for name, value in zip(EVALUATIONS_COLUMNS, values, strict=True)}
+def evaluation(update, seed_start, **changes):
+    values = (update, update * 8192, seed_start, 32, 0.25, 0.5, 180.0)
+    return dict(zip(EVALUATIONS_COLUMNS, values, strict=True)) | changes
 
 
 def test_in_run_evaluations(tmp_path):
     path = tmp_path / "e.csv"
-    writer = EvaluationsWriter(path)
-    for update in (0, 10, 20):
-        for seed_start in (10000, 20000):
-            writer.append(evaluation(update, seed_start))
-    assert read_evaluations(path)["update"].tolist() == [0, 0, 10, 10, 20, 20]
-    with pytest.raises(ValueError, match="do not follow"):
-        writer.append(evaluation(10, 10000))
-    with path.open("a") as stream:
-        stream.write("30,245760,100")
-    reopened = EvaluationsWriter(path)
-    assert (reopened.last_update, reopened.dropped) == (20, 1)
-    assert reopened.truncate_to(15) == 10
-    assert read_evaluations(path)["seed_start"].tolist() == [10000, 20000] * 2
-    assert path.read_text().splitlines()[1] == "0,0,10000,32,0.25,0.5,180.0"
+    write_evaluations(path, [])
+    assert read_evaluations(path)["update"].size == 0
+    write_evaluations(path, [evaluation(update, start) for update in (0, 10) for start in (1, 2)])
+    assert read_evaluations(path)["update"].tolist() == [0, 0, 10, 10]
+    assert read_evaluations(path)["seed_start"].tolist() == [1, 2, 1, 2]
+    assert path.read_text().splitlines()[1] == "0,0,1,32,0.25,0.5,180.0"
+
+
+def test_bad_in_run_evaluations_are_refused_whole(tmp_path):
+    path = tmp_path / "e.csv"
+    write_evaluations(path, [evaluation(0, 1)])
+    whole = path.read_bytes()
+    with pytest.raises(ValueError, match="column success_rate"):
+        write_evaluations(path, [evaluation(0, 1), evaluation(10, 1, success_rate=np.nan)])
+    with pytest.raises(KeyError, match="mean_steps"):
+        write_evaluations(path, [{"update": 0} | dict.fromkeys(EVALUATIONS_COLUMNS[1:-1], 0)])
+    assert path.read_bytes() == whole
 
 
 def evaluation_set():
@@ -424,7 +436,7 @@ def test_evaluation_files(tmp_path):
     csv_path = files.evaluation_csv(10000, first=True)
     header = csv_path.read_text().splitlines()[0]
     assert header == ",".join([*EVALUATION_COLUMNS, "pathLength"])
-    read = read_evaluation_rows(csv_path)
+    read = read_table(csv_path, EVALUATION_COLUMNS)
     assert read["terminalOutcome"].tolist() == columns["terminalOutcome"]
     assert read["terminalAlignment"].tolist() == columns["terminalAlignment"].tolist()
     assert read["saturationCount"].dtype == np.int64

@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pathb_jax.cli import anchors as command
+from pathb_jax.studies.anchors import (
+    ANCHORS,
+    AnchorRun,
+    compare,
+    exact_difference_of_means,
+    missing_runs,
+    run_config,
+)
+
+
+def finished(anchor: str, seed: int, successes: int) -> AnchorRun:
+    return AnchorRun(anchor, seed, successes, 64, 0.5, 190.0, 999_424, 1e5, "abc", "0.10.2", "cpu")
+
+
+def anchor(name: str):
+    return next(anchor for anchor in ANCHORS if anchor.name == name)
+
+
+def test_budgets_are_those_of_the_published_rows():
+    for row in ANCHORS:
+        steps = row.updates * 8192
+        assert steps == pytest.approx(1e7 if row.name.endswith("10M") else 1e6, rel=1e-3)
+
+
+def test_only_what_is_missing_is_run():
+    done = [finished("small-terminal-1M", seed, 1) for seed in (0, 2)]
+    left = list(missing_runs([anchor("small-terminal-1M")], done))
+    assert [seed for _, seed in left] == [1, *range(3, 16)]
+
+
+def test_runs_of_a_row_differ_in_nothing_but_seed_and_folder(tmp_path: Path):
+    row = anchor("medium-mixed-0.97-10M")
+    first, second = run_config(row, 0, tmp_path), run_config(row, 1, tmp_path)
+    assert first.hparams == second.hparams
+    assert first.hparams.mixed_lambda == 0.97
+    assert first.train == second.train
+    assert {first.schedule.seed, second.schedule.seed} == {0, 1}
+    assert first.output.out != second.output.out
+
+
+def test_permutation_test_is_exact():
+    # All 20 assignments of six numbers to two groups of three: two are as extreme as 0 against 9.
+    assert exact_difference_of_means([0, 1, 2], [9, 10, 11]) == pytest.approx(2 / 20)
+
+
+def test_equal_samples_agree_and_far_ones_do_not():
+    row = anchor("small-mixed-0.90-1M")
+    same = [finished(row.name, seed, k) for seed, k in enumerate(row.published_successes)]
+    far = [finished(row.name, seed, 60 + seed % 3) for seed in range(16)]
+    assert compare(row, same).agrees is True
+    assert compare(row, far).agrees is False
+    interval = compare(row, far).interval
+    assert interval is not None
+    assert 60 <= interval[0] <= np.mean([run.successes for run in far]) <= interval[1] <= 62
+
+
+def test_one_published_seed_is_held_against_the_range():
+    row = anchor("medium-mixed-0.90-10M")
+    around = [finished(row.name, 0, 30), finished(row.name, 1, 40)]
+    above = [finished(row.name, 0, 37), finished(row.name, 1, 40)]
+    assert compare(row, around).agrees is True
+    assert compare(row, above).agrees is False
+    assert compare(row, around).p_value is None
+
+
+def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path: Path, capsys):
+    doc, data = tmp_path / "ANCHORS.md", tmp_path / "anchors.csv"
+    runs = [finished("small-terminal-1M", seed, 20 + seed) for seed in range(5)]
+    command._write(data, runs)
+    assert command._read(data) == runs
+    arguments = ["--page-only", "--doc", str(doc), "--out", str(tmp_path / "runs")]
+    assert command.main(arguments) == 0
+    doc.write_text(doc.read_text() + "\nBecause of the basin.\n")
+    assert command.main(arguments) == 0
+    text = doc.read_text()
+    assert text.count("Because of the basin.") == 1
+    assert "| small-terminal-1M | 5 of 16 | 22.0 [" in text
+    assert "medium-mixed-0.97-10M: not run yet" in text
+    assert (tmp_path / "figures/anchors.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "runs").exists()
