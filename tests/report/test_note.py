@@ -13,7 +13,7 @@ from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.protocol import load_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson, success_floor_flip
 from pathb_jax.report.note import NOTE_NAME, write_note
-from pathb_jax.store.artifacts import HISTORY_COLUMNS, HistoryWriter, RunFiles
+from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, write_history
 from pathb_jax.store.record import (
     CandidateRecord,
     LadderRecord,
@@ -59,8 +59,7 @@ def finish(candidate: CandidateRecord, successes: Successes, entropy: float, fol
     """Fill in a candidate as the ladder does, and write its history."""
     files = RunFiles(folder / candidate["run_dir"], candidate["slug"])
     columns = history(entropy)
-    files.history.parent.mkdir(parents=True)
-    HistoryWriter(files.history).append(columns)
+    write_history(files.history, np.column_stack(list(columns.values())))
     calm = {**columns, "value_loss": np.full(60, 10.0)} if entropy < 2.28 else columns
     counts = {start: (count, 32) for start, count in zip(PLAN.seed_sets, successes, strict=True)}
     receipts = judge(PLAN.stages, counts, calm)
