@@ -1,6 +1,7 @@
 """Small things to train: configurations, environments, states, and what an update learns from."""
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from pathb_jax import config as c
-from pathb_jax.learn import training, update
+from pathb_jax.learn import rollout, training, update
 from pathb_jax.learn.program import traced
 from pathb_jax.learn.task import make_env, task_params
 
@@ -27,13 +28,17 @@ SHAPES = {
 }
 VARIANT = "mixed_ppo_phase3_lambda_0_9"
 
-# Programs that run for milliseconds need no optimising, which takes half of their compilation.
-train_chunk = jax.jit(
-    training.train_chunk,
-    static_argnums=(0, 1),
-    compiler_options={"xla_backend_optimization_level": 0},
-)
-init = jax.jit(training.init, static_argnums=(0, 1))
+# Programs that run for milliseconds need no optimising: it takes three quarters of their
+# compilation. What is compiled is the same.
+_QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+}
+quick_jit = functools.partial(jax.jit, compiler_options=_QUICK)
+train_chunk = quick_jit(training.train_chunk, static_argnums=(0, 1))
+init = quick_jit(training.init, static_argnums=(0, 1))
+collect = quick_jit(rollout.collect, static_argnums=(0, 3, 6, 7))
 
 
 class Setup(NamedTuple):
@@ -52,6 +57,19 @@ class Setup(NamedTuple):
             self.hparams,
             np.uint32(seed),
             jnp.asarray(log_std_init, float),
+        )
+
+    def collect(self, state: training.TrainState, key: jax.Array):
+        """One rollout with a key of its own: the carry after it, and what it kept."""
+        return collect(
+            self.env,
+            self.env_params,
+            state.params,
+            TINY_TIERS[self.config.tier],
+            (state.env_state, state.obs, state.normalizer),
+            key,
+            self.config.rollout_length,
+            self.config.truncation == "bootstrap",
         )
 
     def update(self, state: training.TrainState, span: training.Span | None = None):
@@ -148,7 +166,7 @@ def learned_from(setup: Setup, state: training.TrainState, span: Any = None) -> 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(update, "run_epochs", spy)
-        return jax.device_get(jax.jit(run)(state, setup.hparams, setup.env_params, span))
+        return jax.device_get(quick_jit(run)(state, setup.hparams, setup.env_params, span))
 
 
 def in_time(flat: np.ndarray, config: c.TrainConfig) -> np.ndarray:
