@@ -10,12 +10,14 @@ from small_runs import (
     Watcher,
     assert_same_bits,
     command_line,
+    lasting_history,
     read,
     rows,
     small_config,
     stored_state,
 )
 
+from pathb_jax import run
 from pathb_jax.cli.train import main
 from pathb_jax.learn.program import Program
 from pathb_jax.run import train
@@ -59,6 +61,23 @@ def test_an_absurd_learning_rate_diverges(tmp_path, capsys):
     # Asked again, it reads the same and trains nothing.
     assert main(words) == 4
     assert capsys.readouterr().out.splitlines()[-1] == printed.out.splitlines()[-1]
+
+
+def test_what_was_finite_within_a_long_chunk_is_kept(tmp_path, monkeypatch):
+    # Some updates at this rate are finite, then log_std leaves what exp can take.
+    flags = {"lr": 5.0, "updates": 40, "eval_every": 100}
+    outcomes, chunks = [], []
+    for seconds in (0.0, 1e9):
+        monkeypatch.setattr(run, "CHUNK_SECONDS", seconds)
+        watcher = Watcher()
+        outcomes.append(train(small_config(tmp_path / str(seconds), **flags), watcher))
+        chunks.append(len(watcher.chunks))
+    one_by_one, at_once = outcomes
+    assert one_by_one.diverged == at_once.diverged
+    good = at_once.diverged["update"] - 1
+    assert at_once.history["update"].tolist() == list(range(1, good + 1))
+    assert chunks[1] < chunks[0]
+    assert lasting_history(one_by_one.files.history) == lasting_history(at_once.files.history)
 
 
 def test_a_reward_beyond_float32_diverges(tmp_path):

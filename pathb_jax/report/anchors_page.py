@@ -41,9 +41,10 @@ def write_anchors_page(
         "| --- | ---: | --- | --- | --- | --- | ---: | --- |",
         *(_row(comparison) for comparison in comparisons),
         "",
+        "Published: the table's one run; then, where it was repeated, one figure per training seed.",
         "The interval is a bootstrap over training seeds (four or more). The test is an exact",
-        "permutation test of the difference of means where both sides have several training seeds;",
-        "with one published seed it says whether that lies within our range.",
+        "permutation test of the difference of means where the published runs were repeated, those",
+        "repetitions against ours; else it says whether the one run lies within our range.",
         "",
         f"![Successes per training seed, ours and published]({FIGURE})",
         "",
@@ -66,7 +67,9 @@ def _row(comparison: Comparison) -> str:
     interval = ""
     if comparison.interval is not None:
         interval = f" [{comparison.interval[0]:.1f}, {comparison.interval[1]:.1f}]"
-    published = ", ".join(map(str, anchor.published_successes)) or "none"
+    run, seeds = anchor.published_run, anchor.published_seeds
+    published = "none" if run is None else str(run)
+    published += f"; {', '.join(map(str, seeds))}" if seeds else ""
     published_alignment = anchor.published_alignment
     alignment = f"{sum(alignments) / len(alignments):.3f}, {min(alignments):.3f} to "
     alignment += f"{max(alignments):.3f}"
@@ -98,7 +101,8 @@ def _figure(comparisons: Sequence[Comparison]) -> Figure:
     axes = figure.subplots()
     for row, comparison in enumerate(comparisons):
         ours = [run.successes for run in comparison.runs]
-        theirs = comparison.anchor.published_successes
+        anchor = comparison.anchor
+        theirs = [k for k in (anchor.published_run, *anchor.published_seeds) if k is not None]
         axes.plot(ours, [row - 0.12] * len(ours), "o", color=COLOURS[0], alpha=0.6, ls="none")
         axes.plot(theirs, [row + 0.12] * len(theirs), "D", color=COLOURS[1], alpha=0.6, ls="none")
         if comparison.interval is not None:

@@ -8,7 +8,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from learn_setup import TINY_TIERS
+from learn_setup import TINY_TIERS, quick_jit
 from scipy import stats
 
 from pathb_jax.config import NetworkSize
@@ -20,22 +20,27 @@ FALSE_ALARM = 1e-9
 """Chance per parameter array that a perfect generator fails the tests of distribution."""
 
 
-def drawn(size=TINY_TIERS["2x8"], seed=0):
-    return networks.init_params(jax.random.key(seed), size, OBS_DIM, -0.5)
+init_params = quick_jit(networks.init_params, static_argnums=(1, 2))
+actor_mean = quick_jit(networks.actor_mean, static_argnums=1)
+critic_value = quick_jit(networks.critic_value, static_argnums=1)
+
+
+def drawn(size=TINY_TIERS["2x8"]):
+    return init_params(jax.random.key(0), size, OBS_DIM, -0.5)
 
 
 def test_parameters_start_uniform_in_the_pinned_bounds():
     """Weights and biases: uniform in +-1/sqrt(fan_in), as far as the bounds."""
     keys = jax.random.split(jax.random.key(1), 4000)
     size = TINY_TIERS["2x8"]
-    many = jax.jit(jax.vmap(lambda key: networks.init_params(key, size, OBS_DIM, -0.5)))(keys)
+    many = quick_jit(jax.vmap(lambda key: networks.init_params(key, size, OBS_DIM, -0.5)))(keys)
     for part in ("actor", "critic"):
         fan_ins = [layer["kernel"].shape[1] for _, layer in sorted(many[part].items())]
         assert fan_ins == [OBS_DIM, 8, 8]
         for fan_in, (name, layer) in zip(fan_ins, sorted(many[part].items()), strict=True):
             for kind, drawn_values in layer.items():
                 bound = fan_in**-0.5
-                values = np.asarray(drawn_values, np.float64)[:, ...].reshape(len(keys), -1)
+                values = np.asarray(drawn_values, np.float64).reshape(len(keys), -1)
                 assert np.max(np.abs(values)) <= bound * (1 + 1e-6), (part, name, kind)
                 # One entry per key: independent draws. None beyond 99 %: 0.995^4000 = 2e-9.
                 assert values[:, 0].max() > 0.99 * bound, (part, name, kind)
@@ -47,7 +52,7 @@ def test_parameters_start_uniform_in_the_pinned_bounds():
 
 @pytest.mark.parametrize("log_std_init", [-0.5, 0.3])
 def test_log_std_starts_where_it_is_told(log_std_init):
-    params = networks.init_params(jax.random.key(0), TINY_TIERS["1x3"], OBS_DIM, log_std_init)
+    params = init_params(jax.random.key(0), TINY_TIERS["1x3"], OBS_DIM, log_std_init)
     np.testing.assert_array_equal(params["log_std"], np.float32([log_std_init] * 2))
 
 
@@ -60,9 +65,9 @@ def test_tanh_follows_every_hidden_layer(x64, size):
     numpy = reference.as_numpy(jax.device_get(params))
     assert len(numpy["actor"]) == len(numpy["critic"]) == size.depth + 1
     np.testing.assert_allclose(
-        networks.actor_mean(params, size, obs), reference.actor_mean(numpy, obs), atol=1e-14
+        actor_mean(params, size, obs), reference.actor_mean(numpy, obs), atol=1e-14
     )
-    value = networks.critic_value(params, size, obs)
+    value = critic_value(params, size, obs)
     np.testing.assert_allclose(value, reference.critic_value(numpy, obs), atol=1e-14)
     assert np.max(np.abs(value)) > 1.0  # the critic's head is linear
 
@@ -71,7 +76,7 @@ def test_the_mean_stays_within_the_action_scale():
     size = TINY_TIERS["2x8"]
     obs = 3.0 * jax.random.normal(jax.random.key(2), (500, OBS_DIM))
     params = jax.tree.map(lambda x: 2.0 * x, drawn(size))
-    mean = np.asarray(networks.actor_mean(params, size, obs))
+    mean = np.asarray(actor_mean(params, size, obs))
     assert mean.shape == (500, 2)
     assert np.all(np.abs(mean) < 1.0)
     assert np.max(np.abs(mean)) > 0.5
@@ -80,16 +85,16 @@ def test_the_mean_stays_within_the_action_scale():
 def test_leading_axes_are_kept():
     size, params = TINY_TIERS["2x8"], drawn()
     obs = jax.random.normal(jax.random.key(3), (4, 5, OBS_DIM))
-    assert networks.actor_mean(params, size, obs).shape == (4, 5, 2)
-    assert networks.critic_value(params, size, obs).shape == (4, 5)
-    assert networks.critic_value(params, size, obs[0, 0]).shape == ()
+    assert actor_mean(params, size, obs).shape == (4, 5, 2)
+    assert critic_value(params, size, obs).shape == (4, 5)
+    assert critic_value(params, size, obs[0, 0]).shape == ()
 
 
 def test_actor_and_critic_share_nothing():
     size, params = TINY_TIERS["2x8"], drawn()
     obs = jax.random.normal(jax.random.key(4), (9, OBS_DIM))
-    by_mean = jax.grad(lambda p: jnp.sum(networks.actor_mean(p, size, obs)))(params)
-    by_value = jax.grad(lambda p: jnp.sum(networks.critic_value(p, size, obs)))(params)
+    by_mean = quick_jit(jax.grad(lambda p: jnp.sum(networks.actor_mean(p, size, obs))))(params)
+    by_value = quick_jit(jax.grad(lambda p: jnp.sum(networks.critic_value(p, size, obs))))(params)
     largest = [
         {name: max(float(jnp.max(jnp.abs(x))) for x in jax.tree.leaves(grads[name])) for name in p}
         for p, grads in ((params, by_mean), (params, by_value))

@@ -79,12 +79,11 @@ def test_float32_keeps_its_precision_when_the_count_is_large():
     state, _ = jax.jit(lambda s: jax.lax.scan(once, s, length=250))(normalizer.init_normalizer(DIM))
     np.testing.assert_allclose(state.count, 1e7, rtol=1e-6)
     samples = pool.reshape(-1, DIM).astype(np.float64)
-    spacing = np.spacing(np.float32(np.abs(offset)))
-    assert np.all(np.abs(state.mean - samples.mean(axis=0)) < 1e-3 * scale + 2 * spacing)
+    assert np.all(np.abs(state.mean - samples.mean(axis=0)) < 5e-3 * scale)
     np.testing.assert_allclose(state.var, samples.var(axis=0), rtol=2e-3)
     moved = normalizer.merge(state, jnp.asarray(pool[0] + 10.0))
     gain = 64 / 1e7 * (10.0 + pool[0].mean(axis=0) - samples.mean(axis=0))
-    np.testing.assert_allclose(moved.mean - state.mean, gain, atol=float(spacing.max()))
+    np.testing.assert_allclose(moved.mean - state.mean, gain, atol=np.spacing(np.float32(4.0)))
 
 
 def test_no_variance_is_floored(x64):
