@@ -41,7 +41,7 @@ def write_anchors_page(
         "| --- | ---: | --- | --- | --- | --- | ---: | --- |",
         *(_row(comparison) for comparison in comparisons),
         "",
-        "Published: the table's one run; then, where it was repeated, one figure per training seed.",
+        "Published: the table's one run; then, where it was repeated, a figure per training seed.",
         "The interval is a bootstrap over training seeds (four or more). The test is an exact",
         "permutation test of the difference of means where the published runs were repeated, those",
         "repetitions against ours; else it says whether the one run lies within our range.",
