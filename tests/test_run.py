@@ -1,5 +1,9 @@
 """A run is a function of its configuration: neither chunks nor evaluations change a bit of it."""
 
+import itertools
+import time
+import types
+
 import pytest
 from small_runs import (
     UPDATES,
@@ -50,6 +54,17 @@ def test_the_length_of_chunks_changes_nothing(finished, tmp_path, monkeypatch, s
     expected = [1, 3, 6] if seconds else [1, 2, 3, 4, 5, 6]
     assert [chunk.update for chunk in watcher.chunks] == expected
     assert_same_training(finished, config, outcome)
+
+
+def test_chunks_grow_to_their_measured_length(tmp_path, monkeypatch):
+    ticks = itertools.count()
+    clock = types.SimpleNamespace(perf_counter=lambda: float(next(ticks)), monotonic=time.monotonic)
+    monkeypatch.setattr(run, "time", clock)  # each chunk seems to take a second
+    monkeypatch.setattr(run, "CHUNK_SECONDS", 2.0)
+    watcher = Watcher()
+    train(small_config(tmp_path / "run", updates=30, eval_every=100), watcher)
+    # Twice as long each time; cut where the policy is evaluated, at half the run.
+    assert [chunk.update for chunk in watcher.chunks] == [1, 3, 7, 15, 30]
 
 
 @pytest.mark.parametrize("eval_every", [1, 5, 1000])

@@ -123,6 +123,17 @@ def test_a_stop_while_the_last_files_are_written(finished, tmp_path, monkeypatch
     assert_same_files(finished, outcome)
 
 
+def test_checkpoints_between_evaluations_are_resumed_from_too(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", -1.0)
+    config, watcher = small_config(tmp_path / "run"), stop_after(5)
+    interrupt(config, watcher)
+    watcher.notices.clear()
+    outcome = train(config, watcher)
+    assert watcher.notices == [f"{outcome.files.slug}: resuming after update 5"]
+    assert_same_bits(stored_state(finished.config), stored_state(config))
+    assert_same_files(finished, outcome)
+
+
 def test_a_stopped_run_says_that_it_runs(tmp_path):
     config = small_config(tmp_path / "run")
     interrupt(config, stop_after(4))

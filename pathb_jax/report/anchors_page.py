@@ -92,8 +92,13 @@ def _statement(comparison: Comparison) -> str:
         return f"- {anchor.name}: not run yet."
     if comparison.agrees is None:
         return f"- {anchor.name}: nothing published to compare with."
-    verb = "agrees with" if comparison.agrees else "**disagrees** with"
-    return f"- {anchor.name}: {verb} the published figures."
+    if comparison.p_value is not None:
+        verb = "not told apart from" if comparison.agrees else "**disagrees** with"
+        repeated = len(anchor.published_seeds)
+        test = f"the {repeated} published seeds (p = {comparison.p_value:.3f})"
+        return f"- {anchor.name}: {verb} {test}."
+    where = "lies within" if comparison.agrees else "lies **outside**"
+    return f"- {anchor.name}: the published run {where} our range."
 
 
 def _figure(comparisons: Sequence[Comparison]) -> Figure:

@@ -24,7 +24,7 @@ CASES = {
     "gradient-scaled": Hparams(lr=1e-2, max_grad_norm=0.05),
     "gradient-kept": Hparams(lr=1e-2, max_grad_norm=1e3, entropy_coef=0.3, value_coef=2.0),
     "critic-lr": Hparams(lr=1e-2, critic_lr=3e-3),
-    "value-clip": Hparams(lr=1e-2, value_clip=0.1, clip_range=0.05),
+    "value-clip": Hparams(lr=1e-2, value_clip=0.1, clip_range=0.1),
 }
 
 

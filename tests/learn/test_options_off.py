@@ -1,0 +1,171 @@
+"""Options that are off are not there, and options set to do nothing change nothing."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from learn_setup import (
+    assert_same_bits,
+    largest_difference,
+    make_span,
+    on_stub,
+    quick_jit,
+    run_config,
+    shadow_field,
+)
+from stubs import UNBOUND, Walk
+
+from pathb_jax import config as c
+from pathb_jax.learn import networks, training, update
+from pathb_jax.learn.program import program
+
+UPDATES = 3
+
+OFF = {
+    "critic-lr": {"hparams": {"critic_lr": None}},
+    "value-clip": {"hparams": {"value_clip": None}},
+    "entropy-schedule": {"schedule": {"entropy_schedule": "constant"}},
+    "lr-schedule": {"schedule": {"lr_schedule": "constant"}},
+    "truncation": {"train": {"truncation": "terminal"}},
+    "reshuffle-epochs": {"train": {"reshuffle_epochs": False}},
+    "train-starts": {"train": {"train_starts": "fixed"}},
+}
+
+
+def changed(config, groups):
+    """Replace fields of a configuration's groups."""
+    made = {}
+    for name, fields in groups.items():
+        group = getattr(config, name)
+        replace = group._replace if isinstance(group, c.Hparams) else None
+        made[name] = replace(**fields) if replace else dataclasses.replace(group, **fields)
+    return dataclasses.replace(config, **made).validated()
+
+
+@pytest.mark.parametrize("option", OFF)
+def test_off_is_the_same_compiled_program(option):
+    """The very program that serves runs which never heard of the option, fed the same numbers."""
+    plain = run_config()
+    named = changed(plain, OFF[option])
+    assert named == plain
+    assert program(named) is program(plain)
+
+
+ON = {
+    "critic-lr": {"hparams": {"critic_lr": 3e-4}},
+    "value-clip": {"hparams": {"value_clip": 0.2}},
+    "entropy-schedule": {"schedule": {"entropy_schedule": "linear:0"}},
+    "lr-schedule": {"schedule": {"lr_schedule": "linear:0"}},
+    "truncation": {"train": {"truncation": "bootstrap"}},
+    "reshuffle-epochs": {"train": {"reshuffle_epochs": True}},
+    "train-starts": {"train": {"train_starts": "fresh"}},
+}
+
+
+@pytest.mark.parametrize("option", ON)
+def test_on_is_another_configuration(option):
+    assert changed(run_config(), ON[option]) != run_config()
+
+
+def test_nothing_of_an_option_is_in_the_program_without_it(monkeypatch):
+    """Trace an update in which every option's own code refuses to be run."""
+    setup = on_stub(Walk(times_out=True), UNBOUND)
+
+    def traced_text():
+        fresh = jax.jit(lambda *args: training.train_update(setup.config, setup.env, *args))
+        state, span = setup.init(), make_span(0, 5)
+        return fresh.lower(state, setup.hparams, setup.env_params, span).as_text()
+
+    plain = traced_text()
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("an option is off, and yet here")
+
+    drawn = []
+    real_order = update.random_order
+    values = []
+    real_value = networks.critic_value
+    monkeypatch.setattr(update, "_two_rates", refuse)
+    monkeypatch.setattr(update, "value_error", refuse)
+    monkeypatch.setattr(update, "random_order", lambda *args: drawn.append(1) or real_order(*args))
+    monkeypatch.setattr(
+        networks, "critic_value", lambda *args: values.append(args[2].shape) or real_value(*args)
+    )
+    assert traced_text() == plain
+    assert len(drawn) == 1  # one order per update
+    # The rollout's values, the last one, and each minibatch's (traced once): no final values.
+    assert set(values) == {(16, 4, 3), (4, 3), (16, 3)}
+    assert values.count((16, 4, 3)) == 1
+
+
+def test_a_constant_schedule_hands_on_the_very_numbers():
+    hparams = on_stub(Walk(), UNBOUND).hparams
+    of_update = training.scheduled(hparams, jnp.int32(3), make_span(0, 10))
+    assert of_update.lr is hparams.lr
+    assert of_update.entropy_coef is hparams.entropy_coef
+
+
+def outcome(setup, **changes):
+    """State and rows after a few updates."""
+    setup = setup.replace(**changes)
+    state, chunk = setup.chunk(setup.init(), UPDATES, make_span(0, UPDATES))
+    return state, chunk.metrics
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return outcome(on_stub(Walk(), UNBOUND))
+
+
+NEUTRAL = {
+    "critic-lr": {"critic_lr": 3e-4},
+    "value-clip": {"value_clip": 1e9},
+    "entropy-schedule": {"entropy_coef_end": 0.01},
+    "lr-schedule": {"lr_end": 3e-4},
+    "truncation": {"truncation": "bootstrap"},  # Walk() never times out
+}
+
+
+@pytest.mark.parametrize("option", NEUTRAL)
+def test_an_option_set_to_do_nothing_changes_nothing(plain, option):
+    state, metrics = outcome(on_stub(Walk(), UNBOUND), **NEUTRAL[option])
+    assert largest_difference(state.params, plain[0].params) < 1e-6
+    assert largest_difference(state.opt_state, plain[0].opt_state) < 1e-4
+    np.testing.assert_allclose(metrics, plain[1], atol=1e-5, rtol=1e-5)
+
+
+NOT_NEUTRAL = {
+    "critic-lr": {"critic_lr": 1e-3},
+    "value-clip": {"value_clip": 1e-3},
+    "entropy-schedule": {"entropy_coef_end": 1.0},
+    "lr-schedule": {"lr_end": 1e-3},
+    "reshuffle-epochs": {"reshuffle_epochs": True},
+}
+
+
+@pytest.mark.parametrize("option", NOT_NEUTRAL)
+def test_the_same_option_set_to_do_something_does(plain, option):
+    state, _ = outcome(on_stub(Walk(), UNBOUND), **NOT_NEUTRAL[option])
+    assert largest_difference(state.params, plain[0].params) > 1e-5
+
+
+def test_optimizer_state_has_one_shape_with_and_without_critic_lr():
+    """So that --critic-lr may be switched on when a run is continued."""
+    setup = on_stub(Walk(), UNBOUND)
+    params = setup.init().params
+    states = [
+        quick_jit(lambda p, h=h: update.optimizer(h).init(p))(params)
+        for h in (setup.hparams, setup.replace(critic_lr=1e-3).hparams)
+    ]
+    assert_same_bits(*states)
+
+
+def test_fixed_starts_come_back_after_every_episode():
+    setup = shadow_field({"max_steps_in_episode": 1})
+    state = setup.init()
+    for number in range(3):
+        after, _ = setup.collect(state, jax.random.key(number))
+        np.testing.assert_array_equal(after[0].position, setup.env_params.start)
+        np.testing.assert_array_equal(after[0].goal, setup.env_params.goal)
