@@ -88,11 +88,14 @@ class Comparison(NamedTuple):
 def missing_runs(
     anchors: Sequence[Anchor], done: Sequence[AnchorRun]
 ) -> Iterator[tuple[Anchor, int]]:
-    """Yield anchor and training seed of every run that is not in `done`, seeds inmost."""
+    """Yield anchor and training seed of every run that is not in `done`.
+
+    Every row gets its first seed before any gets its second: a study cut short says most so.
+    """
     have = {(run.anchor, run.training_seed) for run in done}
-    for anchor in anchors:
-        for seed in range(anchor.training_seeds):
-            if (anchor.name, seed) not in have:
+    for seed in range(max(anchor.training_seeds for anchor in anchors)):
+        for anchor in anchors:
+            if seed < anchor.training_seeds and (anchor.name, seed) not in have:
                 yield anchor, seed
 
 

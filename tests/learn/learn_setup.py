@@ -151,22 +151,35 @@ class Learned(NamedTuple):
 
 def learned_from(setup: Setup, state: training.TrainState, span: Any = None) -> Learned:
     """Run one update and return what it handed to its epochs."""
-    caught: list[Learned] = []
+    span = make_span(0, 0) if span is None else span
     real = update.run_epochs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(update, "run_epochs", _catching(real))
+        learn = _learning(setup.config, setup.env)
+        return jax.device_get(learn(state, setup.hparams, setup.env_params, span))
 
-    def spy(params, opt_state, config, size, batch, hparams, key):
-        caught.append(Learned(batch, hparams, key))
+
+_caught: list[Learned] = []
+
+
+def _catching(real: Any) -> Any:
+    def run_epochs(params, opt_state, config, size, batch, hparams, key):
+        _caught.append(Learned(batch, hparams, key))
         return real(params, opt_state, config, size, batch, hparams, key)
 
-    span = make_span(0, 0) if span is None else span
+    return run_epochs
 
-    def run(state, hparams, env_params, span):
-        training.train_update(setup.config, setup.env, state, hparams, env_params, span)
-        return caught.pop()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(update, "run_epochs", spy)
-        return jax.device_get(quick_jit(run)(state, setup.hparams, setup.env_params, span))
+@functools.cache
+def _learning(config: c.TrainConfig, env: Any) -> Any:
+    """Return the update as a function that returns what it handed to its epochs."""
+
+    @quick_jit
+    def learn(state, hparams, env_params, span):
+        training.train_update(config, env, state, hparams, env_params, span)
+        return _caught.pop()
+
+    return learn
 
 
 def in_time(flat: np.ndarray, config: c.TrainConfig) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Many updates in one call, where they stop, and what a continued run keeps."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +33,8 @@ def compiled():
     env_params = task_params(config, made.env)
 
     def run(*chunks, seed=0):
-        state = made.init(run_config_with_seed(config, seed), env_params)
+        schedule = dataclasses.replace(config.schedule, seed=seed)
+        state = made.init(dataclasses.replace(config, schedule=schedule), env_params)
         rows = []
         for updates in chunks:
             state, chunk = made.train(state, traced(config.hparams), env_params, updates)
@@ -40,12 +43,6 @@ def compiled():
         return jax.device_get(state), np.concatenate(rows)
 
     return run
-
-
-def run_config_with_seed(config, seed):
-    import dataclasses
-
-    return dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, seed=seed))
 
 
 def test_many_updates_in_one_call_are_many_calls_of_one(compiled):

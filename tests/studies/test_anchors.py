@@ -84,3 +84,8 @@ def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path: Path, capsys)
     assert "medium-mixed-0.97-10M: not run yet" in text
     assert (tmp_path / "figures/anchors.png").read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "runs").exists()
+
+
+def test_every_row_gets_its_first_seed_first():
+    rows = [anchor("medium-terminal-10M"), anchor("medium-mixed-0.90-10M")]
+    assert [seed for _, seed in missing_runs(rows, [])] == [0, 0, 1, 1]

@@ -1,0 +1,54 @@
+"""One writer per folder: a lock that a crash cannot leave behind."""
+
+import contextlib
+import datetime
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pathb_jax.errors import InputError
+from pathb_jax.store.json_files import read_json, write_json
+
+LOCK = ".lock"
+HOLDER = ".lock.json"
+
+
+@contextlib.contextmanager
+def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
+    """Hold `folder` (created if missing) while the context lasts.
+
+    The lock is the operating system's, so it ends with the process however that ends. Who holds
+    it stands in a file beside it.
+
+    Args:
+        folder: what to lock.
+        flag: what an error message blames.
+
+    Raises:
+        InputError: another process holds it; the message names its pid, host and start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(flag, str(folder), f"it is in use by {_holder(folder)}") from None
+    try:
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+        write_json(folder / HOLDER, holder)
+        yield
+    finally:
+        (folder / HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        holder = read_json(folder / HOLDER)
+        return f"pid {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (InputError, OSError, KeyError, TypeError):
+        return "another process"  # it has not written who it is yet
