@@ -2,8 +2,10 @@
 
 import functools
 import importlib.metadata
+import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,33 @@ def device_report() -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
+
+
+def environment() -> dict[str, Any]:
+    """Return what equal bits depend on: source and device report, nested."""
+    return {"source": source_version(), "backend": device_report()}
+
+
+def environment_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """List what differs between two environments, as "name: old -> new"."""
+    before, after = _flat(old), _flat(new)
+    return [
+        f"{name}: {before.get(name)!r} -> {after.get(name)!r}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
 
 
 @functools.cache

@@ -223,6 +223,10 @@ class OutputConfig:
     """Start from this checkpoint: a run folder (its last checkpoint) or one step's folder."""
     reset_optimizer: bool = False
     """With --load-checkpoint: drop Adam's moments."""
+    fresh: bool = False
+    """Start over: move what is in --out aside (to <out>.superseded-1, -2, ...), delete nothing."""
+    accept_environment_change: bool = False
+    """Resume although commit, versions or device differ from the run's; this is recorded."""
     progress: bool = False
     """Show progress: update, steps per second, time left, entropy, log_std, value_loss."""
     backend: Backend = "auto"

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from pathb_jax import backend
 from pathb_jax.config import TIERS, VARIANTS, RunConfig
 from pathb_jax.errors import InputError
 from pathb_jax.evaluation.evaluator import SetResult
@@ -15,11 +16,18 @@ from pathb_jax.learn.task import env_config
 from pathb_jax.learn.training import TrainState
 from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import RunFiles
+from pathb_jax.store.lock import locked
 
 INFORMATIVE_SETS = (20000, 30000)
 """Sets every training run evaluates beside its own first set."""
 
-NEUTRAL = (("evaluation", "eval_every"), ("evaluation", "success_floor"), ("output", "progress"))
+NEUTRAL = (
+    ("evaluation", "eval_every"),
+    ("evaluation", "success_floor"),
+    ("output", "progress"),
+    ("output", "fresh"),
+    ("output", "accept_environment_change"),
+)
 """Settings that may differ between a run and its resumption: they change no result."""
 
 
@@ -166,9 +174,50 @@ def find_manifest(config: RunConfig, files: RunFiles) -> dict[str, Any] | None:
             "--out",
             str(files.out),
             f"it holds run {files.slug} with other settings ({'; '.join(differences)}); "
-            "choose another --out or --run-label",
+            "choose another --out or --run-label, or --fresh",
         )
     return manifest
+
+
+def is_finished(manifest: Mapping[str, Any] | None) -> bool:
+    """Say whether nothing is left to train."""
+    return manifest is not None and manifest["status"] in ("completed", "diverged")
+
+
+def environment_changes(
+    config: RunConfig, files: RunFiles, manifest: Mapping[str, Any]
+) -> list[str]:
+    """List what changed about code, versions and devices since the run was last at work.
+
+    Raises:
+        InputError: something changed, and the configuration does not accept that.
+    """
+    recorded = {name: manifest.get(name, {}) for name in ("source", "backend")}
+    changes = backend.environment_differences(recorded, backend.environment())
+    if changes and not config.output.accept_environment_change:
+        raise InputError(
+            "--out",
+            str(files.out),
+            f"run {files.slug} began in another environment ({'; '.join(changes)}), where its "
+            "bits may differ; restore that, or give --accept-environment-change, or --fresh",
+        )
+    return changes
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Move a folder's content out of the way; return where it lies now, None if there was none.
+
+    Raises:
+        InputError: the folder is in use.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return None
+    number = 1
+    while (target := folder.with_name(f"{folder.name}.superseded-{number}")).exists():
+        number += 1
+    with locked(folder):
+        folder.rename(target)
+    return target
 
 
 def read_outcome(files: RunFiles, trained: bool) -> RunOutcome:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from pathb_jax import backend
+from pathb_jax import backend, signals
 from pathb_jax.config import RunConfig
 from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
 from pathb_jax.learn import training
@@ -21,16 +21,20 @@ from pathb_jax.learn.training import METRICS
 from pathb_jax.loading import load, load_parent
 from pathb_jax.outcome import (
     RunOutcome,
+    environment_changes,
     evaluation_sets,
     find_manifest,
+    is_finished,
     read_outcome,
     relative_to_run,
     run_files,
+    set_aside,
     write_policy,
     write_set,
 )
 from pathb_jax.store import artifacts, checkpoints
 from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles
+from pathb_jax.store.lock import locked
 
 CHUNK_SECONDS = 5.0
 CHECKPOINT_SECONDS = 120.0
@@ -74,16 +78,24 @@ def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
     Raises:
         InputError: the folder holds another run under the same name, or the checkpoint to
             load does not fit.
-        CheckpointError: checkpoints exist but none of them is whole.
+        CheckpointError: checkpoints exist but none of them is whole, or saving one failed.
+        StopRequested: a signal asked to stop; the run is saved and marked incomplete.
+        OSError: a file cannot be written; what is on disk stays valid.
     """
-    files = run_files(config)
-    manifest = find_manifest(config, files)
-    if manifest is not None and manifest["status"] in ("completed", "diverged"):
+    files, observer = run_files(config), observer or Observer()
+    if config.output.fresh and (moved := set_aside(files.out)) is not None:
+        observer.notice(f"{files.out}: what was there is now in {moved}")
+    if is_finished(find_manifest(config, files)):
         return read_outcome(files, trained=False)
-    run = _Run(config, files, observer or Observer())
-    run.begin(resuming=manifest is not None)
-    run.to_the_end()
-    run.finish()
+    run = _Run(config, files, observer)
+    with locked(files.out):
+        # Read again: another process may have been at work until the lock was ours.
+        manifest = find_manifest(config, files)
+        if is_finished(manifest):
+            return read_outcome(files, trained=False)
+        run.begin(manifest)
+        run.to_the_end()
+        run.finish()
     return read_outcome(files, trained=True)
 
 
@@ -92,6 +104,7 @@ class _Run:
 
     def __init__(self, config: RunConfig, files: RunFiles, observer: Observer) -> None:
         self.config, self.files, self.observer = config, files, observer
+        self.environment_changes: list[dict[str, Any]] = []
         self.parent = load_parent(config) if config.output.load_checkpoint else None
         self.first_update = self.parent.meta["update"] if self.parent else 0
         self.first_env_steps = self.parent.meta["env_steps"] if self.parent else 0
@@ -148,11 +161,17 @@ class _Run:
 
     # Beginning.
 
-    def begin(self, resuming: bool) -> None:
-        """Set up the first state (resumed, continued or fresh), and files that agree with it."""
-        self.files.out.mkdir(parents=True, exist_ok=True)
-        if resuming:
+    def begin(self, manifest: Mapping[str, Any] | None) -> None:
+        """Set up the first state (resumed, continued or fresh), and files that agree with it.
+
+        `manifest` is that of the run to resume, or None.
+        """
+        if manifest is not None:
             self._resume()
+            self.environment_changes += manifest.get("environment_changes", [])
+            if changes := environment_changes(self.config, self.files, manifest):
+                entry = {"resumed_after_update": self.update, "changes": changes}
+                self.environment_changes.append(entry)
         if self.done == 0:
             self.state = (
                 self.program.init(self.config, self.env_params)
@@ -185,10 +204,18 @@ class _Run:
         """Train chunk by chunk, evaluating and saving on the way."""
         with self.store:
             while self.done < self.updates and self.diverged is None:
+                if signals.requested() is not None:
+                    self._save_incomplete()
+                signals.stop_if_requested()
                 self._chunk(self._chunk_length())
                 if self.diverged is None:
                     self._evaluate_and_save()
                 self._tell()
+
+    def _save_incomplete(self) -> None:
+        if self.done:
+            self._save(None)
+        self._write_manifest("incomplete")
 
     def _chunk_length(self) -> int:
         """About CHUNK_SECONDS of updates by the last measurement, to the next evaluation."""
@@ -234,17 +261,20 @@ class _Run:
         due = self.evaluates_after(self.done)
         if due:
             self._evaluate()
-        if due or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
-            meta = {
-                "config": self.config.to_dict(),
-                "update": self.update,
-                "env_steps": self.env_steps,
-                "history_rows": self.done,
-                "evaluations": self.evaluations,
-            }
-            tree = {"state": self.state, "history": self.history}
-            self.store.save(self.update, tree, meta, self.success_rate if due else None)
-            self.saved_at = time.monotonic()
+        if self.diverged is None and (due or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+            self._save(self.success_rate if due else None)
+
+    def _save(self, success_rate: float | None) -> None:
+        meta = {
+            "config": self.config.to_dict(),
+            "update": self.update,
+            "env_steps": self.env_steps,
+            "history_rows": self.done,
+            "evaluations": self.evaluations,
+        }
+        tree = {"state": self.state, "history": self.history}
+        self.store.save(self.update, tree, meta, success_rate)
+        self.saved_at = time.monotonic()
 
     def _play(self) -> list[SetResult]:
         return evaluate_policy(
@@ -259,6 +289,9 @@ class _Run:
 
     def _evaluate(self) -> None:
         self.last_results = self._play()
+        if not all(np.isfinite(result.mean_terminal_alignment) for result in self.last_results):
+            self.diverged = {"update": self.update, "quantity": "evaluation"}
+            return
         self.evaluations += [
             {
                 "update": self.update,
@@ -321,7 +354,7 @@ class _Run:
                 "train_seconds": self.train_seconds,
                 "compile_seconds": self.program.compile_seconds,
                 "diverged": self.diverged,
-                "source": backend.source_version(),
-                "backend": backend.device_report(),
+                "environment_changes": self.environment_changes,
+                **backend.environment(),
             },
         )

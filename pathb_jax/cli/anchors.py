@@ -51,7 +51,7 @@ class AnchorFlags:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; `arguments` default to the process's."""
-    return command.run(lambda: _main(arguments))
+    return command.run(lambda: _main(arguments), stoppable=True)
 
 
 def _main(arguments: Sequence[str] | None) -> int:

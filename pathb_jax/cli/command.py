@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,11 +13,14 @@ from typing import TypeVar
 import tyro
 
 from pathb_jax.errors import InputError
+from pathb_jax.signals import StopRequested, stopping_at_safe_points
 from pathb_jax.store.integrity import CheckpointError
 
 FAILED = 1
+FAILURE = 1
 BAD_INPUT = 2
-INTERRUPTED = 130
+SIGNAL_BASE = 128
+"""Exit codes after a signal are this plus its number: 130 for SIGINT, 143 for SIGTERM."""
 
 Config = TypeVar("Config")
 
@@ -62,19 +66,37 @@ def _first_section(box: str) -> str:
     return f"{' '.join(lines)} (see --help)"
 
 
-def run(command: Callable[[], int]) -> int:
-    """Run a command's body; turn bad input, interruption and I/O failure into exit codes."""
+def run(command: Callable[[], int], *, stoppable: bool = False) -> int:
+    """Run a command's body; turn bad input, stops and failures into exit codes.
+
+    Args:
+        command: the body; it returns the exit code.
+        stoppable: whether it reaches safe points, so that SIGINT and SIGTERM need not be obeyed
+            at once.
+
+    Returns:
+        The body's exit code; 2 for bad input, 1 for a failure to write or read files, 128 plus
+        the signal's number after a stop.
+    """
+    resume = "what is on disk is valid; the same command goes on from the last checkpoint"
     try:
-        return command()
+        with stopping_at_safe_points() if stoppable else contextlib.nullcontext():
+            return command()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return _fail(str(error), BAD_INPUT)
+    except StopRequested as stop:
+        print(f"{stop}: saved; the same command goes on from here", file=sys.stderr)
+        return SIGNAL_BASE + stop.signum
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return INTERRUPTED
+        print(f"interrupted: {resume}", file=sys.stderr)
+        return SIGNAL_BASE + signal.SIGINT
     except (OSError, CheckpointError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return FAILED
+        return _fail(f"{' '.join(str(error).split())}; {resume}", FAILURE)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
 
 
 def check_writable(flag: str, folder: Path | None) -> None:

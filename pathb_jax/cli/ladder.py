@@ -56,6 +56,11 @@ class LadderFlags:
     plan: bool = False
     """Only print candidates, budget, departures from the protocol and a time estimate from a
     short measured probe; train nothing, write nothing."""
+    fresh: bool = False
+    """Start over: move what is in --out aside (to <out>.superseded-1, -2, ...), delete nothing."""
+    accept_environment_change: bool = False
+    """Resume although commit, versions or device differ from the ladder's; this becomes a
+    recorded departure from the protocol."""
     progress: bool = True
     """Show progress of the runs."""
     backend: Backend = "auto"
@@ -64,7 +69,7 @@ class LadderFlags:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; `arguments` default to the process's."""
-    return command.run(lambda: _main(arguments))
+    return command.run(lambda: _main(arguments), stoppable=True)
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -79,8 +84,9 @@ def _main(arguments: Sequence[str] | None) -> int:
             raise InputError("--note", str(flags.note), "it is a folder; give the path of a file")
 
     # Importing JAX takes seconds; wrong flags are reported before.
-    from pathb_jax import backend
+    from pathb_jax import backend, signals
     from pathb_jax.ladder import estimate, ladder
+    from pathb_jax.outcome import set_aside
 
     backend.select_backend(flags.backend)
     words = sys.argv[1:] if arguments is None else arguments
@@ -90,12 +96,16 @@ def _main(arguments: Sequence[str] | None) -> int:
         out=out,
         backend=flags.backend,
         skip_batch=flags.skip_batch,
+        accept_environment_change=flags.accept_environment_change,
         command=shlex.join(["python", "scripts/ladder.py", *words]),
     )
+    if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:
+        print(f"{out}: what was there is now in {moved}")
     record = ladder.open_record(plan)
     finished = ladder.is_finished(record, plan.skip_batch)
     if flags.plan or not finished:
         _print_plan(plan, estimate.measure(plan))
+        signals.stop_if_requested()
     if flags.plan:
         return 0
     if finished:

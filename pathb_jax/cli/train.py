@@ -21,7 +21,7 @@ DIVERGED = 4
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; `arguments` default to the process's."""
-    return command.run(lambda: _main(arguments))
+    return command.run(lambda: _main(arguments), stoppable=True)
 
 
 def _main(arguments: Sequence[str] | None) -> int:

@@ -16,6 +16,7 @@ from pathb_jax.ladder.protocol import parse_protocol, protocol_differences, stan
 from pathb_jax.ladder.schema import Candidate
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.outcome import RunOutcome, run_files
+from pathb_jax.store.lock import locked
 from pathb_jax.store.record import (
     LadderRecord,
     new_batch_run,
@@ -26,6 +27,9 @@ from pathb_jax.store.record import (
     read_record,
     write_record,
 )
+
+ENVIRONMENT = "environment: "
+"""Deviations that begin so were found at a resumption; the others were planned."""
 
 
 def open_record(plan: LadderPlan) -> LadderRecord:
@@ -50,15 +54,40 @@ def open_record(plan: LadderPlan) -> LadderRecord:
             f"the ladder in {plan.out} began under another protocol ({changes}); "
             "restore that file or choose another --out",
         )
-    if record["deviations"] != plan.deviations:
-        before = ", ".join(record["deviations"]) or "none"
+    planned = [item for item in record["deviations"] if not item.startswith(ENVIRONMENT)]
+    if planned != plan.deviations:
+        before = ", ".join(planned) or "none"
         raise InputError(
             "--out",
             str(plan.out),
             f"the ladder there began with other departures from the protocol ({before}); "
-            "give the same flags or choose another --out",
+            "give the same flags, or choose another --out, or --fresh",
         )
+    if not is_finished(record, plan.skip_batch):
+        _note_environment(plan, record)
     return record
+
+
+def _note_environment(plan: LadderPlan, record: LadderRecord) -> None:
+    """Make a changed environment a recorded deviation, if the plan accepts one.
+
+    Raises:
+        InputError: it does not.
+    """
+    now = backend.environment()
+    changes = backend.environment_differences(record.get("environment", now), now)
+    if not changes:
+        return
+    if not plan.accept_environment_change:
+        raise InputError(
+            "--out",
+            str(plan.out),
+            f"the ladder there began in another environment ({'; '.join(changes)}), where its "
+            "bits may differ; restore that, or give --accept-environment-change, or --fresh",
+        )
+    record["deviations"] += [f"{ENVIRONMENT}{change}" for change in changes]
+    record["standing"], record["canonical"] = "exploratory", False
+    record["environment"] = now
 
 
 def is_finished(record: LadderRecord, skip_batch: bool) -> bool:
@@ -83,9 +112,13 @@ def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> Ladder
         InputError: as `open_record`, or a run's folder holds something else.
     """
     observer = observer or run.Observer()
-    record = open_record(plan)
-    if is_finished(record, plan.skip_batch):
+    if is_finished(record := open_record(plan), plan.skip_batch):
         return record
+    with locked(plan.out):
+        return _run_locked(plan, open_record(plan), observer)
+
+
+def _run_locked(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> LadderRecord:
     adopted = _climb(plan, record, observer)
     if adopted is None:
         record["verdict"] = "rejected"
@@ -117,7 +150,7 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
             )
         )
     hours = protocol.compute.candidate_hours[-1] + protocol.compute.batch_hours
-    return new_record(
+    record = new_record(
         protocol={
             "name": protocol.name,
             "sha256": protocol.sha256,
@@ -141,6 +174,8 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
         },
         command=plan.command,
     )
+    record["environment"] = backend.environment()
+    return record
 
 
 def _climb(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> Candidate | None:

@@ -28,6 +28,7 @@ class LadderPlan:
     out: Path
     backend: Backend = "auto"
     skip_batch: bool = False
+    accept_environment_change: bool = False
     command: str = ""
 
     @property
@@ -79,5 +80,10 @@ class LadderPlan:
                 eval_seed_start=self.protocol.seed_sets,
                 eval_seeds=self.protocol.evaluation.seeds,
             ),
-            output=OutputConfig(run_label=label, out=self.out / label, backend=self.backend),
+            output=OutputConfig(
+                run_label=label,
+                out=self.out / label,
+                backend=self.backend,
+                accept_environment_change=self.accept_environment_change,
+            ),
         ).validated()

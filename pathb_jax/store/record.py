@@ -141,6 +141,7 @@ class LadderRecord(TypedDict):
     batch: list[BatchRecord]
     compute: ComputeRecord
     plan: NotRequired[PlanRecord]
+    environment: NotRequired[dict[str, Any]]
     command: NotRequired[str]
 
 
