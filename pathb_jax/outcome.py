@@ -19,7 +19,12 @@ from pathb_jax.store.artifacts import RunFiles
 INFORMATIVE_SETS = (20000, 30000)
 """Sets every training run evaluates beside its own first set."""
 
-NEUTRAL = (("evaluation", "eval_every"), ("evaluation", "success_floor"), ("output", "progress"))
+NEUTRAL = (
+    ("evaluation", "eval_every"),
+    ("evaluation", "success_floor"),
+    ("output", "progress"),
+    ("output", "backend"),
+)
 """Settings that may differ between a run and its resumption: they change no result."""
 
 
