@@ -278,14 +278,17 @@ class RunConfig:
         return self.evaluation.eval_every or max(1, self.schedule.updates // 10)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as plain JSON values, one object per group of flags."""
+        """Return the configuration as plain JSON values, one object per group of flags.
+
+        Paths are absolute, so that they mean the same from any folder.
+        """
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
 
 def _plain(group: Any) -> dict[str, Any]:
     values = group._asdict() if isinstance(group, Hparams) else dataclasses.asdict(group)
     return {
-        name: str(value)
+        name: str(value.absolute())
         if isinstance(value, Path)
         else list(value)
         if isinstance(value, tuple)

@@ -26,16 +26,19 @@ class Loaded(NamedTuple):
     state: TrainState
     history: np.ndarray
     """`[updates of its run, len(HISTORY_COLUMNS)]`"""
+    train_config: TrainConfig
+    """Shapes of its run."""
     meta: dict[str, Any]
     """`config`, `update`, `env_steps`, `history_rows`, `evaluations` of its run at that moment."""
 
 
-def load(step_folder: Path, config: TrainConfig, flag: str) -> Loaded:
+def load(step_folder: Path, config: TrainConfig | None, flag: str) -> Loaded:
     """Restore one step's folder.
 
     Args:
         step_folder: as `checkpoints.resolve_checkpoint` returns it.
-        config: shapes the state must fit; batch-envs and the like may differ, tiers may not.
+        config: shapes the state must fit, if any: batch-envs and the like may differ, tiers may
+            not.
         flag: what an error message blames.
 
     Raises:
@@ -45,7 +48,7 @@ def load(step_folder: Path, config: TrainConfig, flag: str) -> Loaded:
         meta = checkpoints.read_meta(step_folder)
         saved = TrainConfig(**meta["config"]["train"])
         for name in ("tier", "sensor_tier"):
-            theirs, ours = getattr(saved, name), getattr(config, name)
+            theirs, ours = getattr(saved, name), getattr(config or saved, name)
             if theirs != ours:
                 allowed = f"its {name.replace('_', ' ')} is {theirs}, this run's is {ours}"
                 raise InputError(flag, str(step_folder), allowed)
@@ -57,7 +60,9 @@ def load(step_folder: Path, config: TrainConfig, flag: str) -> Loaded:
     except (KeyError, TypeError) as error:
         allowed = f"its metadata lacks what this program writes ({error})"
         raise InputError(flag, str(step_folder), allowed) from None
-    return Loaded(step_folder, jax.tree.map(jnp.asarray, tree["state"]), tree["history"], meta)
+    return Loaded(
+        step_folder, jax.tree.map(jnp.asarray, tree["state"]), tree["history"], saved, meta
+    )
 
 
 def load_parent(config: RunConfig) -> Loaded:

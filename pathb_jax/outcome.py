@@ -25,6 +25,7 @@ NEUTRAL = (
     ("evaluation", "eval_every"),
     ("evaluation", "success_floor"),
     ("output", "progress"),
+    ("output", "backend"),
     ("output", "fresh"),
     ("output", "accept_environment_change"),
 )

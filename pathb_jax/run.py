@@ -18,7 +18,7 @@ from pathb_jax.learn import training
 from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import env_config, task_params
 from pathb_jax.learn.training import METRICS
-from pathb_jax.loading import load, load_parent
+from pathb_jax.loading import Loaded, load, load_parent
 from pathb_jax.outcome import (
     RunOutcome,
     environment_changes,
@@ -85,15 +85,20 @@ def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
     files, observer = run_files(config), observer or Observer()
     if config.output.fresh and (moved := set_aside(files.out)) is not None:
         observer.notice(f"{files.out}: what was there is now in {moved}")
-    if is_finished(find_manifest(config, files)):
+    manifest = find_manifest(config, files)
+    if is_finished(manifest):
         return read_outcome(files, trained=False)
-    run = _Run(config, files, observer)
+    if manifest is not None:
+        environment_changes(config, files, manifest)
+    run, parent = _Run(config, files, observer), None
+    if config.output.load_checkpoint is not None and manifest is None:
+        parent = load_parent(config)  # refused, if it is, before anything is created
     with locked(files.out):
         # Read again: another process may have been at work until the lock was ours.
         manifest = find_manifest(config, files)
         if is_finished(manifest):
             return read_outcome(files, trained=False)
-        run.begin(manifest)
+        run.begin(manifest, parent)
         run.to_the_end()
         run.finish()
     return read_outcome(files, trained=True)
@@ -105,11 +110,8 @@ class _Run:
     def __init__(self, config: RunConfig, files: RunFiles, observer: Observer) -> None:
         self.config, self.files, self.observer = config, files, observer
         self.environment_changes: list[dict[str, Any]] = []
-        self.parent = load_parent(config) if config.output.load_checkpoint else None
-        self.first_update = self.parent.meta["update"] if self.parent else 0
-        self.first_env_steps = self.parent.meta["env_steps"] if self.parent else 0
-        self.program = program(config)
-        self.env_params = task_params(config, self.program.env)
+        self.first_update, self.first_env_steps = 0, 0
+        self.parent_checkpoint: str | None = None
         self.hparams = traced(config.hparams)
         self.history = np.zeros((0, len(HISTORY_COLUMNS)))
         self.evaluations: list[dict[str, Any]] = []
@@ -161,30 +163,52 @@ class _Run:
 
     # Beginning.
 
-    def begin(self, manifest: Mapping[str, Any] | None) -> None:
-        """Set up the first state (resumed, continued or fresh), and files that agree with it.
+    def begin(self, manifest: Mapping[str, Any] | None, parent: Loaded | None) -> None:
+        """Set up the first state (resumed, continued or fresh), then files that agree with it.
 
-        `manifest` is that of the run to resume, or None.
+        Args:
+            manifest: of the run to resume, or None.
+            parent: the checkpoint to load, if it is loaded already. It is not needed once the
+                run has a checkpoint of its own.
         """
+        resumed = self._resume() if manifest is not None else None
+        if resumed is None and self.config.output.load_checkpoint is not None:
+            parent = parent or load_parent(self.config)
+            self._go_on_from(parent)
         if manifest is not None:
-            self._resume()
-            self.environment_changes += manifest.get("environment_changes", [])
-            if changes := environment_changes(self.config, self.files, manifest):
-                entry = {"resumed_after_update": self.update, "changes": changes}
-                self.environment_changes.append(entry)
-        if self.done == 0:
-            self.state = (
-                self.program.init(self.config, self.env_params)
-                if self.parent is None
-                else self.program.continue_from(self.config, self.env_params, self.parent.state)
-            )
+            self._take_over(manifest)
+        elif parent is not None:
+            self.parent_checkpoint = str(parent.path)
+        self.program = program(self.config)
+        self.env_params = task_params(self.config, self.program.env)
+        if resumed is not None:
+            self.state = resumed.state
+        elif parent is not None:
+            self.state = self.program.continue_from(self.config, self.env_params, parent.state)
+        else:
+            self.state = self.program.init(self.config, self.env_params)
         self.store = checkpoints.CheckpointStore(self.files.checkpoints)
         self.saved_at = time.monotonic()
         self._write_manifest("running")
         artifacts.write_history(self.files.history, self.history)
         artifacts.write_evaluations(self.files.evaluations, self.evaluations)
 
-    def _resume(self) -> None:
+    def _take_over(self, manifest: Mapping[str, Any]) -> None:
+        """Keep what the manifest of the run says of its past, and add what changed since."""
+        self.parent_checkpoint = manifest.get("parent_checkpoint")
+        self.environment_changes += manifest.get("environment_changes", [])
+        if changes := environment_changes(self.config, self.files, manifest):
+            entry = {"resumed_after_update": self.update, "changes": changes}
+            self.environment_changes.append(entry)
+
+    def _go_on_from(self, loaded: Loaded, own_updates: int = 0) -> None:
+        """Count updates and steps from where a checkpoint's run began, or from its end."""
+        self.first_update = loaded.meta["update"] - own_updates
+        own_steps = own_updates * self.config.train.batch_size
+        self.first_env_steps = loaded.meta["env_steps"] - own_steps
+
+    def _resume(self) -> Loaded | None:
+        """Take up the run's own newest undamaged checkpoint, if there is one."""
         good = checkpoints.latest_good(self.files.checkpoints)
         for aside in good.set_aside:
             self.observer.notice(
@@ -192,11 +216,12 @@ class _Run:
                 f"set aside as {aside.moved_to.name}, going on from an earlier one"
             )
         if good.path is None:
-            return
+            return None
         loaded = load(good.path, self.config.train, "--out")
-        self.state, self.history = loaded.state, loaded.history
-        self.evaluations = loaded.meta["evaluations"]
+        self.history, self.evaluations = loaded.history, loaded.meta["evaluations"]
+        self._go_on_from(loaded, own_updates=self.done)
         self.observer.notice(f"{self.files.slug}: resuming after update {self.update}")
+        return loaded
 
     # Training.
 
@@ -210,7 +235,7 @@ class _Run:
                 self._chunk(self._chunk_length())
                 if self.diverged is None:
                     self._evaluate_and_save()
-                self._tell()
+                    self._tell()
 
     def _save_incomplete(self) -> None:
         if self.done:
@@ -307,8 +332,6 @@ class _Run:
         artifacts.write_evaluations(self.files.evaluations, self.evaluations)
 
     def _tell(self) -> None:
-        if self.done == 0:  # diverged in the first update
-            return
         row = dict(zip(HISTORY_COLUMNS, self.history[-1], strict=True))
         assert self.seconds_per_update is not None
         self.observer.progress(
@@ -347,7 +370,7 @@ class _Run:
                 "slug": self.files.slug,
                 "config": self.config.to_dict(),
                 "env_config": env_config(self.config),
-                "parent_checkpoint": str(self.parent.path) if self.parent else None,
+                "parent_checkpoint": self.parent_checkpoint,
                 "first_update": self.first_update,
                 "update": self.update,
                 "env_steps": self.env_steps,

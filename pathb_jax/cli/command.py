@@ -39,7 +39,7 @@ def parse(config: type[Config], arguments: Sequence[str] | None, description: st
                 config,
                 args=arguments,
                 description=description,
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+                config=(tyro.conf.OmitArgPrefixes,),
             )
     except SystemExit as stop:
         if stop.code in (0, None):

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,7 @@ from pathb_jax.cli.evaluate_flags import (
     ReportFlags,
     check,
 )
+from pathb_jax.config import SensorTier
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
 
@@ -81,7 +82,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _load(flags: EvaluateFlags) -> _Player:
-    from pathb_jax.config import TIERS, TrainConfig
+    from pathb_jax.config import TIERS
     from pathb_jax.evaluation.policies import (
         MeanPolicy,
         ReferenceController,
@@ -100,15 +101,17 @@ def _load(flags: EvaluateFlags) -> _Player:
         policy = read_policy(subject.policy)
         mean_policy, data = policy_file_data(policy)
         own = str(policy.metadata.get("sensor_tier", "local-probe-field"))
+        if tier is None and own not in get_args(SensorTier):
+            allowed = f"its metadata's sensor tier is none of {', '.join(get_args(SensorTier))}"
+            raise InputError("--policy", own, f"{allowed}; give --sensor-tier")
         return _Player(str(subject.policy), mean_policy, data, tier or own)
     from pathb_jax.loading import load
     from pathb_jax.store import checkpoints
 
     assert subject.checkpoint is not None
     step_folder = checkpoints.resolve_checkpoint(subject.checkpoint, field="--checkpoint")
-    meta = checkpoints.read_meta(step_folder)
-    saved = TrainConfig(**meta["config"]["train"])
-    state = load(step_folder, saved, "--checkpoint").state
+    loaded = load(step_folder, None, "--checkpoint")
+    saved, state = loaded.train_config, loaded.state
     data = policy_data(state.params, state.normalizer)
     return _Player(str(step_folder), MeanPolicy(TIERS[saved.tier]), data, tier or saved.sensor_tier)
 

@@ -105,74 +105,74 @@ class TurnsNaN:
         return obs, state, reward, done, jnp.zeros_like(done), {"final_observation": obs}
 
 
-# ------------------------------------------------------- probes with known optimal values
+@struct.dataclass
+class Tables:
+    """A Markov process of `S` states; from a state that does not end goes the next one.
 
-
-@dataclass(frozen=True)
-class OneStep:
-    """One step, pays 1: V = 1."""
-
-    obs_dim: ClassVar[int] = 1
-
-    def reset(self, key, params):
-        return jnp.zeros(1), jnp.int32(0)
-
-    def step(self, key, state, action, params):
-        yes = jnp.bool_(True)
-        obs = jnp.zeros(1)
-        return obs, state, jnp.float32(1.0), yes, ~yes, {"final_observation": obs}
-
-
-@dataclass(frozen=True)
-class TwoSteps:
-    """Observes 0 then 1, pays 0 then 1: V(1) = 1, V(0) = gamma."""
-
-    obs_dim: ClassVar[int] = 1
-
-    def reset(self, key, params):
-        return jnp.zeros(1), jnp.int32(0)
-
-    def step(self, key, state, action, params):
-        second = state == 1
-        following = 1 - state
-        obs = following.astype(jnp.float32)[None]
-        reward = second.astype(jnp.float32)
-        return obs, following, reward, second, ~second & second, {"final_observation": obs}
-
-
-@dataclass(frozen=True)
-class Signs:
-    """Observes a random sign s. One step; pays s, or with `target` -|action - target s|^2.
-
-    V(s) = s. With a target the best action is target * s.
+    Attributes:
+        observation: `[S]`.
+        reward: `[S]`, paid on leaving.
+        terminated: `[S]`
+        truncated: `[S]`
+        starts: `[S]`, whether episodes begin here, all such alike.
+        target: `[S]`, the action that costs nothing.
+        cost: `[]`, of a unit of squared distance to the target.
     """
 
-    target: float | None = None
-    obs_dim: ClassVar[int] = 1
-
-    def reset(self, key, params):
-        sign = jax.random.rademacher(key, (1,), jnp.float32)
-        return sign, sign
-
-    def step(self, key, state, action, params):
-        reward = state[0]
-        if self.target is not None:
-            reward = -jnp.sum(jnp.square(action - self.target * state))
-        yes = jnp.bool_(True)
-        sign = jax.random.rademacher(key, (1,), jnp.float32)
-        return sign, sign, reward, yes, ~yes, {"final_observation": state}
+    observation: jax.Array
+    reward: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+    starts: jax.Array
+    target: jax.Array
+    cost: jax.Array
 
 
 @dataclass(frozen=True)
-class Endless:
-    """Pays 1 a step and is timed out at every step: V = 1 / (1 - gamma), or 1 as pinned."""
+class Probe:
+    """A process with known optimal values, all of it data: `params.start` is its `Tables`."""
 
     obs_dim: ClassVar[int] = 1
 
+    def _begin(self, key, tables):
+        odds = jnp.where(tables.starts, 0.0, -jnp.inf)
+        return jax.random.categorical(key, odds)
+
     def reset(self, key, params):
-        return jnp.zeros(1), jnp.int32(0)
+        state = self._begin(key, params.start)
+        return params.start.observation[state][None], state
 
     def step(self, key, state, action, params):
-        yes = jnp.bool_(True)
-        obs = jnp.zeros(1)
-        return obs, state, jnp.float32(1.0), ~yes, yes, {"final_observation": obs}
+        tables = params.start
+        gap = jnp.sum(jnp.square(action - tables.target[state]))
+        reward = tables.reward[state] - tables.cost * gap
+        terminated, truncated = tables.terminated[state], tables.truncated[state]
+        following = jnp.where(terminated | truncated, self._begin(key, tables), state + 1)
+        obs = tables.observation[following][None]
+        final = tables.observation[state][None]
+        return obs, following, reward, terminated, truncated, {"final_observation": final}
+
+
+def probe(
+    observation: list[float],
+    reward: list[float],
+    *,
+    ends: list[bool],
+    starts: list[bool],
+    times_out: bool = False,
+    target: tuple[float, float] = (0.0, 0.0),
+    cost: float = 0.0,
+) -> StubParams:
+    """Return parameters of `Probe` for a process of two states."""
+    ended = jnp.array(ends)
+    return StubParams(
+        Tables(
+            observation=jnp.array(observation),
+            reward=jnp.array(reward),
+            terminated=ended & (not times_out),
+            truncated=ended & times_out,
+            starts=jnp.array(starts),
+            target=jnp.array(target),
+            cost=jnp.array(cost),
+        )
+    )

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-import reference
 from learn_setup import TINY_TIERS, learned_from, on_stub, quick_jit
 from scipy import stats
 from stubs import UNBOUND, Walk

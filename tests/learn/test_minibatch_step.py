@@ -61,15 +61,11 @@ def as_vector(params):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("seed", range(3))
-def test_gradients_three_ways(x64, name, seed):
-    """jax.grad, derived by hand, and central differences of the NumPy loss."""
-    params, batch, samples = problem(seed=seed)
+def test_the_references_gradient_is_that_of_its_loss(x64, name, seed):
+    """Derived by hand, for the replay of whole updates, against central differences."""
+    params, _, samples = problem(seed=seed)
     numpy = reference.as_numpy(jax.device_get(params))
-    grads, _ = quick_jit(jax.grad(update.loss, has_aux=True), static_argnums=1)(
-        params, SIZE, batch, traced(CASES[name])
-    )
     derived = reference.derived_gradient(numpy, samples, CASES[name])
-    np.testing.assert_allclose(as_vector(grads), derived, rtol=0, atol=1e-13)
     differenced = reference.differenced_gradient(numpy, samples, CASES[name])
     np.testing.assert_allclose(derived, differenced, rtol=0, atol=1e-9)
     assert np.all(np.abs(derived) > 1e-6)  # every parameter matters

@@ -74,8 +74,8 @@ def test_tanh_follows_every_hidden_layer(x64, size):
 
 def test_the_mean_stays_within_the_action_scale():
     size = TINY_TIERS["2x8"]
-    obs = 3.0 * jax.random.normal(jax.random.key(2), (500, OBS_DIM))
-    params = jax.tree.map(lambda x: 2.0 * x, drawn(size))
+    obs = 3.0 * np.random.default_rng(2).normal(size=(500, OBS_DIM)).astype(np.float32)
+    params = jax.tree.map(lambda x: 2.0 * np.asarray(x), drawn(size))
     mean = np.asarray(actor_mean(params, size, obs))
     assert mean.shape == (500, 2)
     assert np.all(np.abs(mean) < 1.0)

@@ -21,24 +21,24 @@ from learn_setup import (
 from scipy import stats
 from stubs import UNBOUND, Walk
 
-from envs.fresh_starts import draw_start
 from envs.start_states import start_states
 from pathb_jax.learn import networks, update
-from pathb_jax.learn.program import program, traced
-from pathb_jax.learn.task import task_params
 
 FALSE_ALARM = 1e-6
 
 
-def walk(**flags):
-    return on_stub(Walk(), UNBOUND, **flags)
+def walk(**changes):
+    """Return a run on `Walk`; with changes, all numeric options are on, so as to compile once."""
+    setup = on_stub(Walk(), UNBOUND)
+    neutral = {"critic_lr": 3e-4, "value_clip": 1e9, "entropy_coef_end": 0.01, "lr_end": 3e-4}
+    return setup.replace(**{**neutral, **changes}) if changes else setup
 
 
 # ---------------------------------------------------------------- critic-lr
 
 
 def test_critic_lr_scales_the_critics_steps_alone():
-    setup = walk(lr=1e-3)
+    setup = walk().replace(lr=1e-3)
     state = setup.init(seed=1)
     learned = learned_from(setup, state)
     step = quick_jit(update.minibatch_step, static_argnums=2)
@@ -56,7 +56,7 @@ def test_critic_lr_scales_the_critics_steps_alone():
 
 
 def test_critic_lr_does_not_follow_the_schedule_of_lr():
-    setup = walk(lr=1e-3, critic_lr=2e-3).replace(lr_end=0.0)
+    setup = walk(lr=1e-3, critic_lr=2e-3, lr_end=0.0)
     at_the_end = learned_from(setup, setup.init(), make_span(-4, 5)).hparams
     assert at_the_end.lr == 0.0
     assert at_the_end.critic_lr == np.float32(2e-3)
@@ -105,7 +105,7 @@ def test_value_clip_is_about_the_values_of_the_rollout():
 @pytest.mark.parametrize(("first", "updates"), [(0, 5), (7, 5), (7, 2)])
 def test_schedules_go_from_the_first_update_to_the_last(first, updates):
     """Also in a continued run, whose updates are counted from where it began."""
-    setup = walk(lr=1e-2, entropy_coef=0.5).replace(lr_end=2e-3, entropy_coef_end=-0.5)
+    setup = walk(lr=1e-2, entropy_coef=0.5, lr_end=2e-3, entropy_coef_end=-0.5)
     state = setup.init()
     found = []
     for done in range(first, first + updates):
@@ -119,7 +119,7 @@ def test_schedules_go_from_the_first_update_to_the_last(first, updates):
 
 
 def test_a_schedule_of_one_update_is_at_its_beginning():
-    setup = walk(lr=1e-2).replace(lr_end=2e-3)
+    setup = walk(lr=1e-2, lr_end=2e-3)
     hparams = learned_from(setup, setup.init(), make_span(0, 1)).hparams
     assert hparams.lr == np.float32(1e-2)
 
@@ -134,21 +134,14 @@ def test_the_flags_set_the_ends():
 
 
 def test_a_rate_that_ends_at_zero_leaves_the_last_update_without_effect():
-    """Through the real program: rates 1, 2/3, 1/3 and 0 times lr."""
-    config = run_config()
-    config = dataclasses.replace(
-        config, schedule=dataclasses.replace(config.schedule, lr_schedule="linear:0")
-    ).validated()
-    compiled = program(config)
-    env_params, hparams = task_params(config, compiled.env), traced(config.hparams)
-    state = compiled.init(config, env_params)
-    states = []
+    """One, two thirds, one third and nothing of lr."""
+    setup = walk(lr_end=0.0, critic_lr=1e-30)
+    params, state = [], setup.init()
     for _ in range(4):
-        state, _ = compiled.train(state, hparams, env_params, 1, (0, 4))
-        states.append(jax.device_get(state.params))
-        state = jax.tree.map(jnp.asarray, jax.device_get(state))
-    assert_same_bits(states[3], states[2])
-    steps = [largest_difference(a, b) for a, b in zip(states[1:], states[:-1], strict=True)]
+        state, _ = setup.chunk(state, 1, make_span(0, 4))
+        params.append(state.params)
+    assert_same_bits(params[3], params[2])
+    steps = [largest_difference(a, b) for a, b in zip(params[1:], params[:-1], strict=True)]
     assert steps[0] > steps[1] > steps[2] == 0.0
 
 
@@ -232,6 +225,7 @@ def test_fresh_starts_depend_on_the_training_seed_and_fixed_ones_do_not():
     assert_same_bits(fixed.init(seed=0).env_state, fixed.init(seed=1).env_state)
 
 
+@pytest.mark.slow
 def test_fresh_starts_train():
     setup = shadow_field({"max_steps_in_episode": 5}, train_starts="fresh")
     state, chunk = setup.chunk(setup.init(), 2)

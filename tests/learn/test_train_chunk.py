@@ -69,7 +69,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_other_ones(compiled):
         assert all(np.all(a != b) for a, b in pairs)
 
 
-def test_no_noise_repeats_between_updates_seeds_or_environments(x64):
+def test_no_noise_repeats_between_updates_seeds_or_environments():
     """raw - mean over std is what was drawn; with a linear net of zeros the mean is 0."""
     setup = on_stub(Walk(), UNBOUND)
     noises = []
@@ -142,8 +142,9 @@ def test_a_fresh_run_starts_from_its_seeds():
 
 @pytest.mark.parametrize("reset_optimizer", [False, True])
 def test_a_continued_run_keeps_what_was_learned(reset_optimizer):
-    setup = shadow_field()
-    old, _ = setup.chunk(setup.init(seed=3), 5)
+    setup = on_stub(Walk(), UNBOUND)
+    old, _ = setup.chunk(setup.init(seed=3), 4)
+    assert np.any(old.env_state != 0)
     new = continue_from(
         setup.config,
         setup.env,
@@ -154,8 +155,8 @@ def test_a_continued_run_keeps_what_was_learned(reset_optimizer):
         reset_optimizer,
     )
     assert_same_bits(new.params, old.params)
-    assert new.update == 5
-    assert np.all(new.env_state.time == 0)
+    assert new.update == 4
+    assert np.all(new.env_state == 0)
     fresh = setup.init(seed=9)
     assert_same_bits(new.env_state, fresh.env_state)
     assert_same_bits(new.obs, fresh.obs)

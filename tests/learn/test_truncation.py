@@ -8,6 +8,7 @@ from learn_setup import in_time, learned_from, on_stub, shadow_field
 from stubs import Scripted, scripted
 
 GAMMA, LAMBDA = 0.9, 0.8
+ENVS, STEPS = 6, 12
 MODES = ("terminal", "bootstrap")
 TABLE = [(terminated, truncated) for terminated in (False, True) for truncated in (False, True)]
 
@@ -47,33 +48,34 @@ def replayed(flags, params):
 
 
 @pytest.mark.parametrize("truncation", MODES)
-def test_the_truth_table_of_one_step(x64, truncation):
+def test_the_truth_table_of_a_rollouts_last_step(x64, truncation):
     """Return = r + gamma V', V' being of what follows, of the final observation, or nothing."""
-    flags = np.array(TABLE)[:, None]
-    rewards = np.arange(1.0, 5.0)[:, None]
+    flags = np.zeros((ENVS, STEPS, 2), bool)
+    flags[:4, -1] = TABLE
+    rewards = np.zeros((ENVS, STEPS))
+    rewards[:, -1] = np.arange(1.0, ENVS + 1)
     setup = scripted_setup(flags, rewards, truncation)
     state = setup.init(seed=3)
-    returns = in_time(learned_from(setup, state).batch.returns, setup.config)[0]
+    returns = in_time(learned_from(setup, state).batch.returns, setup.config)[-1]
     _, following, final = replayed(flags, reference.as_numpy(jax.device_get(state.params)))
-    assert np.all(np.abs(final - following) > 1e-3)  # they are told apart
-    expected = {
-        (False, False): following[0],
-        (False, True): final[0, 1] if truncation == "bootstrap" else 0.0,
-        (True, False): 0.0,
-        (True, True): 0.0,
-    }
-    for env, ends in enumerate(TABLE):
-        assert abs(returns[env] - (rewards[env, 0] + GAMMA * expected[ends])) < 1e-12, ends
+    assert np.all(np.abs(final[-1] - following) > 1e-3)  # they are told apart
+    for env, (terminated, truncated) in enumerate(TABLE):
+        expected = 0.0
+        if not terminated and not truncated:
+            expected = following[env]
+        if not terminated and truncated and truncation == "bootstrap":
+            expected = final[-1, env]
+        assert abs(returns[env] - (rewards[env, -1] + GAMMA * expected)) < 1e-12
 
 
 @pytest.mark.parametrize("truncation", MODES)
 def test_every_end_cuts_the_recursion(x64, truncation):
     """Rollouts in which each environment ends at other steps, in other ways."""
     rng = np.random.default_rng(0)
-    flags = rng.random((6, 12, 2)) < 0.2
+    flags = rng.random((ENVS, STEPS, 2)) < 0.2
     flags[0] = False
     flags[1, 3:7] = TABLE
-    rewards = rng.normal(size=(6, 12))
+    rewards = rng.normal(size=(ENVS, STEPS))
     setup = scripted_setup(flags, rewards, truncation)
     state = setup.init(seed=3)
     batch = learned_from(setup, state).batch

@@ -61,6 +61,10 @@ CASES = {
     ),
 }
 
+FULL_SIZE = {"tier": "Small", "batch_envs": 64, "rollout_length": 128, "minibatch_size": 256}
+CASES["full-size"] = Case(FULL_SIZE, {}, {}, {}, {"time-out"})
+NAMES = [pytest.param(n, marks=pytest.mark.slow) if n == "full-size" else n for n in CASES]
+
 
 def both(name: str) -> tuple[Setup, Run]:
     """Return the trainer's side and the replay's side of a case, not yet begun."""
@@ -73,7 +77,7 @@ def both(name: str) -> tuple[Setup, Run]:
     return setup, Run(params, starts.start, starts.goal, numbers)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_two_updates_replayed_in_numpy(x64, name):
     setup, run = both(name)
     state = setup.init(seed=4)
