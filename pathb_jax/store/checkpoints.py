@@ -47,6 +47,7 @@ __all__ = [
     "LatestGood",
     "SetAside",
     "latest_good",
+    "named_arrays",
     "read_meta",
     "resolve_checkpoint",
     "restore",
@@ -287,6 +288,19 @@ def restore(step_dir: Path, template: Any, *, partial: bool = False) -> Any:
         raise CheckpointError(f"checkpoint {step_dir} does not fit: {mismatch}")
     wanted = {name: saved[name] for name in named_leaves(template)[0]}
     return rebuild(template, _read_arrays(step_dir / ARRAYS, wanted))
+
+
+def named_arrays(step_dir: Path) -> dict[str, np.ndarray]:
+    """Verify a checkpoint and return its arrays by name, without a template.
+
+    Raises:
+        CheckpointError: a file is damaged.
+    """
+    step_dir = Path(step_dir).absolute()
+    damage = find_damage(step_dir)
+    if damage is not None:
+        raise CheckpointError(f"checkpoint {step_dir}: {damage}")
+    return _read_arrays(step_dir / ARRAYS, read_state(step_dir).leaves)
 
 
 def latest_good(directory: Path) -> LatestGood:

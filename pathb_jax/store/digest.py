@@ -1,0 +1,113 @@
+"""One number for all that a run or a ladder must reproduce.
+
+Covered: parameters, optimizer state, normaliser, environment states, history (but for the
+wall-clock columns), evaluations, policy, receipts and verdict. Not covered: times, versions, paths.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathb_jax.errors import InputError
+from pathb_jax.store import checkpoints
+from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, RunFiles
+from pathb_jax.store.json_files import encode_json, read_json
+from pathb_jax.store.record import LadderRecord, read_record
+from pathb_jax.store.step_folders import complete_steps
+from pathb_jax.store.tables import read_table
+
+RECORD = "ladder.json"
+_TIMES = ("wall_seconds", "env_steps_per_second")
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Return SHA-256 digests by part, and of all parts together under "all".
+
+    Args:
+        folder: a ladder's folder (with its record), or a run's.
+
+    Raises:
+        InputError: neither, or something in it is missing or broken.
+        CheckpointError: the last checkpoint is damaged.
+    """
+    if (folder / RECORD).exists():
+        parts = _ladder_parts(folder)
+    elif manifests := sorted((folder / "manifests").glob("*.json")):
+        parts = {}
+        for manifest in manifests:
+            run = run_parts(RunFiles(folder, manifest.stem))
+            parts |= {f"{manifest.stem}: {part}": value for part, value in run.items()}
+    else:
+        allowed = f"it holds neither {RECORD} nor manifests/*.json; give a run's or ladder's folder"
+        raise InputError("--digest", str(folder), allowed)
+    return parts | {"all": _json_sha(parts)}
+
+
+def run_parts(files: RunFiles) -> dict[str, str]:
+    """Return the digests of one run's parts."""
+    manifest = read_json(files.manifest)
+    parts = {"status": _json_sha([manifest["status"], manifest["diverged"]])}
+    parts["history"] = _table_sha(files.history)
+    parts["in-run evaluations"] = _table_sha(files.evaluations)
+    for path in sorted(files.out.glob(f"logs/{files.slug}_evaluation*_summary.json")):
+        rows = path.with_name(path.name.removesuffix("_summary.json") + ".csv")
+        summary = {name: value for name, value in read_json(path).items() if name != "checkpoint"}
+        parts[rows.stem.removeprefix(f"{files.slug}_")] = _json_sha([summary, _table_sha(rows)])
+    if files.policy.exists():
+        parts["policy"] = _json_sha(read_json(files.policy, limit=2**30))
+    if steps := complete_steps(files.checkpoints):
+        parts["last checkpoint"] = _checkpoint_sha(files.checkpoints / str(steps[-1]))
+    return parts
+
+
+def _ladder_parts(folder: Path) -> dict[str, str]:
+    record = read_record(folder / RECORD)
+    parts = {"record": _json_sha(_lasting(record))}
+    for entry in [*record["candidates"], *record["batch"]]:
+        files = RunFiles(folder / entry.get("run_dir", ""), entry.get("slug", ""))
+        if files.manifest.exists():
+            run = run_parts(files)
+            parts |= {f"{files.out.name}: {part}": value for part, value in run.items()}
+    return parts
+
+
+def _lasting(record: LadderRecord) -> dict[str, Any]:
+    """Return what of a record does not depend on when and where it was made."""
+    kept: dict[str, Any] = {
+        name: record[name]
+        for name in ("deviations", "standing", "verdict", "adopted", "predictions", "seed_overlap")
+    }
+    kept["protocol"] = record["protocol"]["sha256"]
+    for name in ("candidates", "batch"):
+        kept[name] = [
+            {key: value for key, value in entry.items() if key not in _TIMES}
+            for entry in record[name]
+        ]
+    return kept
+
+
+def _table_sha(path: Path) -> str:
+    columns = read_table(path, ())
+    kept = {name: x for name, x in columns.items() if name not in WALL_CLOCK_COLUMNS}
+    return _json_sha({name: _exact(values) for name, values in kept.items()})
+
+
+def _exact(values: np.ndarray) -> list[str]:
+    return [repr(value) for value in values.tolist()]
+
+
+def _checkpoint_sha(step_folder: Path) -> str:
+    """Digest the arrays of a checkpoint but for the history, which has wall-clock columns."""
+    sha = hashlib.sha256()
+    for name, array in sorted(checkpoints.named_arrays(step_folder).items()):
+        if name != "history":
+            sha.update(f"{name} {array.dtype} {array.shape}".encode())
+            sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+def _json_sha(value: Mapping[str, Any] | list[Any]) -> str:
+    return hashlib.sha256(encode_json(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,7 @@
+"""Digest of a run or a ladder: `python scripts/check_reproducibility.py --help`."""
+
+import sys
+
+from pathb_jax.cli.reproducibility import main
+
+sys.exit(main())
