@@ -100,7 +100,7 @@ def test_a_configuration_is_plain_json():
     config = build(variant=MIXED, out=Path("a/b"), eval_seed_start=(1, 1000)).validated()
     plain = config.to_dict()
     assert json.loads(json.dumps(plain)) == plain
-    assert plain["output"]["out"] == "a/b"
+    assert plain["output"]["out"] == str(Path("a/b").absolute())
     assert plain["evaluation"]["eval_seed_start"] == [1, 1000]
 
 
