@@ -209,8 +209,11 @@ def set_aside(folder: Path) -> Path | None:
     """Move a folder's content out of the way; return where it lies now, None if there was none.
 
     Raises:
-        InputError: the folder is in use.
+        InputError: the folder is in use, or given without its own name.
     """
+    if folder.name in ("", ".."):
+        allowed = "--fresh renames the folder: give it by its own name"
+        raise InputError("--out", str(folder), allowed)
     if not folder.exists() or not any(folder.iterdir()):
         return None
     number = 1

@@ -104,7 +104,10 @@ def check_writable(flag: str, folder: Path | None) -> None:
     if folder is None:
         return
     existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
+    try:
+        while not existing.exists():
+            existing = existing.parent
+    except OSError as error:  # a name that is too long
+        raise InputError(flag, str(folder), error.strerror or "the system refuses it") from None
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(flag, str(folder), f"{existing} is not a folder you can write to")

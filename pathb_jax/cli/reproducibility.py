@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pathb_jax.cli import command
+from pathb_jax.errors import InputError
 
 DESCRIPTION = """Print the digest of a run or a ladder: over parameters, optimizer state,
 normaliser, environment states, history, evaluations, policy, receipts and verdict, but not over
@@ -34,8 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     flags = command.parse(ReproducibilityFlags, arguments, DESCRIPTION)
     from pathb_jax.store.digest import digest
+    from pathb_jax.store.integrity import CheckpointError
 
-    found = digest(flags.digest)
+    try:
+        found = digest(flags.digest)
+    except CheckpointError as error:
+        raise InputError("--digest", str(flags.digest), str(error)) from None
     if flags.parts:
         for part, value in found.items():
             if part != "all":

@@ -1,0 +1,54 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pathb_jax.errors import InputError
+from pathb_jax.store.lock import HOLDER, LOCK, locked
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from pathb_jax.store.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def held_elsewhere(folder: Path) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_the_holder_is_named_and_a_kill_frees_the_folder(tmp_path: Path):
+    process = held_elsewhere(tmp_path / "out")
+    try:
+        with pytest.raises(InputError) as refused, locked(tmp_path / "out"):
+            pass
+        message = str(refused.value)
+        assert "--out" in message
+        assert f"pid {process.pid} on {socket.gethostname()} since 2" in message
+    finally:
+        process.kill()
+        process.communicate()
+    assert (tmp_path / "out" / HOLDER).exists(), "the kill left its name behind"
+    with locked(tmp_path / "out"):
+        holder = json.loads((tmp_path / "out" / HOLDER).read_text())
+        assert holder["pid"] == os.getpid()
+
+
+def test_nothing_but_the_lock_file_is_left(tmp_path: Path):
+    with locked(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    with locked(tmp_path):
+        pass
