@@ -50,11 +50,13 @@ class Setup(NamedTuple):
     hparams: c.Hparams
 
     def init(self, seed: int = 0, log_std_init: float = -0.5) -> training.TrainState:
+        # Nothing else matters to a fresh state: setups share the program.
+        shapes = c.TrainConfig(tier=self.config.tier, batch_envs=self.config.batch_envs)
         return init(
-            self.config,
+            shapes,
             self.env,
             self.env_params,
-            self.hparams,
+            traced(c.Hparams(mixed_lambda=0.9)),
             np.uint32(seed),
             jnp.asarray(log_std_init, float),
         )
