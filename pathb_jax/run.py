@@ -179,7 +179,8 @@ class _Run:
             self._take_over(manifest)
         elif parent is not None:
             self.parent_checkpoint = str(parent.path)
-        self.program = program(self.config)
+        with signals.ending_at_once():  # compiling
+            self.program = program(self.config)
         self.env_params = task_params(self.config, self.program.env)
         if resumed is not None:
             self.state = resumed.state

@@ -1,7 +1,9 @@
 """Stopping on request: the first signal lets the work reach a safe point, the second does not."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -15,7 +17,11 @@ class StopRequested(Exception):  # noqa: N818  # a request, not an error
         self.signum = signum
 
 
+_GRACE_SECONDS = 1.0
+"""What a second SIGINT leaves to Python, which cannot act while compiled code runs."""
+
 _requested: int | None = None
+_may_end_at_once = False
 
 
 def requested() -> int | None:
@@ -30,11 +36,71 @@ def stop_if_requested() -> None:
 
 
 @contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Let a request end the process while the context lasts: for compiling, with nothing to save.
+
+    Compiling takes many seconds in which Python's own handlers do not run.
+
+    Raises:
+        StopRequested: a signal has asked to stop before.
+    """
+    global _may_end_at_once
+    stop_if_requested()
+    _may_end_at_once = True
+    try:
+        yield
+    finally:
+        _may_end_at_once = False
+    stop_if_requested()
+
+
+def _watch(wakeups: int) -> None:
+    """Act on signals where the main thread cannot; each arrives as a byte, 0 is the end."""
+    requests, timers = 0, []
+    while signum := os.read(wakeups, 1)[0]:
+        requests += 1
+        if _may_end_at_once:
+            name = signal.Signals(signum).name
+            print(f"stopped by {name}; the same command goes on from here", file=sys.stderr)
+            _end(signum)
+        if requests > 1 and signum == signal.SIGINT:
+            timers.append(threading.Timer(_GRACE_SECONDS, _end, [signum]))
+            timers[-1].daemon = True
+            timers[-1].start()
+    for timer in timers:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def _watching() -> Iterator[None]:
+    wakeups, wake = os.pipe()
+    os.set_blocking(wake, False)
+    watcher = threading.Thread(target=_watch, args=[wakeups], name="signals", daemon=True)
+    watcher.start()
+    previous = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(previous)
+        os.write(wake, b"\0")
+        watcher.join()
+        os.close(wake)
+        os.close(wakeups)
+
+
+def _end(signum: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + signum)
+
+
+@contextlib.contextmanager
 def stopping_at_safe_points() -> Iterator[None]:
     """Turn SIGINT and SIGTERM into requests while the context lasts.
 
-    A second SIGINT interrupts at once (KeyboardInterrupt). Signals reach Python's main thread
-    only; elsewhere this does nothing.
+    A second SIGINT interrupts at once: by KeyboardInterrupt, or if compiled code does not return
+    soon by the end of the process. Signals reach Python's main thread only; elsewhere this does
+    nothing.
     """
     global _requested
     if threading.current_thread() is not threading.main_thread():
@@ -50,7 +116,8 @@ def stopping_at_safe_points() -> Iterator[None]:
     previous = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     _requested = None
     try:
-        yield
+        with _watching():
+            yield
     finally:
         _requested = None
         for signum, handler in previous.items():

@@ -36,8 +36,8 @@ def first_states(monkeypatch):
     begun = []
     begin = run._Run.begin
 
-    def watch(self, resuming):
-        begin(self, resuming)
+    def watch(self, manifest, parent):
+        begin(self, manifest, parent)
         begun.append(jax.device_get(self.state))
 
     monkeypatch.setattr(run._Run, "begin", watch)

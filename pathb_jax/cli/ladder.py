@@ -104,8 +104,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     record = ladder.open_record(plan)
     finished = ladder.is_finished(record, plan.skip_batch)
     if flags.plan or not finished:
-        _print_plan(plan, estimate.measure(plan))
-        signals.stop_if_requested()
+        with signals.ending_at_once():  # nothing is written before
+            measured = estimate.measure(plan)
+        _print_plan(plan, measured)
     if flags.plan:
         return 0
     if finished:

@@ -9,9 +9,11 @@ The only module that knows Orbax. Arrays and JSON are all there is, so loading r
 One writer per folder is assumed (the run holds a lock); any number may read.
 """
 
+import errno
 import functools
 import logging
 import math
+import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -157,9 +159,8 @@ class CheckpointStore:
             self._pending.result()
         except Exception as error:
             self._pending = None
-            what = " ".join(f"{type(error).__name__}: {error}".split())[:400]
             raise CheckpointError(
-                f"saving update {self._pending_update} in {self.directory} failed: {what}"
+                f"saving update {self._pending_update} in {self.directory} failed: {_reason(error)}"
             ) from error
         self._pending = None
 
@@ -334,12 +335,20 @@ def latest_good(directory: Path) -> LatestGood:
     return LatestGood(None, ())
 
 
+def _reason(error: Exception) -> str:
+    """Say in one line why saving failed; what the system said is deep in a story of Orbax's."""
+    story = " ".join(f"{type(error).__name__}: {error}".split())
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPERM, errno.EACCES)
+    said = (os.strerror(code) for code in (*codes, errno.EIO, errno.ENOENT))
+    return next((text for text in said if text in story), story[:400])
+
+
 @functools.cache
 def _orbax() -> Any:
-    """Import Orbax (seconds) on first use, and keep its progress notes out of our output."""
+    """Import Orbax (seconds) on first use, and keep its notes and traces out of our output."""
     import orbax.checkpoint as ocp
 
-    logging.getLogger("absl").setLevel(logging.WARNING)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # errors reach us as exceptions
     return ocp
 
 

@@ -102,7 +102,7 @@ def sha(folder: Path) -> str:
     return digest(folder)["all"]
 
 
-def wait_for(condition, seconds: float = 120.0, pause: float = 0.02) -> None:
+def wait_for(condition, seconds: float = LIMIT, pause: float = 0.02) -> None:
     """Wait until a condition holds; fail if it never does."""
     end = time.monotonic() + seconds
     while not condition():

@@ -7,7 +7,7 @@ import random
 import subprocess
 
 import pytest
-from commands import finish, ladder_words, leftovers, run, sha, start
+from commands import finish, ladder_words, leftovers, run, sha, start, wait_for
 from small_runs import read
 
 pytestmark = pytest.mark.faults
@@ -34,9 +34,15 @@ def where_it_stood(out):
     return "a run's end" if read(manifests[0])["status"] == "completed" else "a run"
 
 
-def kill_once(words, after):
-    """Run the ladder and kill it after so many seconds; return whether it was still running."""
+def kill_once(words, out, after, from_record):
+    """Kill the ladder so many seconds after its start, or after its record appeared.
+
+    Returns:
+        Whether it was still running then.
+    """
     process = start("ladder.py", words)
+    if from_record:
+        wait_for(lambda: (out / "ladder.json").exists() or process.poll() is not None)
     try:
         process.wait(timeout=after)
     except subprocess.TimeoutExpired:
@@ -45,24 +51,32 @@ def kill_once(words, after):
 
 
 def test_killed_at_random_moments(whole, tmp_path, tally):
+    """One in eight before the first run, the others spread evenly from there to the end.
+
+    Every fourth is killed a second time, while it resumes.
+    """
     draw = random.Random(SEED)
-    # One in each of KILLS equal parts of the whole; every fourth is killed a second time.
-    moments = [(k + draw.random()) / KILLS * whole.seconds for k in range(KILLS)]
-    seconds = [draw.random() * whole.seconds if k % 4 == 0 else None for k in range(KILLS)]
+    moments = [
+        (draw.random() * whole.started, False)
+        if k % 8 == 0
+        else ((k + draw.random()) / KILLS * whole.seconds, True)
+        for k in range(KILLS)
+    ]
+    again = [draw.uniform(0.3, 1.0) * whole.started if k % 4 == 0 else None for k in range(KILLS)]
     stood = collections.Counter()
 
     def one(index):
         out = tmp_path / str(index)
         words = ladder_words(whole.protocol, out)
-        after, killed = moments[index], 0
+        (after, from_record), killed = moments[index], 0
         while killed == 0:
-            killed = kill_once(words, after)
+            killed = int(kill_once(words, out, after, from_record))
             if not killed:  # it was quicker than the one that was measured
                 out, after = tmp_path / f"{index}-{after:.3f}", after * 0.8
                 words = ladder_words(whole.protocol, out)
         stood[where_it_stood(out)] += 1
-        if seconds[index] is not None and kill_once(words, seconds[index]):
-            killed += 1
+        if again[index] is not None:
+            killed += kill_once(words, out, again[index], False)
         ended = run("ladder.py", words)
         assert ended.code == 0, (index, ended)
         return killed, sha(out) == whole.sha and leftovers(out) == []
