@@ -139,6 +139,7 @@ def _check_numbers(config: RunConfig) -> None:
     for flag, count in counts.items():
         _require(count >= 1, f"--{flag}", count, "give a whole number >= 1")
     _require(schedule.updates >= 0, "--updates", schedule.updates, "give a whole number >= 0")
+    _require(schedule.updates <= 10**9, "--updates", schedule.updates, "give 10^9 at most")
     _require(
         train.batch_size % train.minibatch_size == 0,
         "--minibatch-size",

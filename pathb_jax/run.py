@@ -245,8 +245,9 @@ class _Run:
 
     def _chunk_length(self) -> int:
         """About CHUNK_SECONDS of updates by the last measurement, to the next evaluation."""
-        following = range(self.done + 1, self.updates + 1)
-        until = next(done for done in following if self.evaluates_after(done))
+        every = self.config.eval_every
+        following = ((self.done // every + 1) * every, self.updates // 2, self.updates)
+        until = min(done for done in following if done > self.done)
         measured = int(CHUNK_SECONDS / self.seconds_per_update) if self.seconds_per_update else 1
         return min(max(measured, 1), until - self.done, training.CHUNK_CAPACITY)
 

@@ -94,6 +94,16 @@ SUMMARY_KEYS = (
 """The first keys of an evaluation's summary; others may follow."""
 
 
+_SUMMARY_FIGURES: dict[str, type | tuple[type, ...]] = {
+    "seed_start": int,
+    "seeds": int,
+    "success_count": int,
+    "success_rate": (int, float),
+    "mean_terminal_alignment": (int, float),
+    "mean_steps": (int, float),
+}
+
+
 def slug(variant: str, tier: str, seed: int, run_label: str) -> str:
     """Return the name that a run's files share.
 
@@ -221,12 +231,19 @@ def read_evaluation_summary(path: Path) -> dict[str, Any]:
     """Read a summary that has at least SUMMARY_KEYS.
 
     Raises:
-        InputError: no such file, not JSON, or a key is missing.
+        InputError: no such file, not JSON, a key is missing, or a figure is not one.
     """
     summary = read_json(path)
     if not isinstance(summary, dict) or not set(SUMMARY_KEYS) <= summary.keys():
         allowed = f"an evaluation summary has the keys {', '.join(SUMMARY_KEYS)}"
         raise InputError(str(path), "another file", allowed)
+    for name, kind in _SUMMARY_FIGURES.items():
+        value = summary[name]
+        if isinstance(value, bool) or not isinstance(value, kind) or not abs(value) < 2**53:
+            raise InputError(f"{path}: {name}", str(value)[:60], "it has to be a figure")
+    count, seeds = summary["success_count"], summary["seeds"]
+    if not 0 <= count <= seeds or seeds == 0:
+        raise InputError(f"{path}: success_count", f"{count} of {seeds}", "it has to be a count")
     return summary
 
 

@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -349,6 +350,14 @@ def _orbax() -> Any:
     import orbax.checkpoint as ocp
 
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # errors reach us as exceptions
+    shown = sys.unraisablehook
+
+    def show(late: "sys.UnraisableHookArgs") -> None:
+        # what TensorStore's threads still had to say after a save had failed
+        if str(late.exc_value) != "Event loop is closed":
+            shown(late)
+
+    sys.unraisablehook = show
     return ocp
 
 

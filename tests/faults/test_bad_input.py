@@ -73,7 +73,8 @@ def counted(tally):
     count = {"tried": 0, "refused": 0, "accepted": 0, "seconds": 0.0}
     yield count
     note = "{refused} refused, {accepted} accepted, the slowest took {seconds:.1f} s"
-    tally("generated bad input", count["tried"], count["tried"], note.format(**count))
+    survived = count["refused"] + count["accepted"]
+    tally("generated bad input", count["tried"], survived, note.format(**count))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -124,13 +125,13 @@ def assert_handled(command, words, counted, codes=(2,), watched=None):
     if code in (None, 0, 3):  # accepted, or --help, or a rate below the floor
         counted["accepted"] += 1
         return
-    counted["refused"] += 1
     text = err.getvalue()
     assert code in codes, (command, words, code, text[-500:])
     lines = text.splitlines()
     assert len(lines) == 1, (command, words, text[-2000:])
     assert lines[0].startswith("error: "), (command, words, text)
     assert before is None or listing(watched) == before, (command, words)
+    counted["refused"] += 1
 
 
 def listing(folder):
