@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pathb_jax.cli import command
 from pathb_jax.cli.progress_format import duration
-from pathb_jax.config import Backend, Tier, default_hint
+from pathb_jax.config import Backend, MatmulPrecision, Tier, default_hint
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run, standing
 from pathb_jax.ladder.statistics import clopper_pearson
@@ -65,6 +65,11 @@ class LadderFlags:
     """Show progress of the runs."""
     backend: Backend = "auto"
     """Where to compute. Anything but auto must be there: there is no silent fallback."""
+    matmul_precision: MatmulPrecision = "float32"
+    """Inputs of matrix products in training; anything but float32 is a departure from the
+    protocol."""
+    deterministic: bool = True
+    """Keep a GPU to operations that repeat bit for bit (a CPU always does)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +93,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     from pathb_jax.ladder import estimate, ladder
     from pathb_jax.outcome import set_aside
 
-    backend.select_backend(flags.backend)
+    backend.select_backend(flags.backend, deterministic=flags.deterministic)
     words = sys.argv[1:] if arguments is None else arguments
     plan = ladder.LadderPlan(
         protocol=protocol,
@@ -97,6 +102,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         backend=flags.backend,
         skip_batch=flags.skip_batch,
         accept_environment_change=flags.accept_environment_change,
+        matmul_precision=flags.matmul_precision,
         command=shlex.join(["python", "scripts/ladder.py", *words]),
     )
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:

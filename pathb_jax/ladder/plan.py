@@ -7,13 +7,14 @@ from pathb_jax.config import (
     Backend,
     EvaluationConfig,
     Hparams,
+    MatmulPrecision,
     OutputConfig,
     RunConfig,
     ScheduleConfig,
     TaskConfig,
     TrainConfig,
 )
-from pathb_jax.ladder.protocol import Protocol, plan_deviations, run_label
+from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
 from pathb_jax.ladder.schema import BatchRun, Candidate, Run
 
 RECORD = "ladder.json"
@@ -29,12 +30,16 @@ class LadderPlan:
     backend: Backend = "auto"
     skip_batch: bool = False
     accept_environment_change: bool = False
+    matmul_precision: MatmulPrecision = "float32"
     command: str = ""
 
     @property
     def deviations(self) -> list[str]:
         """Departures from the protocol file."""
-        return plan_deviations(self.protocol, self.run)
+        found = plan_deviations(self.protocol, self.run)
+        if self.matmul_precision != "float32":
+            found.append(deviation("matmul_precision", "float32", self.matmul_precision))
+        return found
 
     @property
     def record_path(self) -> Path:
@@ -68,6 +73,7 @@ class LadderPlan:
                 rollout_length=planned.rollout_length,
                 minibatch_size=planned.minibatch_size,
                 epochs=planned.epochs,
+                matmul_precision=self.matmul_precision,
             ),
             hparams=Hparams(**self.protocol.hparams_of(candidate), mixed_lambda=mixed_lambda),
             schedule=ScheduleConfig(

@@ -13,6 +13,9 @@ from pathb_jax.learn import training
 from pathb_jax.learn.task import make_env, task_params
 from pathb_jax.learn.training import Chunk, Span, TrainState
 
+_JAX_NAMES = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+"""JAX's names of `TrainConfig.matmul_precision`."""
+
 _init = jax.jit(training.init, static_argnums=(0, 1))
 _continue_from = jax.jit(training.continue_from, static_argnums=(0, 1))
 _train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1), donate_argnums=2)
@@ -39,15 +42,16 @@ class Program:
         self.config = config
         self.env = make_env(config)
         started = time.perf_counter()
-        self._compiled = _train_chunk.lower(
-            config,
-            self.env,
-            state_shape(config),
-            traced(hparams),
-            task_params(_example(config), self.env),
-            _span(0, 0),
-            np.int32(0),
-        ).compile()
+        with jax.default_matmul_precision(_JAX_NAMES[config.matmul_precision]):
+            self._compiled = _train_chunk.lower(
+                config,
+                self.env,
+                state_shape(config),
+                traced(hparams),
+                task_params(_example(config), self.env),
+                _span(0, 0),
+                np.int32(0),
+            ).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def init(self, config: RunConfig, env_params: EnvParams) -> TrainState:
