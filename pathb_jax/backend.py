@@ -14,6 +14,7 @@ from typing import Any
 
 import platformdirs
 
+from pathb_jax.config import ParallelRuns, Tier
 from pathb_jax.errors import InputError
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy", "orbax-checkpoint")
@@ -25,17 +26,21 @@ _EXTRAS = {
 }
 
 
-def select_backend(backend: str, *, deterministic: bool = True) -> None:
+def select_backend(
+    backend: str, *, deterministic: bool = True, host_devices: int | None = None
+) -> None:
     """Make `backend` (auto, cpu, gpu or tpu) the one that computes.
 
-    Call it before JAX computes anything. Float32 products are computed in float32 everywhere: a
-    GPU's default would be TF32. Compiled programs are kept in the user's cache folder, unless
+    Call it before JAX computes anything, which importing gymnax already does. Float32 products
+    are computed in float32 everywhere: a GPU's default would be TF32. Compiled programs are kept in the user's cache folder, unless
     JAX_COMPILATION_CACHE_DIR names another one.
 
     Args:
         backend: where to compute.
         deterministic: whether a GPU is kept to operations that repeat bit for bit. This is an XLA
             flag, and like all of them stands in `device_report`.
+        host_devices: devices to make of a CPU, so that as many runs can train side by side; the
+            bits of a run do not depend on it. None: leave it as it is.
 
     Raises:
         InputError: JAX sees no such device. There is no silent fallback.
@@ -44,6 +49,8 @@ def select_backend(backend: str, *, deterministic: bool = True) -> None:
     import jax
 
     jax.config.update("jax_default_matmul_precision", "float32")
+    if host_devices is not None:
+        jax.config.update("jax_num_cpu_devices", host_devices)
     _keep_compiled_programs()
     if backend == "auto":
         return
@@ -55,6 +62,32 @@ def select_backend(backend: str, *, deterministic: bool = True) -> None:
             "--backend", backend, f"JAX sees only: {there}; {_EXTRAS[backend]}"
         ) from None
     jax.config.update("jax_default_device", device)
+
+
+def host_devices(parallel_runs: ParallelRuns, tier: Tier) -> int:
+    """Return how many devices to make of a CPU for so many parallel runs.
+
+    auto: one per core at Small. The matrix products of larger networks keep all cores busy by
+    themselves, so that a second run beside the first gains nothing.
+    """
+    if parallel_runs == "auto":
+        return available_cores() if tier == "Small" else 1
+    return parallel_runs
+
+
+def current_device() -> Any:
+    """Return the JAX device that computes: this thread's default."""
+    import jax
+
+    (device,) = jax.numpy.zeros(()).devices()
+    return device
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: XLA takes that many threads."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _set_deterministic(backend: str, deterministic: bool) -> None:
@@ -97,11 +130,14 @@ def device_report() -> dict[str, Any]:
     """Describe what computes: platform, device kind and count, package versions."""
     import jax
 
-    (device,) = jax.numpy.zeros(()).devices()
+    device = current_device()
+    is_cpu = device.platform == "cpu"
     return {
         "platform": device.platform,
         "device_kind": device.device_kind,
-        "device_count": len(jax.devices(device.platform)),
+        # A CPU is one device, whatever number of them JAX was told to make of it.
+        "device_count": 1 if is_cpu else len(jax.devices(device.platform)),
+        "cores": available_cores() if is_cpu else None,
         "machine": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),

@@ -17,6 +17,7 @@ SensorTier = Literal[
 ]
 SignatureShapeName = Literal["terminal", "integrated", "threshold"]
 Backend = Literal["auto", "cpu", "gpu", "tpu"]
+ParallelRuns = int | Literal["auto"]
 MatmulPrecision = Literal["float32", "tf32", "bfloat16"]
 VariantName = Literal[
     "signature_ppo_dense",
