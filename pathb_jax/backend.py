@@ -32,8 +32,8 @@ def select_backend(
     """Make `backend` (auto, cpu, gpu or tpu) the one that computes.
 
     Call it before JAX computes anything, which importing gymnax already does. Float32 products
-    are computed in float32 everywhere: a GPU's default would be TF32. Compiled programs are kept in the user's cache folder, unless
-    JAX_COMPILATION_CACHE_DIR names another one.
+    are computed in float32 everywhere: a GPU's default would be TF32. Compiled programs are kept
+    in the user's cache folder, unless JAX_COMPILATION_CACHE_DIR names another one.
 
     Args:
         backend: where to compute.
