@@ -53,7 +53,9 @@ def alone(tmp_path_factory):
     return [digest(run.train(config).files.out)["all"] for config in configs]
 
 
-@pytest.mark.parametrize("at_once", [2, 4, 8])
+@pytest.mark.parametrize(
+    "at_once", [2, *(pytest.param(number, marks=pytest.mark.slow) for number in (4, 8))]
+)
 def test_a_run_has_the_same_bits_beside_others(at_once, alone, repository, tmp_path):
     assert len(set(alone)) == 8
     report = side_by_side(repository, tmp_path, at_once, 8)
