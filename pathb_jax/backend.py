@@ -50,7 +50,9 @@ def select_backend(
 
     jax.config.update("jax_default_matmul_precision", "float32")
     if host_devices is not None:
-        jax.config.update("jax_num_cpu_devices", host_devices)
+        # JAX refuses where it has started, as in a notebook: then there are as many as there are.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", host_devices)
     _keep_compiled_programs()
     if backend == "auto":
         return

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 
 from pathb_jax.evaluation.evaluator import evaluate_policy
-from pathb_jax.ladder.ladder import LadderPlan
+from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import task_params
 

@@ -19,12 +19,12 @@ from pathb_jax.ladder import statistics
 from pathb_jax.ladder.protocol import Protocol, parse_protocol
 from pathb_jax.store.artifacts import RunFiles, read_history
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.store.record import (
+from pathb_jax.store.record import read_record
+from pathb_jax.store.record_schema import (
     BatchRecord,
     CandidateRecord,
     LadderRecord,
     SetSummary,
-    read_record,
 )
 
 NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"

@@ -14,7 +14,8 @@ from pathb_jax.ladder.protocol import load_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson, success_floor_flip
 from pathb_jax.report.note import NOTE_NAME, write_note
 from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, write_history
-from pathb_jax.store.record import (
+from pathb_jax.store.record import write_record
+from pathb_jax.store.record_schema import (
     CandidateRecord,
     LadderRecord,
     new_batch_run,
@@ -22,7 +23,6 @@ from pathb_jax.store.record import (
     new_record,
     new_seed_overlap,
     new_set_summary,
-    write_record,
 )
 
 PLAN = load_protocol("path_b")
