@@ -178,15 +178,20 @@ def _print_plan(plan: "LadderPlan", estimate: "Estimate") -> None:
     )
     console.print(f"files: {plan.out}")
     runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
-    one = estimate.run_seconds
+    seeds = plan.train_seeds
+    climb = (
+        estimate.seconds_of(runs * seeds) if plan.speculative else runs * estimate.seconds_of(seeds)
+    )
     console.print(
         f"measured here: compile {estimate.compile_seconds:.1f} s once, "
         f"{estimate.env_steps_per_second:,.0f} environment steps/s, "
         f"evaluation {estimate.evaluation_seconds:.2f} s"
     )
     console.print(
-        f"estimate (h:mm:ss): one run {duration(one)}, at most {runs} candidates "
-        f"{duration(runs * one)}, batch of {batch} after an adoption {duration(batch * one)}"
+        f"estimate (h:mm:ss): one run {duration(estimate.run_seconds)}, at most {runs} candidates"
+        f"{f' of {seeds} seeds' if seeds > 1 else ''} {duration(climb)}, "
+        f"batch of {batch} after an adoption {duration(estimate.seconds_of(batch))}; "
+        f"{estimate.devices} at a time"
     )
 
 
@@ -205,6 +210,15 @@ def _print_record(record: "LadderRecord") -> None:
         mode = entry["failure_mode"] or "-"
         table.add_row(entry["tag"], entry["status"], success, interval, stages, mode)
     console.print(table)
+    if told := record.get("training_seeds"):
+        for passes in told["passes"]:
+            low, high = passes["interval"]
+            console.print(
+                f"{passes['tag']}, stage {passes['stage']}: {passes['passed']} of "
+                f"{passes['seeds']} training seeds pass [{low:.3f}, {high:.3f}]"
+            )
+        for seed, verdict in told["verdicts"].items():
+            console.print(f"training seed {seed}: {verdict}")
     for item in record["batch"]:
         rate = item["success_rate"]
         shown = item.get("status") if rate is None else f"success {rate:.3f}"
