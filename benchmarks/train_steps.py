@@ -1,153 +1,156 @@
-"""Environment steps per second in training; compile, training and evaluation timed apart.
+"""Environment steps per second in training, alone and side by side; evaluation apart.
 
-    python benchmarks/train_steps.py --tiers Small Medium Large --rounds 5 --json steps.json
+    python benchmarks/train_steps.py --tiers Small Medium Large --runs 1 2 --rounds 5
 
-A round trains the same number of updates at each tier in turn, then evaluates three sets of 32
-seeds. Medians over rounds, with the range. Training uses the pinned shapes (64 environments x 128
-steps, 4 epochs, minibatches of 256).
+A round trains every subject (a tier with so many runs at once) for about --seconds, in turn, then
+evaluates three sets of 32 seeds with one run of each tier. Training uses the pinned shapes (64
+environments x 128 steps, 4 epochs, minibatches of 256). Several runs at once are what
+pathb_jax.placement does: each on a device of its own from a thread of its own; their rate is the
+total. Compile times are those of this process; start_up.py measures them from cold and cached.
 """
 
 import dataclasses
-import json
-import os
+import resource
 import statistics
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import jax
-from rich.console import Console
+from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show, timed
 from rich.table import Table
 
 from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import RunConfig, TaskConfig, Tier, TrainConfig
-from pathb_jax.evaluation.evaluator import evaluate_policy
-from pathb_jax.learn.program import Program, traced
-from pathb_jax.learn.task import task_params
+from pathb_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class Flags:
+class Flags(CommonFlags):
     """What to measure."""
 
     tiers: tuple[Tier, ...] = ("Small", "Medium", "Large")
     """Network sizes."""
-    rounds: int = 5
-    """Rounds; figures are medians over them."""
+    runs: tuple[int, ...] = (1,)
+    """Numbers of runs to train at once; 1 is always measured."""
     seconds: float = 3.0
-    """Training per round and tier takes about this long, or one update if that is longer."""
-    json: Path | None = None
-    """Write all figures here too."""
+    """Training per round and subject takes about this long, or one update if that is longer."""
 
 
-class Subject:
-    """One tier, compiled and warmed up."""
+class Trainer:
+    """One run of a tier on one device, compiled and warmed up."""
 
-    def __init__(self, tier: Tier, seconds: float) -> None:
-        self.tier = tier
+    def __init__(self, tier: Tier, device: Any) -> None:
+        import jax
+
+        from pathb_jax.learn.program import Program, traced
+        from pathb_jax.learn.task import task_params
+
         config = RunConfig(
             TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=TrainConfig(tier=tier)
         ).validated()
-        self.config = config.train
-        self.program = Program(config.train, config.hparams)
-        self.env_params = task_params(config, self.program.env)
-        self.hparams = traced(config.hparams)
-        self.state = self.program.init(config, self.env_params)
-        self.train_compile_seconds = self.program.compile_seconds
-        self._train(1)
-        self.updates = max(1, int(seconds / timed(lambda: self._train(1))))
-        first = timed(self._evaluate)
-        self.evaluation_compile_seconds = first - timed(self._evaluate)
-        self.steps_per_second: list[float] = []
-        self.evaluation_seconds: list[float] = []
+        self.config, self.device = config.train, device
+        with jax.default_device(device):
+            self.program = Program(config.train, config.hparams, device)
+            self.env_params = task_params(config, self.program.env)
+            self.hparams = traced(config.hparams)
+            self.state = self.program.init(config, self.env_params)
+            self.train(1)
 
-    def round(self) -> None:
-        """Measure once."""
-        seconds = timed(lambda: self._train(self.updates))
-        self.steps_per_second.append(self.updates * self.config.batch_size / seconds)
-        self.evaluation_seconds.append(timed(self._evaluate))
+    def train(self, updates: int) -> None:
+        """Run so many updates and wait for them."""
+        import jax
 
-    def _train(self, updates: int) -> None:
-        self.state, chunk = self.program.train(self.state, self.hparams, self.env_params, updates)
-        jax.block_until_ready(chunk)
+        with jax.default_device(self.device):
+            self.state, chunk = self.program.train(
+                self.state, self.hparams, self.env_params, updates
+            )
+            jax.block_until_ready(chunk)
 
-    def _evaluate(self) -> None:
+    def evaluate(self) -> None:
+        """Play three sets of 32 seeds."""
+        from pathb_jax.evaluation.evaluator import evaluate_policy
+
+        statistics = self.state.normalizer
+        sets = (10000, 20000, 30000)
         evaluate_policy(
-            self.config,
-            self.program.env,
-            self.env_params,
-            self.state.params,
-            self.state.normalizer,
-            (10000, 20000, 30000),
-            32,
+            self.config, self.program.env, self.env_params, self.state.params, statistics, sets, 32
         )
 
 
-def timed(work: Callable[[], None]) -> float:
-    """Wall-clock seconds of one call."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+class Subject:
+    """A tier with so many runs at once."""
+
+    def __init__(self, trainers: list[Trainer], seconds: float) -> None:
+        self.trainers = trainers
+        self.pool = ThreadPoolExecutor(len(trainers))
+        self.updates = 1
+        self.updates = max(1, round(seconds / timed(self._train)))
+
+    def rate(self) -> float:
+        """Environment steps per second of all runs together."""
+        steps = len(self.trainers) * self.updates * self.trainers[0].config.batch_size
+        return steps / timed(self._train)
+
+    def _train(self) -> None:
+        list(self.pool.map(lambda trainer: trainer.train(self.updates), self.trainers))
 
 
 def main() -> int:
     flags = command.parse(Flags, None, __doc__ or "")
-    backend.select_backend("auto")
-    subjects = [Subject(tier, flags.seconds) for tier in flags.tiers]
-    for _ in range(flags.rounds):
-        for subject in subjects:
-            subject.round()
-    report = {
-        "machine": backend.device_report() | {"cores": os.cpu_count(), "load": os.getloadavg()},
-        "source": backend.source_version(),
-        "rounds": flags.rounds,
-        "tiers": {subject.tier: figures(subject) for subject in subjects},
-    }
-    print_table(subjects, report)
-    if flags.json is not None:
-        flags.json.write_text(json.dumps(report, indent=2) + "\n")
+    numbers = sorted({1, *flags.runs})
+    if numbers[0] < 1:
+        raise InputError("--runs", numbers[0], "give whole numbers >= 1")
+    backend.select_backend("auto", host_devices=numbers[-1])
+    import jax
+
+    before, there = machine(), jax.devices()
+    if len(there) < numbers[-1]:
+        raise InputError("--runs", numbers[-1], f"there are {len(there)} devices")
+    subjects, compile_seconds, first = {}, {}, {}
+    for tier in flags.tiers:
+        trainers = [Trainer(tier, device) for device in there[: numbers[-1]]]
+        first[tier] = trainers[0]
+        compile_seconds[f"compile train {tier}"] = trainers[0].program.compile_seconds
+        cold = timed(trainers[0].evaluate)
+        compile_seconds[f"compile evaluation {tier}"] = cold - timed(trainers[0].evaluate)
+        for number in numbers:
+            subjects[f"train {tier} x{number}"] = Subject(trainers[:number], flags.seconds)
+    figures = in_turn(
+        {name: subject.rate for name, subject in subjects.items()}, flags.rounds, "env steps/s"
+    )
+    evaluations = in_turn(
+        {
+            f"evaluate {tier} 3 x 32": lambda trainer=trainer: 1e3 * timed(trainer.evaluate)
+            for tier, trainer in first.items()
+        },
+        flags.rounds,
+        "ms",
+    )
+    once = {name: Figure("s", [seconds]) for name, seconds in compile_seconds.items()}
+    memory = {"peak memory": Figure("MiB", [peak_memory_mib()])}
+    content = report("train_steps", flags, {**figures, **evaluations, **once, **memory}, before)
+    show(content, table_of(content))
     return 0
 
 
-def figures(subject: Subject) -> dict[str, Any]:
-    return {
-        "train_compile_seconds": subject.train_compile_seconds,
-        "evaluation_compile_seconds": subject.evaluation_compile_seconds,
-        "updates_per_round": subject.updates,
-        "env_steps_per_second": subject.steps_per_second,
-        "evaluation_seconds": subject.evaluation_seconds,
-    }
+def peak_memory_mib() -> float:
+    """Largest resident size of this process so far."""
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def print_table(subjects: list[Subject], report: dict[str, Any]) -> None:
-    machine = report["machine"]
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{machine['device_kind']} ({machine['platform']}), {machine['cores']} cores, load "
-        f"{machine['load'][0]:.1f}, jax {machine['versions']['jax']}, {report['rounds']} rounds"
-    )
-    table = Table(
-        "tier",
-        "train: env steps/s",
-        "range",
-        "evaluation of 3 x 32, ms",
-        "compile train, s",
-        "compile evaluation, s",
-    )
-    for subject in subjects:
-        rates = subject.steps_per_second
-        table.add_row(
-            subject.tier,
-            f"{statistics.median(rates):,.0f}",
-            f"{min(rates):,.0f} - {max(rates):,.0f}",
-            f"{1e3 * statistics.median(subject.evaluation_seconds):.0f}",
-            f"{subject.train_compile_seconds:.1f}",
-            f"{subject.evaluation_compile_seconds:.1f}",
-        )
-    console.print(table)
+def table_of(content: dict[str, Any]) -> Table:
+    table = Table("what", "unit", "median", "range", "of one run")
+    for name, figure in content["figures"].items():
+        digits = 1 if figure["unit"] == "s" else 0
+        alone = content["figures"].get(f"{name.rpartition(' x')[0]} x1")
+        times = ""
+        if alone is not None and alone is not figure:
+            ratios = [a / b for a, b in zip(figure["values"], alone["values"], strict=True)]
+            times = f"{statistics.median(ratios):.2f} x"
+        table.add_row(name, figure["unit"], *median_and_range(figure["values"], digits), times)
+    return table
 
 
 if __name__ == "__main__":
