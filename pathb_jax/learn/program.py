@@ -2,6 +2,7 @@
 
 import functools
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +16,26 @@ from pathb_jax.learn.training import Chunk, Span, TrainState
 
 _init = jax.jit(training.init, static_argnums=(0, 1))
 _continue_from = jax.jit(training.continue_from, static_argnums=(0, 1))
-_train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1), donate_argnums=2)
+train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1), donate_argnums=2)
 
 
 def traced(hparams: Hparams) -> Hparams:
     """Return the hyper-parameters as strong-typed scalars; options that are off stay None."""
     return jax.tree.map(lambda value: jnp.asarray(value, float), hparams)
+
+
+def chunk_arguments(config: TrainConfig, hparams: Hparams) -> tuple[Any, ...]:
+    """Return what `train_chunk` is lowered with for runs of these shapes: the state is abstract.
+
+    Args:
+        config: shapes of the run.
+        hparams: hyper-parameters of a validated configuration; only which of them are None
+            matters.
+    """
+    env = make_env(config)
+    params = task_params(_example(config), env)
+    shape = state_shape(config)
+    return config, env, shape, traced(hparams), params, _span(0, 0), np.int32(0)
 
 
 class Program:
@@ -39,15 +54,7 @@ class Program:
         self.config = config
         self.env = make_env(config)
         started = time.perf_counter()
-        self._compiled = _train_chunk.lower(
-            config,
-            self.env,
-            state_shape(config),
-            traced(hparams),
-            task_params(_example(config), self.env),
-            _span(0, 0),
-            np.int32(0),
-        ).compile()
+        self.compiled = train_chunk.lower(*chunk_arguments(config, hparams)).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def init(self, config: RunConfig, env_params: EnvParams) -> TrainState:
@@ -94,7 +101,7 @@ class Program:
         """
         if not 0 < updates <= training.CHUNK_CAPACITY:
             raise ValueError(f"updates: {updates}; give 1..{training.CHUNK_CAPACITY}")
-        return self._compiled(state, hparams, env_params, _span(*span), np.int32(updates))
+        return self.compiled(state, hparams, env_params, _span(*span), np.int32(updates))
 
 
 def program(config: RunConfig) -> Program:
