@@ -8,7 +8,6 @@ import dataclasses
 import json
 import math
 import os
-import platform
 import shlex
 import statistics
 import sys
@@ -95,21 +94,10 @@ def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
 def machine() -> dict[str, Any]:
     """Describe what is measured on, and how busy it is now."""
     return backend.device_report() | {
-        "processor": _processor(),
+        "processor": backend.processor()["model name"],
         "cores": os.cpu_count(),
         "load_per_minute": round(os.getloadavg()[0], 2),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
 
 
 def report(

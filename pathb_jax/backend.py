@@ -1,7 +1,10 @@
 """Where to compute, and what it was: platform, devices, versions, commit."""
 
+import contextlib
 import functools
+import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -9,9 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
+from pathb_jax.config import ParallelRuns, Tier
 from pathb_jax.errors import InputError
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy", "orbax-checkpoint")
+_DETERMINISTIC = "--xla_gpu_deterministic_ops"
 _EXTRAS = {
     "gpu": "install pathb-jax[cuda12] or pathb-jax[cuda13] on a machine with an NVIDIA GPU",
     "tpu": "install pathb-jax[tpu] on a machine with a TPU",
@@ -19,17 +26,34 @@ _EXTRAS = {
 }
 
 
-def select_backend(backend: str) -> None:
+def select_backend(
+    backend: str, *, deterministic: bool = True, host_devices: int | None = None
+) -> None:
     """Make `backend` (auto, cpu, gpu or tpu) the one that computes.
 
-    Float32 products are computed in float32 everywhere: a GPU's default would be TF32.
+    Call it before JAX computes anything, which importing gymnax already does. Float32 products
+    are computed in float32 everywhere: a GPU's default would be TF32. Compiled programs are kept
+    in the user's cache folder, unless JAX_COMPILATION_CACHE_DIR names another one.
+
+    Args:
+        backend: where to compute.
+        deterministic: whether a GPU is kept to operations that repeat bit for bit. This is an XLA
+            flag, and like all of them stands in `device_report`.
+        host_devices: devices to make of a CPU, so that as many runs can train side by side; the
+            bits of a run do not depend on it. None: leave it as it is.
 
     Raises:
         InputError: JAX sees no such device. There is no silent fallback.
     """
+    _set_deterministic(backend, deterministic)
     import jax
 
     jax.config.update("jax_default_matmul_precision", "float32")
+    if host_devices is not None:
+        # JAX refuses where it has started, as in a notebook: then there are as many as there are.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", host_devices)
+    _keep_compiled_programs()
     if backend == "auto":
         return
     try:
@@ -42,15 +66,80 @@ def select_backend(backend: str) -> None:
     jax.config.update("jax_default_device", device)
 
 
+def host_devices(parallel_runs: ParallelRuns, tier: Tier) -> int:
+    """Return how many devices to make of a CPU for so many parallel runs.
+
+    auto: one per core at Small. The matrix products of larger networks keep all cores busy by
+    themselves, so that a second run beside the first gains nothing.
+    """
+    if parallel_runs == "auto":
+        return available_cores() if tier == "Small" else 1
+    return parallel_runs
+
+
+def current_device() -> Any:
+    """Return the JAX device that computes: this thread's default."""
+    import jax
+
+    (device,) = jax.numpy.zeros(()).devices()
+    return device
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: XLA takes that many threads."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _set_deterministic(backend: str, deterministic: bool) -> None:
+    flags = os.environ.get("XLA_FLAGS", "")
+    accelerators = importlib.metadata.entry_points(group="jax_plugins")
+    if backend == "cpu" or not accelerators or _DETERMINISTIC in flags:
+        return
+    os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}={str(deterministic).lower()}".strip()
+
+
+def _keep_compiled_programs() -> None:
+    """Give JAX a persistent cache, apart for each kind of processor: code is made for one."""
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    kind = hashlib.sha256(json.dumps(processor()).encode()).hexdigest()[:12]
+    folder = platformdirs.user_cache_path("pathb-jax") / "compiled" / kind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # a home that cannot be written to: compile every time
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@functools.cache
+def processor() -> dict[str, str]:
+    """Return the processor's model and features, as far as the system tells them."""
+    found = {"model name": platform.processor() or platform.machine()}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "flags", "Features"):
+                found[name.strip()] = value.strip()
+    return found
+
+
 def device_report() -> dict[str, Any]:
     """Describe what computes: platform, device kind and count, package versions."""
     import jax
 
-    (device,) = jax.numpy.zeros(()).devices()
+    device = current_device()
+    is_cpu = device.platform == "cpu"
     return {
         "platform": device.platform,
         "device_kind": device.device_kind,
-        "device_count": len(jax.devices(device.platform)),
+        # A CPU is one device, whatever number of them JAX was told to make of it.
+        "device_count": 1 if is_cpu else len(jax.devices(device.platform)),
+        "cores": available_cores() if is_cpu else None,
         "machine": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),

@@ -17,6 +17,8 @@ SensorTier = Literal[
 ]
 SignatureShapeName = Literal["terminal", "integrated", "threshold"]
 Backend = Literal["auto", "cpu", "gpu", "tpu"]
+ParallelRuns = int | Literal["auto"]
+MatmulPrecision = Literal["float32", "tf32", "bfloat16"]
 VariantName = Literal[
     "signature_ppo_dense",
     "signature_ppo_terminal",
@@ -169,6 +171,9 @@ class TrainConfig:
     """Draw a new order of the samples for each epoch instead of one per update."""
     train_starts: Literal["fixed", "fresh"] = "fixed"
     """Start episodes from the fixed training seeds, or anew each time from the key."""
+    matmul_precision: MatmulPrecision = "float32"
+    """Inputs of matrix products in training: rounded to tf32 or bfloat16 they are faster on GPU and
+    TPU, and other numbers; a CPU computes float32 whatever is asked. Evaluation is in float32."""
 
     @property
     def batch_size(self) -> int:
@@ -231,6 +236,8 @@ class OutputConfig:
     """Show progress: update, steps per second, time left, entropy, log_std, value_loss."""
     backend: Backend = "auto"
     """Where to compute. Anything but auto must be there: there is no silent fallback."""
+    deterministic: bool = True
+    """Keep a GPU to operations that repeat bit for bit (a CPU always does)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathb_jax.config import (
     TIERS,
     VARIANTS,
     Backend,
+    MatmulPrecision,
     RunConfig,
     SensorTier,
     SignatureShapeName,
@@ -63,6 +64,7 @@ def _check_choices(config: RunConfig) -> None:
         ("--sensor-tier", config.train.sensor_tier, get_args(SensorTier)),
         ("--reward-compose-form", config.task.reward_compose_form, ("canonical", "delta")),
         ("--backend", config.output.backend, get_args(Backend)),
+        ("--matmul-precision", config.train.matmul_precision, get_args(MatmulPrecision)),
         ("--truncation", config.train.truncation, ("terminal", "bootstrap")),
         ("--train-starts", config.train.train_starts, ("fixed", "fresh")),
     ]

@@ -26,6 +26,7 @@ NEUTRAL = (
     ("evaluation", "success_floor"),
     ("output", "progress"),
     ("output", "backend"),
+    ("output", "deterministic"),  # stands in the XLA flags, which the manifest compares
     ("output", "fresh"),
     ("output", "accept_environment_change"),
 )

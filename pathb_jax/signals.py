@@ -39,13 +39,18 @@ def stop_if_requested() -> None:
 def ending_at_once() -> Iterator[None]:
     """Let a request end the process while the context lasts: for compiling, with nothing to save.
 
-    Compiling takes many seconds in which Python's own handlers do not run.
+    Compiling takes many seconds in which Python's own handlers do not run. Outside the main
+    thread other runs may be at work, which have something to save: there it only raises.
 
     Raises:
         StopRequested: a signal has asked to stop before.
     """
     global _may_end_at_once
     stop_if_requested()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        stop_if_requested()
+        return
     _may_end_at_once = True
     try:
         yield

@@ -1,5 +1,10 @@
 """Where it computes: asked for, there or not, and what is reported."""
 
+import importlib.metadata
+import os
+import subprocess
+import sys
+
 import jax
 import pytest
 
@@ -45,6 +50,61 @@ def test_products_are_computed_in_float32():
     jax.config.update("jax_default_matmul_precision", "bfloat16")
     backend.select_backend("auto")
     assert jax.config.jax_default_matmul_precision == "float32"
+
+
+def run_apart(code, **environment):
+    """Run code in a fresh interpreter: what is set before JAX starts can be set only there."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_C", "JAX_P", "XLA_F"))}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**kept, "JAX_PLATFORMS": "cpu", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+
+def test_compiled_programs_are_kept_in_the_users_cache_folder(tmp_path):
+    code = (
+        "from pathb_jax import backend; backend.select_backend('cpu')\n"
+        "import jax; jax.jit(lambda x: x + 1)(1.0)"
+    )
+    run_apart(code, XDG_CACHE_HOME=str(tmp_path))
+    assert list(tmp_path.glob("pathb-jax/compiled/*/jit_*"))
+    elsewhere = tmp_path / "elsewhere"
+    own = {"XDG_CACHE_HOME": str(tmp_path / "other"), "JAX_COMPILATION_CACHE_DIR": str(elsewhere)}
+    run_apart(code, **own)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_cache_folder_that_cannot_be_is_done_without(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code = (
+        "from pathb_jax import backend; backend.select_backend('cpu')\n"
+        "import jax; print(jax.jit(lambda x: x + 1)(1.0))"
+    )
+    assert run_apart(code, XDG_CACHE_HOME=str(tmp_path / "file")) == ["2.0"]
+
+
+@pytest.mark.parametrize(
+    ("given", "deterministic", "expected"),
+    [
+        ("", True, "--xla_gpu_deterministic_ops=true"),
+        ("", False, "--xla_gpu_deterministic_ops=false"),
+        ("--xla_gpu_deterministic_ops=false", True, "--xla_gpu_deterministic_ops=false"),
+    ],
+)
+def test_determinism_is_an_xla_flag_where_there_may_be_a_gpu(
+    given, deterministic, expected, monkeypatch
+):
+    monkeypatch.setenv("XLA_FLAGS", given)
+    backend.select_backend("auto", deterministic=deterministic)
+    assert backend.device_report()["xla_flags"] == given  # nothing but a CPU here
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ["xla_cuda"])
+    backend.select_backend("cpu", deterministic=deterministic)
+    assert backend.device_report()["xla_flags"] == given
+    backend.select_backend("auto", deterministic=deterministic)
+    assert backend.device_report()["xla_flags"] == expected
 
 
 def test_the_report_names_versions_that_are_installed():

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import tyro
 
+from pathb_jax.config import ParallelRuns
 from pathb_jax.errors import InputError
 from pathb_jax.signals import StopRequested, stopping_at_safe_points
 from pathb_jax.store.integrity import CheckpointError
@@ -19,6 +20,7 @@ from pathb_jax.store.integrity import CheckpointError
 FAILED = 1
 FAILURE = 1
 BAD_INPUT = 2
+MOST_PARALLEL_RUNS = 1024
 SIGNAL_BASE = 128
 """Exit codes after a signal are this plus its number: 130 for SIGINT, 143 for SIGTERM."""
 
@@ -97,6 +99,13 @@ def run(command: Callable[[], int], *, stoppable: bool = False) -> int:
 def _fail(message: str, code: int) -> int:
     print(f"error: {message}", file=sys.stderr)
     return code
+
+
+def check_parallel_runs(parallel_runs: ParallelRuns) -> None:
+    """Raise InputError unless it is auto or a sensible number."""
+    if parallel_runs != "auto" and not 1 <= parallel_runs <= MOST_PARALLEL_RUNS:
+        allowed = f"give auto or a whole number from 1 to {MOST_PARALLEL_RUNS}"
+        raise InputError("--parallel-runs", parallel_runs, allowed)
 
 
 def check_writable(flag: str, folder: Path | None) -> None:

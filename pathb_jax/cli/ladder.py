@@ -12,15 +12,15 @@ from rich.table import Table
 
 from pathb_jax.cli import command
 from pathb_jax.cli.progress_format import duration
-from pathb_jax.config import Backend, Tier, default_hint
+from pathb_jax.config import SEED_LIMIT, Backend, MatmulPrecision, ParallelRuns, Tier, default_hint
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run, standing
 from pathb_jax.ladder.statistics import clopper_pearson
 
 if TYPE_CHECKING:
     from pathb_jax.ladder.estimate import Estimate
-    from pathb_jax.ladder.ladder import LadderPlan
-    from pathb_jax.store.record import LadderRecord
+    from pathb_jax.ladder.plan import LadderPlan
+    from pathb_jax.store.record_schema import LadderRecord
 
 DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
 another, judge each in three stages fixed in advance, adopt the first that passes, then train the
@@ -51,6 +51,15 @@ class LadderFlags:
     """Folder for all files."""
     note: Annotated[Path | None, default_hint("beside the record only")] = None
     """Write the result note here too."""
+    train_seeds: int = 1
+    """Training seeds per candidate. The first one votes, as the protocol says; the others show how
+    much the verdict owes to it."""
+    speculative: bool = False
+    """Train all candidates at once and judge them in order as if one after another. A departure
+    from the protocol; it pays where several runs fit side by side."""
+    parallel_runs: ParallelRuns = "auto"
+    """Runs side by side, each on a device of its own; a CPU is divided for them. auto: as many as
+    there are devices; on a CPU its cores at Small, 1 otherwise. Changes no bit of any run."""
     skip_batch: bool = False
     """Stop after the verdict; the rest of the batch can be trained later without this flag."""
     plan: bool = False
@@ -65,6 +74,11 @@ class LadderFlags:
     """Show progress of the runs."""
     backend: Backend = "auto"
     """Where to compute. Anything but auto must be there: there is no silent fallback."""
+    matmul_precision: MatmulPrecision = "float32"
+    """Inputs of matrix products in training; anything but float32 is a departure from the
+    protocol."""
+    deterministic: bool = True
+    """Keep a GPU to operations that repeat bit for bit (a CPU always does)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,6 +91,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     protocol = load_protocol(flags.protocol)
     planned = planned_run(protocol, tier=flags.tier, updates=flags.updates, seed=flags.seed)
     out = flags.out or Path(f"results/mesa/phase7v2-{planned.tier.lower()}-cliff-subset")
+    if flags.train_seeds < 1 or planned.seed + flags.train_seeds > SEED_LIMIT:
+        raise InputError("--train-seeds", flags.train_seeds, "give a whole number >= 1")
+    command.check_parallel_runs(flags.parallel_runs)
     command.check_writable("--out", out)
     if flags.note is not None:
         command.check_writable("--note", flags.note.parent)
@@ -85,24 +102,35 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax import backend, signals
-    from pathb_jax.ladder import estimate, ladder
+
+    backend.select_backend(
+        flags.backend,
+        deterministic=flags.deterministic,
+        host_devices=backend.host_devices(flags.parallel_runs, planned.tier),  # type: ignore[arg-type]
+    )
+    from pathb_jax.ladder import estimate
+    from pathb_jax.ladder.opening import is_finished, open_record
+    from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.outcome import set_aside
 
-    backend.select_backend(flags.backend)
     words = sys.argv[1:] if arguments is None else arguments
-    plan = ladder.LadderPlan(
+    plan = LadderPlan(
         protocol=protocol,
         run=planned,
         out=out,
         backend=flags.backend,
         skip_batch=flags.skip_batch,
         accept_environment_change=flags.accept_environment_change,
+        matmul_precision=flags.matmul_precision,
+        train_seeds=flags.train_seeds,
+        speculative=flags.speculative,
+        parallel_runs=flags.parallel_runs,
         command=shlex.join(["python", "scripts/ladder.py", *words]),
     )
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:
         print(f"{out}: what was there is now in {moved}")
-    record = ladder.open_record(plan)
-    finished = ladder.is_finished(record, plan.skip_batch)
+    record = open_record(plan)
+    finished = is_finished(plan, record)
     if flags.plan or not finished:
         with signals.ending_at_once():  # nothing is written before
             measured = estimate.measure(plan)
@@ -150,15 +178,20 @@ def _print_plan(plan: "LadderPlan", estimate: "Estimate") -> None:
     )
     console.print(f"files: {plan.out}")
     runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
-    one = estimate.run_seconds
+    seeds = plan.train_seeds
+    climb = (
+        estimate.seconds_of(runs * seeds) if plan.speculative else runs * estimate.seconds_of(seeds)
+    )
     console.print(
         f"measured here: compile {estimate.compile_seconds:.1f} s once, "
         f"{estimate.env_steps_per_second:,.0f} environment steps/s, "
         f"evaluation {estimate.evaluation_seconds:.2f} s"
     )
     console.print(
-        f"estimate (h:mm:ss): one run {duration(one)}, at most {runs} candidates "
-        f"{duration(runs * one)}, batch of {batch} after an adoption {duration(batch * one)}"
+        f"estimate (h:mm:ss): one run {duration(estimate.run_seconds)}, at most {runs} candidates"
+        f"{f' of {seeds} seeds' if seeds > 1 else ''} {duration(climb)}, "
+        f"batch of {batch} after an adoption {duration(estimate.seconds_of(batch))}; "
+        f"{estimate.devices} at a time"
     )
 
 
@@ -177,6 +210,15 @@ def _print_record(record: "LadderRecord") -> None:
         mode = entry["failure_mode"] or "-"
         table.add_row(entry["tag"], entry["status"], success, interval, stages, mode)
     console.print(table)
+    if told := record.get("training_seeds"):
+        for passes in told["passes"]:
+            low, high = passes["interval"]
+            console.print(
+                f"{passes['tag']}, stage {passes['stage']}: {passes['passed']} of "
+                f"{passes['seeds']} training seeds pass [{low:.3f}, {high:.3f}]"
+            )
+        for seed, verdict in told["verdicts"].items():
+            console.print(f"training seed {seed}: {verdict}")
     for item in record["batch"]:
         rate = item["success_rate"]
         shown = item.get("status") if rate is None else f"success {rate:.3f}"

@@ -31,7 +31,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax import backend
 
-    backend.select_backend(config.output.backend)
+    backend.select_backend(config.output.backend, deterministic=config.output.deterministic)
     if config.evaluation.eval_only or config.schedule.updates == 0:
         return _evaluate(config)
     return _train(config)

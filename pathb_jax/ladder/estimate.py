@@ -1,12 +1,16 @@
 """How long a plan takes on this machine, from a short measured probe."""
 
+import math
+import statistics
 import time
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 
+from pathb_jax import placement
 from pathb_jax.evaluation.evaluator import evaluate_policy
-from pathb_jax.ladder.ladder import LadderPlan
+from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import task_params
 
@@ -16,25 +20,58 @@ EVALUATIONS_PER_RUN = 11
 
 
 class Estimate(NamedTuple):
-    """Measured seconds: to compile once, per update, and per evaluation of all sets."""
+    """Measured seconds: to compile once, per update, and per evaluation of all sets.
+
+    All with as many runs at once as candidates and seeds fill devices.
+    """
 
     compile_seconds: float
     update_seconds: float
     evaluation_seconds: float
     env_steps_per_second: float
     updates: int
+    devices: int = 1
+    """Runs that can train at once."""
 
     @property
     def run_seconds(self) -> float:
-        """One run, compiling excluded."""
+        """One run beside others, compiling excluded."""
         return self.updates * self.update_seconds + EVALUATIONS_PER_RUN * self.evaluation_seconds
+
+    def seconds_of(self, runs: int) -> float:
+        """So many runs that could all train at once."""
+        return math.ceil(runs / self.devices) * self.run_seconds
 
 
 def measure(plan: LadderPlan) -> Estimate:
     """Compile, run a few updates and two evaluations of the first candidate, and time them.
 
-    Nothing is written, and the ladder uses the same compiled programs afterwards.
+    On as many devices at once as candidates are going to use. Nothing is written, and the ladder
+    uses the same compiled programs afterwards.
     """
+    devices = placement.devices(plan.parallel_runs)
+    candidates = len(plan.protocol.candidates) if plan.speculative else 1
+    used = devices[: candidates * plan.train_seeds]
+    with ThreadPoolExecutor(len(used)) as pool:
+        found = list(pool.map(lambda device: _measure_on(device, plan), used))
+    middle = {
+        name: statistics.fmean(getattr(one, name) for one in found)
+        for name in ("compile_seconds", "update_seconds", "evaluation_seconds")
+    }
+    return Estimate(
+        **middle,
+        env_steps_per_second=sum(one.env_steps_per_second for one in found),
+        updates=plan.run.updates,
+        devices=len(devices),
+    )
+
+
+def _measure_on(device: Any, plan: LadderPlan) -> Estimate:
+    with jax.default_device(device):
+        return _measure(plan)
+
+
+def _measure(plan: LadderPlan) -> Estimate:
     config = plan.candidate_run(plan.protocol.candidates[0])
     compiled = program(config)
     env_params, hparams = task_params(config, compiled.env), traced(config.hparams)

@@ -9,10 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.shadow_field import EnvParams
+from pathb_jax import backend
 from pathb_jax.config import Hparams, RunConfig, TaskConfig, TrainConfig
 from pathb_jax.learn import training
 from pathb_jax.learn.task import make_env, task_params
 from pathb_jax.learn.training import Chunk, Span, TrainState
+
+_JAX_NAMES = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+"""JAX's names of `TrainConfig.matmul_precision`."""
 
 _init = jax.jit(training.init, static_argnums=(0, 1))
 _continue_from = jax.jit(training.continue_from, static_argnums=(0, 1))
@@ -48,13 +52,16 @@ class Program:
         config: shapes of the run.
         hparams: hyper-parameters of a validated configuration; only which of them are None
             matters.
+        device: where it runs.
     """
 
-    def __init__(self, config: TrainConfig, hparams: Hparams) -> None:
+    def __init__(self, config: TrainConfig, hparams: Hparams, device: Any) -> None:
         self.config = config
         self.env = make_env(config)
         started = time.perf_counter()
-        self.compiled = train_chunk.lower(*chunk_arguments(config, hparams)).compile()
+        precision = jax.default_matmul_precision(_JAX_NAMES[config.matmul_precision])
+        with precision, jax.default_device(device):
+            self.compiled = train_chunk.lower(*chunk_arguments(config, hparams)).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def init(self, config: RunConfig, env_params: EnvParams) -> TrainState:
@@ -105,14 +112,17 @@ class Program:
 
 
 def program(config: RunConfig) -> Program:
-    """Return the compiled programs for a validated run, compiling at most once per process."""
-    used = config.hparams
-    return _program(config.train, Hparams(*(None if x is None else 0.0 for x in used)))  # type: ignore[arg-type]
+    """Return the compiled programs for a validated run on this thread's default device.
+
+    They are compiled at most once per process and device.
+    """
+    used = Hparams(*(None if value is None else 0.0 for value in config.hparams))  # type: ignore[arg-type]
+    return _program(config.train, used, backend.current_device())
 
 
 @functools.cache
-def _program(config: TrainConfig, hparams: Hparams) -> Program:
-    return Program(config, hparams)
+def _program(config: TrainConfig, hparams: Hparams, device: Any) -> Program:
+    return Program(config, hparams, device)
 
 
 @functools.cache

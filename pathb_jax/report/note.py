@@ -19,12 +19,12 @@ from pathb_jax.ladder import statistics
 from pathb_jax.ladder.protocol import Protocol, parse_protocol
 from pathb_jax.store.artifacts import RunFiles, read_history
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.store.record import (
+from pathb_jax.store.record import read_record
+from pathb_jax.store.record_schema import (
     BatchRecord,
     CandidateRecord,
     LadderRecord,
     SetSummary,
-    read_record,
 )
 
 NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"
@@ -232,6 +232,7 @@ def _filters(plan: Protocol | None, base: str) -> dict[str, Any]:
         "interval": lambda summary: "{:.3f} to {:.3f}".format(*_interval(summary)),
         "link": link,
         "number": _number,
+        "other_verdicts": _other_verdicts,
         "outcome": _outcome,
         "percent": lambda chance: "-" if chance is None else f"{100 * chance:.1f} %",
         "rate": _rate,
@@ -285,6 +286,16 @@ def _seeds(summary: SetSummary, start: str) -> str:
 
 def _figures(figures: Mapping[str, float | None]) -> str:
     return ", ".join(f"{_cell(name)} {_number(value)}" for name, value in figures.items())
+
+
+def _other_verdicts(record: LadderRecord) -> str:
+    """Return how often another training seed would have led to another verdict."""
+    first, *others = record["training_seeds"]["verdicts"].values()
+    decided = [verdict for verdict in others if verdict != "open"]
+    different = sum(verdict != first for verdict in decided)
+    return (
+        f"Of {len(decided)} other seeds with a verdict, {different} would have given another one."
+    )
 
 
 def _number(value: float | None) -> str:

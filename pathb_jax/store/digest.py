@@ -15,7 +15,8 @@ from pathb_jax.errors import InputError
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, RunFiles
 from pathb_jax.store.json_files import encode_json, read_json
-from pathb_jax.store.record import LadderRecord, read_record
+from pathb_jax.store.record import read_record
+from pathb_jax.store.record_schema import LadderRecord
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.store.tables import read_table
 
@@ -66,7 +67,9 @@ def run_parts(files: RunFiles) -> dict[str, str]:
 def _ladder_parts(folder: Path) -> dict[str, str]:
     record = read_record(folder / RECORD)
     parts = {"record": _json_sha(_lasting(record))}
-    for entry in [*record["candidates"], *record["batch"]]:
+    others = [item for c in record["candidates"] for item in c.get("other_seeds", [])]
+    runs: list[Mapping[str, Any]] = [*record["candidates"], *others, *record["batch"]]
+    for entry in runs:
         files = RunFiles(folder / entry.get("run_dir", ""), entry.get("slug", ""))
         if files.manifest.exists():
             run = run_parts(files)
@@ -82,11 +85,16 @@ def _lasting(record: LadderRecord) -> dict[str, Any]:
     }
     kept["protocol"] = record["protocol"]["sha256"]
     for name in ("candidates", "batch"):
-        kept[name] = [
-            {key: value for key, value in entry.items() if key not in _TIMES}
-            for entry in record[name]
-        ]
+        kept[name] = [_without_times(entry) for entry in record[name]]
+    if "training_seeds" in record:
+        kept["training_seeds"] = record["training_seeds"]
     return kept
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_times(x) for name, x in value.items() if name not in _TIMES}
+    return [_without_times(item) for item in value] if isinstance(value, list) else value
 
 
 def _table_sha(path: Path) -> str:

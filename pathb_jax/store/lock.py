@@ -28,9 +28,13 @@ def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
         flag: what an error message blames.
 
     Raises:
-        InputError: another process holds it; the message names its pid, host and start.
+        InputError: another process holds it, and the message names its pid, host and start; or
+            the folder cannot be.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError:  # below /proc, say
+        raise InputError(flag, str(folder), "the file system makes no folders there") from None
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)

@@ -188,7 +188,10 @@ def test_an_estimate_is_made_of_what_was_measured(tmp_path):
         env_steps_per_second=1.0,
         updates=100,
     )
-    assert found.run_seconds == 100 * 2.0 + estimate.EVALUATIONS_PER_RUN * 0.5
+    one = 100 * 2.0 + estimate.EVALUATIONS_PER_RUN * 0.5
+    assert found.run_seconds == one
+    assert found.seconds_of(5) == 5 * one
+    assert found._replace(devices=2).seconds_of(5) == 3 * one
 
 
 def test_interrupted_it_goes_on(tmp_path, capsys, monkeypatch):

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.faults
 WITHIN = 20.0
 """Seconds from the signal to the exit; the promise, not what it takes."""
 
-COLD = {"JAX_COMPILATION_CACHE_DIR": None}
+COLD = {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 """Without compiled programs at hand, so that compiling takes its time."""
 
 PHASES = {

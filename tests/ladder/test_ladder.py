@@ -4,10 +4,13 @@ import dataclasses
 import itertools
 
 import pytest
-from pretended_runs import DIVERGED, SHIFTED, UNSTABLE, WEAK
+from pretended_runs import DIVERGED, GOOD, SHIFTED, UNSTABLE, WEAK
 
+from pathb_jax import placement
 from pathb_jax.ladder import ladder
-from pathb_jax.ladder.ladder import LadderPlan, is_finished, open_record, run_ladder
+from pathb_jax.ladder.ladder import run_ladder
+from pathb_jax.ladder.opening import is_finished, open_record
+from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.store.record import read_record
 
@@ -226,8 +229,8 @@ def test_skipping_the_batch_and_training_it_later(plan, pretend, tmp_path):
     record = run_ladder(without)
     assert (record["verdict"], record["adopted"]) == ("adopted", "vc0_25")
     assert [entry["status"] for entry in record["batch"]] == ["not_run"] * 4
-    assert is_finished(record, skip_batch=True)
-    assert not is_finished(record, skip_batch=False)
+    assert is_finished(without, record)
+    assert not is_finished(plan, record)
     climbed = list(runs.trained)
     later = run_ladder(plan)
     assert runs.trained[len(climbed) :] == labels("vc0_25", *BATCH)
@@ -250,3 +253,114 @@ def test_opening_a_record_writes_nothing(plan):
     assert statuses(record) == ["not_run"] * 4
     assert record["verdict"] == "incomplete"
     assert not plan.out.exists()
+
+
+# More than one training seed, and candidates that train before their turn.
+
+
+def seeded(tag, seed):
+    return f"mixed_0_90_pathb_{tag}_seed_{seed}"
+
+
+def test_other_seeds_are_reported_and_do_not_vote(plan, pretend):
+    figures = {
+        "lr1e4": WEAK,
+        seeded("lr1e4", 1): GOOD,
+        seeded("lr1e4", 2): UNSTABLE,
+        "vc0_25": GOOD,
+        seeded("vc0_25", 1): SHIFTED,
+        seeded("vc0_25", 2): DIVERGED,
+    }
+    runs = pretend(**figures)
+    record = run_ladder(dataclasses.replace(plan, train_seeds=3))
+    assert (record["verdict"], record["adopted"]) == ("adopted", "vc0_25")
+    assert statuses(record) == ["rejected", "adopted", "not_run", "not_run"]
+    assert record["standing"] == "canonical"
+    first, second = record["candidates"][:2]
+    assert [item["seed"] for item in first["other_seeds"]] == [1, 2]
+    assert [item["status"] for item in second["other_seeds"]] == ["finished", "diverged"]
+    assert second["other_seeds"][1]["failure_mode"] == "diverged"
+    for entry in (first, second):
+        for item in entry["other_seeds"]:
+            assert item["run_dir"] == seeded(entry["tag"], item["seed"])
+            assert runs.configs[item["run_dir"]].schedule.seed == item["seed"]
+            assert f"_seed_{item['seed']}_" in item["slug"]
+    told = record["training_seeds"]
+    assert told["seeds"] == [0, 1, 2]
+    passed = {(p["tag"], p["stage"]): (p["passed"], p["seeds"]) for p in told["passes"]}
+    assert passed == {
+        ("lr1e4", 1): (2, 3),
+        ("lr1e4", 2): (1, 3),
+        ("lr1e4", 3): (1, 3),
+        ("vc0_25", 1): (2, 3),
+        ("vc0_25", 2): (2, 3),
+        ("vc0_25", 3): (1, 3),
+    }
+    assert told["verdicts"] == {"0": "adopted vc0_25", "1": "adopted lr1e4", "2": "open"}
+    assert record["predictions"]["GG1"] == "falsified"
+
+
+def test_more_seeds_may_be_asked_of_a_finished_ladder(plan, pretend):
+    runs = pretend(lr1e4=WEAK)
+    before = run_ladder(plan)
+    more = dataclasses.replace(plan, train_seeds=2)
+    assert is_finished(plan, before)
+    assert not is_finished(more, before)
+    trained = list(runs.trained)
+    after = run_ladder(more)
+    assert runs.trained[len(trained) :] == [seeded("lr1e4", 1), seeded("vc0_25", 1)]
+    assert {
+        k: v for k, v in after.items() if k not in ("candidates", "training_seeds", "compute")
+    } == {k: v for k, v in before.items() if k not in ("candidates", "compute")}
+    assert is_finished(more, after)
+
+
+def test_speculation_judges_as_if_one_after_another(plan, pretend, tmp_path):
+    figures = {"lr1e4": WEAK, "ec0_001": UNSTABLE, "clip0_1": GOOD}
+    runs = pretend(**figures)
+    one_by_one = run_ladder(plan)
+    runs = pretend(**figures)
+    together = run_ladder(dataclasses.replace(plan, speculative=True, out=tmp_path / "other"))
+    assert runs.trained[:4] == [f"mixed_0_90_pathb_{tag}" for tag in TAGS]
+    assert statuses(together) == ["rejected", "adopted", "informative", "informative"]
+    assert (together["verdict"], together["adopted"]) == ("adopted", "vc0_25")
+    assert together["predictions"] == one_by_one["predictions"]
+    assert together["candidates"][:2] == one_by_one["candidates"][:2]
+    assert together["batch"] == one_by_one["batch"]
+    assert [stage["passed"] for stage in together["candidates"][2]["stages"]] == [True, False, None]
+    assert together["deviations"] == ["execution: one candidate after another -> speculative"]
+    assert together["standing"] == "exploratory"
+
+
+@pytest.mark.parametrize("order", [[3, 2, 1, 0], [1, 3, 0, 2]])
+def test_the_order_in_which_runs_end_decides_nothing(plan, pretend, tmp_path, order, monkeypatch):
+    figures = {"lr1e4": DIVERGED, "vc0_25": SHIFTED, "clip0_1": WEAK}
+    speculative = dataclasses.replace(plan, speculative=True)
+    pretend(**figures)
+    expected = run_ladder(speculative)
+    train_all = placement.train_all
+
+    def shuffled(configs, observer, parallel_runs):
+        ended = list(train_all(configs, observer, parallel_runs))
+        yield from [ended[position] for position in order]
+
+    monkeypatch.setattr(placement, "train_all", shuffled)
+    record = run_ladder(dataclasses.replace(speculative, out=tmp_path / "other"))
+    assert record == expected
+    assert record["adopted"] == "ec0_001"
+
+
+def test_stopped_speculation_ends_with_the_same_record(plan, pretend, tmp_path):
+    figures = {"lr1e4": WEAK}
+    asked = {"speculative": True, "train_seeds": 2}
+    pretend(**figures)
+    whole = run_ladder(dataclasses.replace(plan, **asked))
+    for label in ("mixed_0_90_pathb_lr1e4", seeded("vc0_25", 1), "mixed_0_97_pathb_vc0_25"):
+        runs = pretend(**figures)
+        stopped = dataclasses.replace(plan, **asked, out=tmp_path / label)
+        runs.stop_at = label
+        with pytest.raises(KeyboardInterrupt):
+            run_ladder(stopped)
+        assert not is_finished(stopped, read_record(stopped.record_path))
+        pretend(**figures)
+        assert run_ladder(stopped) == whole

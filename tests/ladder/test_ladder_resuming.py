@@ -7,7 +7,9 @@ import pytest
 from pretended_runs import DIVERGED, WEAK
 
 from pathb_jax.errors import InputError
-from pathb_jax.ladder.ladder import LadderPlan, is_finished, open_record, run_ladder
+from pathb_jax.ladder.ladder import run_ladder
+from pathb_jax.ladder.opening import is_finished, open_record
+from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.store.record import read_record
 
@@ -47,7 +49,7 @@ def test_stopped_anywhere_it_ends_with_the_same_record(tmp_path, pretend, label)
     plan = make_plan(tmp_path / "stopped")
     stop(runs, plan, label)
     between = read_record(plan.record_path)
-    assert not is_finished(between, skip_batch=False)
+    assert not is_finished(plan, between)
     later = pretend(**FIGURES)
     assert run_ladder(plan) == whole
     assert read_record(plan.record_path) == whole

@@ -12,17 +12,19 @@ from pathb_jax.ladder.acceptance import grade_predictions, judge
 from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.protocol import load_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson, success_floor_flip
+from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.report.note import NOTE_NAME, write_note
 from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, write_history
-from pathb_jax.store.record import (
+from pathb_jax.store.record import write_record
+from pathb_jax.store.record_schema import (
     CandidateRecord,
     LadderRecord,
     new_batch_run,
     new_candidate,
+    new_other_seed,
     new_record,
     new_seed_overlap,
     new_set_summary,
-    write_record,
 )
 
 PLAN = load_protocol("path_b")
@@ -149,6 +151,32 @@ def rejected(folder: Path) -> LadderRecord:
     last["stages"] = [receipt.to_dict() for receipt in receipts]  # type: ignore[misc]
     record["verdict"] = "rejected"
     conclude(record)
+    return record
+
+
+def with_other_seeds(folder: Path) -> LadderRecord:
+    """Two more seeds, of which one would have adopted the first candidate."""
+    record = adopted(folder)
+    first, second = record["candidates"][:2]
+    for candidate, seed, like in [
+        (first, 1, second),
+        (first, 2, first),
+        (second, 1, second),
+        (second, 2, first),
+    ]:
+        other = new_other_seed(seed, f"{candidate['run_dir']}_seed_{seed}", "slug")
+        for name in ("stages", "summaries", "failure_mode"):
+            other[name] = like[name]  # type: ignore[literal-required]
+        candidate.setdefault("other_seeds", []).append(other)
+    receipts = {
+        c["tag"]: {0: c["stages"]} | {s["seed"]: s["stages"] for s in c.get("other_seeds", [])}
+        for c in record["candidates"]
+    }
+    record["training_seeds"] = {
+        "seeds": [0, 1, 2],
+        "passes": [{**p._asdict(), "interval": list(p.interval)} for p in count_passes(receipts)],
+        "verdicts": {str(seed): verdict_of(receipts, seed) for seed in (0, 1, 2)},
+    }
     return record
 
 
@@ -306,3 +334,18 @@ def test_no_record(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         write_note(tmp_path / "ladder.json")
     assert not list(tmp_path.iterdir())
+
+
+def test_other_training_seeds_are_told_apart_from_the_one_that_votes(tmp_path: Path) -> None:
+    note = written(with_other_seeds(tmp_path), tmp_path)
+    section = note.partition("### Other training seeds")[2].partition("### Receipts")[0]
+    low, high = clopper_pearson(1, 3)
+    assert f"| lr1e4 | 1 of 3, {low:.3f} to {high:.3f} |" in section
+    low, high = clopper_pearson(2, 3)
+    assert f"| vc0_25 | 2 of 3, {low:.3f} to {high:.3f} |" in section
+    assert "| lr1e4 | [1](mixed_0_90_pathb_lr1e4_seed_1/) | 0.531 (17/32)" in section
+    assert "| 0 | adopted vc0_25 |" in section
+    assert "| 1 | adopted lr1e4 |" in section
+    assert "| 2 | open (a candidate" in section
+    assert "Of 1 other seeds with a verdict, 1 would have given another one." in section
+    assert "### Other training seeds" not in written(adopted(tmp_path), tmp_path)

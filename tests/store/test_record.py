@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 
 from pathb_jax.errors import InputError
-from pathb_jax.store.record import (
+from pathb_jax.store.record import read_record, write_record
+from pathb_jax.store.record_schema import (
     LadderRecord,
     new_batch_run,
     new_candidate,
     new_record,
     new_seed_overlap,
     new_set_summary,
-    read_record,
-    write_record,
 )
 
 FIXED_KEYS = [

@@ -1,0 +1,134 @@
+"""A ladder's record at the beginning: made anew, or taken up and checked against the plan."""
+
+from pathb_jax import backend
+from pathb_jax.errors import InputError
+from pathb_jax.ladder.plan import LadderPlan
+from pathb_jax.ladder.protocol import parse_protocol, protocol_differences, standing
+from pathb_jax.outcome import run_files
+from pathb_jax.store.record import read_record
+from pathb_jax.store.record_schema import (
+    CandidateRecord,
+    LadderRecord,
+    new_candidate,
+    new_record,
+    new_seed_overlap,
+)
+
+ENVIRONMENT = "environment: "
+"""Deviations that begin so were found at a resumption; the others were planned."""
+
+
+def open_record(plan: LadderPlan) -> LadderRecord:
+    """Read the record of this ladder if there is one, else make a new one; write nothing.
+
+    Raises:
+        InputError: the folder holds a ladder of another protocol or another plan, or a broken
+            record.
+    """
+    if not plan.record_path.exists():
+        return _new_record(plan)
+    record = read_record(plan.record_path)
+    recorded = record["protocol"]
+    if recorded["sha256"] != plan.protocol.sha256:
+        changes = "the recorded text is missing"
+        if "text" in recorded:
+            old = parse_protocol(recorded["text"].encode(), recorded["file"])
+            changes = "; ".join(protocol_differences(old, plan.protocol))
+        raise InputError(
+            "--protocol",
+            plan.protocol.file,
+            f"the ladder in {plan.out} began under another protocol ({changes}); "
+            "restore that file or choose another --out",
+        )
+    planned = [item for item in record["deviations"] if not item.startswith(ENVIRONMENT)]
+    if planned != plan.deviations:
+        before = ", ".join(planned) or "none"
+        raise InputError(
+            "--out",
+            str(plan.out),
+            f"the ladder there began with other departures from the protocol ({before}); "
+            "give the same flags, or choose another --out, or --fresh",
+        )
+    if not is_finished(plan, record):
+        _note_environment(plan, record)
+    return record
+
+
+def _note_environment(plan: LadderPlan, record: LadderRecord) -> None:
+    """Make a changed environment a recorded deviation, if the plan accepts one.
+
+    Raises:
+        InputError: it does not.
+    """
+    now = backend.environment()
+    changes = backend.environment_differences(record.get("environment", now), now)
+    if not changes:
+        return
+    if not plan.accept_environment_change:
+        raise InputError(
+            "--out",
+            str(plan.out),
+            f"the ladder there began in another environment ({'; '.join(changes)}), where its "
+            "bits may differ; restore that, or give --accept-environment-change, or --fresh",
+        )
+    record["deviations"] += [f"{ENVIRONMENT}{change}" for change in changes]
+    record["standing"], record["canonical"] = "exploratory", False
+    record["environment"] = now
+
+
+def is_finished(plan: LadderPlan, record: LadderRecord) -> bool:
+    """Say whether nothing is left to train."""
+    if record["verdict"] == "incomplete":
+        return False
+    to_train = [
+        entry
+        for entry in record["candidates"]
+        if plan.speculative or entry["status"] in ("adopted", "rejected", "diverged")
+    ]
+    batch_open = any(entry.get("status") in ("not_run", "running") for entry in record["batch"])
+    return all(is_done(plan, entry) for entry in to_train) and (plan.skip_batch or not batch_open)
+
+
+def is_done(plan: LadderPlan, entry: CandidateRecord) -> bool:
+    """Say whether a candidate is judged, and the runs of its other seeds are there."""
+    there = {item["seed"] for item in entry.get("other_seeds", [])}
+    return bool(entry["stages"]) and set(plan.seeds[1:]) <= there
+
+
+def _new_record(plan: LadderPlan) -> LadderRecord:
+    protocol, planned = plan.protocol, plan.run
+    candidates = []
+    for candidate in protocol.candidates:
+        files = run_files(plan.candidate_run(candidate))
+        candidates.append(
+            new_candidate(
+                candidate.order, candidate.tag, dict(candidate.change), files.out.name, files.slug
+            )
+        )
+    hours = protocol.compute.candidate_hours[-1] + protocol.compute.batch_hours
+    record = new_record(
+        protocol={
+            "name": protocol.name,
+            "sha256": protocol.sha256,
+            "file": protocol.file,
+            "text": protocol.text,
+        },
+        standing=standing(protocol, plan.deviations),
+        deviations=plan.deviations,
+        backend=backend.device_report(),  # type: ignore[arg-type]  # a plain dict of its keys
+        seed_overlap=new_seed_overlap(
+            planned.seed_start, planned.batch_envs, protocol.seed_sets, protocol.evaluation.seeds
+        ),
+        candidates=candidates,
+        predictions=[prediction.id for prediction in protocol.predictions],
+        planned_hours=hours if planned == protocol.run else None,
+        plan={
+            "tier": planned.tier,
+            "updates": planned.updates,
+            "seed": planned.seed,
+            "env_steps": planned.env_steps,
+        },
+        command=plan.command,
+    )
+    record["environment"] = backend.environment()
+    return record

@@ -1,0 +1,153 @@
+"""Many runs at once: put them on the devices that are there, and yield each as it finishes.
+
+Each device trains one run at a time, driven by a thread of its own, with the same compiled program
+that a run alone has: the bits of a run do not depend on what runs beside it. A run resumes by
+itself, so a set of runs does.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+
+from pathb_jax import backend, run, signals
+from pathb_jax.config import ParallelRuns, RunConfig
+from pathb_jax.learn.program import program
+from pathb_jax.outcome import RunOutcome, find_manifest, is_finished, run_files
+
+
+class Finished(NamedTuple):
+    """A run that ended."""
+
+    position: int
+    """Where it stood among those asked for."""
+    outcome: RunOutcome
+
+
+def devices(asked: ParallelRuns) -> list[Any]:
+    """Return the devices that runs are put on; auto: all that there are."""
+    there = jax.devices(backend.current_device().platform)
+    return there if asked == "auto" else there[:asked]
+
+
+def train_all(
+    configs: Sequence[RunConfig],
+    observer: run.Observer | None = None,
+    parallel_runs: ParallelRuns = "auto",
+) -> Iterator[Finished]:
+    """Train every run, as many side by side as there are devices.
+
+    Args:
+        configs: validated configurations, each with an `out` of its own.
+        observer: told about the progress of all; called from several threads.
+        parallel_runs: at most so many side by side. `backend.select_backend` has to have made
+            that many host devices of a CPU.
+
+    Yields:
+        Runs as they end; those that had ended before come first.
+
+    Raises:
+        StopRequested: a signal asked to stop; all runs are saved and marked incomplete.
+        Exception: what the first run that failed raised. The others are left at their last
+            checkpoints.
+    """
+    observer = observer or run.Observer()
+    pending = []
+    for index, config in enumerate(configs):
+        if is_finished(find_manifest(config, run_files(config))):
+            yield Finished(index, run.train(config, observer))
+        else:
+            pending.append(index)
+    chosen = devices(parallel_runs)[: len(pending)]
+    if len(chosen) <= 1:
+        for index in pending:
+            yield Finished(index, run.train(configs[index], observer))
+        return
+    _compile(chosen, configs[pending[0]])
+    yield from _train_in_threads(configs, pending, chosen, observer)
+
+
+def _compile(chosen: Sequence[Any], config: RunConfig) -> None:
+    """Compile for all devices at once, while there is nothing that a stop could lose."""
+
+    def one(device: Any) -> None:
+        with jax.default_device(device):
+            program(config)
+
+    with signals.ending_at_once(), ThreadPoolExecutor(len(chosen)) as pool:
+        list(pool.map(one, chosen))
+
+
+class _Abandoned(Exception):  # noqa: N818  # not an error of its own
+    """Another run failed, or nobody waits for this one any more."""
+
+
+class _Passing(run.Observer):
+    """Passes on what a run tells, until runs are abandoned."""
+
+    def __init__(self, observer: run.Observer, abandoned: threading.Event) -> None:
+        self._observer, self._abandoned = observer, abandoned
+
+    def progress(self, progress: run.Progress) -> None:
+        if self._abandoned.is_set():
+            raise _Abandoned
+        self._observer.progress(progress)
+
+    def notice(self, message: str) -> None:
+        self._observer.notice(message)
+
+
+def _train_in_threads(
+    configs: Sequence[RunConfig],
+    pending: Sequence[int],
+    chosen: Sequence[Any],
+    observer: run.Observer,
+) -> Iterator[Finished]:
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for index in pending:
+        waiting.put(index)
+    ended: queue.SimpleQueue[Finished | Exception | None] = queue.SimpleQueue()
+    abandoned = threading.Event()
+    passing = _Passing(observer, abandoned)
+
+    def work(device: Any) -> None:
+        try:
+            with jax.default_device(device):
+                while not abandoned.is_set():
+                    index = waiting.get_nowait()
+                    ended.put(Finished(index, run.train(configs[index], passing)))
+        except queue.Empty:
+            pass
+        except Exception as error:  # raised again where the runs are waited for
+            ended.put(error)
+        finally:
+            ended.put(None)
+
+    threads = [
+        threading.Thread(target=work, args=[device], name=f"run-on-{device}", daemon=True)
+        for device in chosen
+    ]
+    for thread in threads:
+        thread.start()
+    failure: Exception | None = None
+    try:
+        at_work = len(threads)
+        while at_work:
+            message = ended.get()
+            if message is None:
+                at_work -= 1
+            elif isinstance(message, Finished):
+                yield message
+            elif not isinstance(message, _Abandoned):
+                failure = failure or message
+                if not isinstance(message, signals.StopRequested):
+                    abandoned.set()
+    finally:
+        abandoned.set()
+        for thread in threads:
+            thread.join()
+    if failure is not None:
+        raise failure
