@@ -20,12 +20,26 @@ _JAX_NAMES = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat
 
 _init = jax.jit(training.init, static_argnums=(0, 1))
 _continue_from = jax.jit(training.continue_from, static_argnums=(0, 1))
-_train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1), donate_argnums=2)
+train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1), donate_argnums=2)
 
 
 def traced(hparams: Hparams) -> Hparams:
     """Return the hyper-parameters as strong-typed scalars; options that are off stay None."""
     return jax.tree.map(lambda value: jnp.asarray(value, float), hparams)
+
+
+def chunk_arguments(config: TrainConfig, hparams: Hparams) -> tuple[Any, ...]:
+    """Return what `train_chunk` is lowered with for runs of these shapes: the state is abstract.
+
+    Args:
+        config: shapes of the run.
+        hparams: hyper-parameters of a validated configuration; only which of them are None
+            matters.
+    """
+    env = make_env(config)
+    params = task_params(_example(config), env)
+    shape = state_shape(config)
+    return config, env, shape, traced(hparams), params, _span(0, 0), np.int32(0)
 
 
 class Program:
@@ -47,15 +61,7 @@ class Program:
         started = time.perf_counter()
         precision = jax.default_matmul_precision(_JAX_NAMES[config.matmul_precision])
         with precision, jax.default_device(device):
-            self._compiled = _train_chunk.lower(
-                config,
-                self.env,
-                state_shape(config),
-                traced(hparams),
-                task_params(_example(config), self.env),
-                _span(0, 0),
-                np.int32(0),
-            ).compile()
+            self.compiled = train_chunk.lower(*chunk_arguments(config, hparams)).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def init(self, config: RunConfig, env_params: EnvParams) -> TrainState:
@@ -102,7 +108,7 @@ class Program:
         """
         if not 0 < updates <= training.CHUNK_CAPACITY:
             raise ValueError(f"updates: {updates}; give 1..{training.CHUNK_CAPACITY}")
-        return self._compiled(state, hparams, env_params, _span(*span), np.int32(updates))
+        return self.compiled(state, hparams, env_params, _span(*span), np.int32(updates))
 
 
 def program(config: RunConfig) -> Program:

@@ -1,0 +1,147 @@
+"""Steps per second of the environment alone, and how their cost grows with their number.
+
+    python benchmarks/env_steps.py
+    python benchmarks/env_steps.py --envs 1024 4096 16384 65536 --rounds 5 --json env_steps.json
+
+The default tier as training steps it: a compiled scan over vmapped steps that begin a new episode
+where one ended, starts and goals bound to the training seeds. Actions are uniform in the square and
+drawn within the scan. Everything a step returns to a learner (observation, reward, ends) is
+consumed, so that none of it is optimised away.
+
+"against linear" is the cost of one step of one environment relative to the smallest number of
+environments, with a 95 % interval over rounds: 1 if twice the environments take twice the time, and
+the goal is at most 1.3 from 1 024 to 65 536. The other goal is 20 million steps per second with
+4 096 environments on two cores.
+"""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from harness import (
+    CommonFlags,
+    Figure,
+    in_turn,
+    machine,
+    median_and_range,
+    paired_ratio,
+    report,
+    show,
+    timed,
+)
+from rich.table import Table
+from subjects import run_config
+
+from envs.world import bank_axes
+from pathb_jax import backend
+from pathb_jax.cli import command
+from pathb_jax.config import TrainConfig
+from pathb_jax.errors import InputError
+from pathb_jax.learn.rollout import reset_bank
+from pathb_jax.learn.task import make_env, task_params
+
+MOST_ENVS = 2**24
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags(CommonFlags):
+    """What to measure."""
+
+    envs: tuple[int, ...] = (4096,)
+    """Numbers of environments stepped side by side."""
+    seconds: float = 1.0
+    """Seconds each number is stepped for per round, roughly."""
+
+
+class Environments:
+    """A number of environments that go on and on."""
+
+    def __init__(self, count: int, steps: int = 128) -> None:
+        config = run_config(TrainConfig(batch_envs=count, minibatch_size=count))
+        env = make_env(config.train)
+        self.env_params = task_params(config, env)
+        self.steps = count * steps
+        obs, state = reset_bank(env, self.env_params, jax.random.key(0), count)
+        total = jnp.zeros(count, obs.dtype)
+        self.carry = (state, total, jnp.zeros((), jnp.int32))
+        self.run = jax.jit(functools.partial(step_all, env, steps), donate_argnums=0)
+
+    def step(self, calls: int) -> None:
+        """Step all environments `calls` times the length of the scan."""
+        for _ in range(calls):
+            self.carry = self.run(self.carry, self.env_params)
+        jax.block_until_ready(self.carry)
+
+
+def step_all(env: Any, steps: int, carry: Any, env_params: Any) -> Any:
+    """Step all environments `steps` times with random actions.
+
+    Args:
+        env: the environment (static).
+        steps: how many (static).
+        carry: environment states, a sum `[N]` of all that was observed and paid, and the number
+            of steps done so far.
+        env_params: bound to starts and goals `[N, 2]`.
+    """
+    step_env = jax.vmap(env.step, in_axes=(0, 0, 0, bank_axes(env_params)))
+
+    def body(carry: Any, _: None) -> tuple[Any, None]:
+        state, total, done = carry
+        action_key, env_key = jax.random.split(jax.random.fold_in(jax.random.key(0), done))
+        count = total.shape[0]
+        actions = jax.random.uniform(action_key, (count, 2), total.dtype, -1.0, 1.0)
+        keys = jax.random.split(env_key, count)  # removed by XLA: nothing is drawn with them
+        obs, state, reward, terminated, truncated, _ = step_env(keys, state, actions, env_params)
+        ended = (terminated | truncated).astype(total.dtype)
+        return (state, total + jnp.sum(obs, axis=-1) + reward + ended, done + 1), None
+
+    return jax.lax.scan(body, carry, None, length=steps, unroll=4)[0]
+
+
+def measurement(count: int, seconds: float) -> Callable[[], float]:
+    """Return a measurement of million steps per second."""
+    subject = Environments(count)
+    subject.step(1)  # compiles
+    subject.step(1)
+    calls = max(1, round(seconds / timed(lambda: subject.step(1))))
+    return lambda: 1e-6 * calls * subject.steps / timed(lambda: subject.step(calls))
+
+
+def main() -> int:
+    flags = command.parse(Flags, None, __doc__ or "")
+    check(flags)
+    backend.select_backend("auto")
+    before = machine()
+    counts = sorted(set(flags.envs))
+    measurements = {f"{count} envs": measurement(count, flags.seconds) for count in counts}
+    figures = in_turn(measurements, flags.rounds, "million steps/s")
+    show(report("env_steps", flags, figures, before), table(figures))
+    return 0
+
+
+def check(flags: Flags) -> None:
+    """Raise InputError for values nothing can be measured with."""
+    if not flags.envs or not all(1 <= count <= MOST_ENVS for count in flags.envs):
+        raise InputError("--envs", flags.envs, f"give numbers from 1 to {MOST_ENVS}")
+    if not 0 < flags.seconds < float("inf"):
+        raise InputError("--seconds", flags.seconds, "give a positive number of seconds")
+    if flags.rounds < 1:
+        raise InputError("--rounds", flags.rounds, "give 1 or more")
+
+
+def table(figures: dict[str, Figure]) -> Table:
+    """Return the table, one row per number of environments; the first row is the smallest."""
+    shown = Table("environments", "million steps/s", "range", "against linear [95 %]")
+    smallest = next(iter(figures.values()))
+    for name, figure in figures.items():
+        against = "1" if figure is smallest else str(paired_ratio(smallest.values, figure.values))
+        shown.add_row(name.split()[0], *median_and_range(figure.values, 1), against)
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main))

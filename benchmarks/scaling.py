@@ -1,0 +1,274 @@
+"""How cost grows with environments, evaluation seeds, updates per call, and network.
+
+    python benchmarks/scaling.py --rounds 5 --json scaling.json
+    python benchmarks/scaling.py --parts seeds updates
+
+Each part varies one thing and leaves the rest as it is pinned:
+
+    envs      one update with 16 to 256 environments, Small; samples grow with them, and so does
+              the number of minibatches
+    seeds     an evaluation of one set of 256 to 4 096 seeds, Small, from the policy's first
+              parameters, so that every episode lasts to its horizon; goal: 4 096 in under a second
+    updates   one call of 1 to 64 updates, Small, and the highest memory the process had meanwhile
+              (Linux only)
+    network   one update of each tier, against its FLOPs (benchmarks/work.py)
+
+The exponent is the slope of log cost against log size, fitted by least squares to every round's
+value, with its standard error: 1 is proportional, less means that some of the cost is fixed.
+Compilation is never timed. The exponent of memory ought to be 0: a run may be as long as it likes.
+"""
+
+import dataclasses
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show, timed
+from rich.table import Table
+from subjects import Training
+from work import update_work
+
+from pathb_jax import backend
+from pathb_jax.cli import command
+from pathb_jax.config import Tier, TrainConfig
+from pathb_jax.errors import InputError
+from pathb_jax.evaluation.evaluator import evaluate_policy
+
+Part = Literal["envs", "seeds", "updates", "network"]
+ENVS = (16, 32, 64, 128, 256)
+SEEDS = (256, 512, 1024, 2048, 4096)
+UPDATES = (1, 4, 16, 64)
+CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags(CommonFlags):
+    """What to measure."""
+
+    parts: tuple[Part, ...] = ("envs", "seeds", "updates", "network")
+    """What to vary."""
+    tiers: tuple[Tier, ...] = ("Small", "Medium", "Large")
+    """Networks of the part network."""
+    seconds: float = 1.0
+    """Seconds each size is measured for per round, or once if that is longer."""
+
+
+class Sweep(NamedTuple):
+    """One part: what is measured at which size."""
+
+    sizes: dict[str, float]
+    """By the name of the measurement, ascending."""
+    measurements: dict[str, Callable[[], float]]
+    unit: str
+
+
+class Exponent(NamedTuple):
+    """Slope of log cost against log size."""
+
+    value: float
+    error: float | None
+    """Standard error of the least-squares fit; None if two values leave nothing to estimate it."""
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}" + ("" if self.error is None else f" ± {self.error:.2f}")
+
+
+def exponent(sizes: Sequence[float], costs: Sequence[Sequence[float]]) -> Exponent:
+    """Fit cost = constant x size^exponent.
+
+    Args:
+        sizes: at least two different ones.
+        costs: every round's cost at each size.
+    """
+    pairs = [(s, c) for s, values in zip(sizes, costs, strict=True) for c in values]
+    x, y = np.log(np.asarray(pairs, float)).T
+    spread = np.sum((x - x.mean()) ** 2)
+    slope = np.sum((x - x.mean()) * (y - y.mean())) / spread
+    if len(pairs) < 3:
+        return Exponent(float(slope), None)
+    rest = y - y.mean() - slope * (x - x.mean())
+    variance = np.sum(rest**2) / (len(pairs) - 2)
+    return Exponent(float(slope), float(np.sqrt(variance / spread)))
+
+
+def repeated(work: Callable[[], object], seconds: float) -> Callable[[], float]:
+    """Measure the seconds of one call, repeated for about as long as `seconds`."""
+    work()
+    calls = max(1, int(seconds / timed(work)))
+
+    def again() -> None:
+        for _ in range(calls):
+            work()
+
+    return lambda: timed(again) / calls
+
+
+def envs_sweep(flags: Flags) -> Sweep:
+    """One update of several numbers of environments."""
+    return _trainings({f"{n} envs": (TrainConfig(batch_envs=n), n) for n in ENVS}, flags)
+
+
+def network_sweep(flags: Flags) -> Sweep:
+    """One update of several networks."""
+    shapes = {tier: TrainConfig(tier=tier) for tier in flags.tiers}
+    flops = {tier: update_work(each).flops for tier, each in shapes.items()}
+    ordered = sorted(flops, key=lambda tier: flops[tier])
+    return _trainings({f"network {t}": (shapes[t], flops[t]) for t in ordered}, flags)
+
+
+def _trainings(named: Mapping[str, tuple[TrainConfig, float]], flags: Flags) -> Sweep:
+    measurements = {}
+    for name, (shapes, _) in named.items():
+        training = Training(shapes)
+        updates = training.updates_in(flags.seconds)
+
+        def measure(training: Training = training, updates: int = updates) -> float:
+            return training.seconds_per_update(updates)
+
+        measurements[name] = measure
+    return Sweep({name: size for name, (_, size) in named.items()}, measurements, "s")
+
+
+def seeds_sweep(flags: Flags) -> Sweep:
+    """One evaluation of several numbers of seeds."""
+    training = Training(TrainConfig())
+
+    def evaluation(seeds: int) -> Callable[[], float]:
+        return repeated(
+            lambda: evaluate_policy(
+                training.config.train,
+                training.program.env,
+                training.env_params,
+                training.state.params,
+                training.state.normalizer,
+                (10000,),
+                seeds,
+            ),
+            flags.seconds,
+        )
+
+    named = {f"{n} seeds": n for n in SEEDS}
+    return Sweep(dict(named), {name: evaluation(n) for name, n in named.items()}, "s")
+
+
+def updates_sweep(flags: Flags) -> Sweep:
+    """One call of several numbers of updates."""
+    training = Training(TrainConfig())
+
+    def call(updates: int) -> Callable[[], float]:
+        return repeated(lambda: training.train(updates), flags.seconds)
+
+    named = {f"{n} updates": n for n in UPDATES}
+    return Sweep(dict(named), {name: call(n) for name, n in named.items()}, "s")
+
+
+def memory_sweep(flags: Flags) -> Sweep:
+    """The highest memory of the process during one call of several numbers of updates."""
+    del flags
+    training = Training(TrainConfig())
+
+    def peak(updates: int) -> Callable[[], float]:
+        def measure() -> float:
+            reset_peak_memory()
+            training.train(updates)
+            return peak_memory()
+
+        return measure
+
+    named = {f"{n} updates, memory": n for n in UPDATES}
+    return Sweep(dict(named), {name: peak(n) for name, n in named.items()}, "MiB")
+
+
+def reset_peak_memory() -> None:
+    """Make the highest resident memory count from now on (Linux)."""
+    CLEAR_REFS.write_text("5")
+
+
+def peak_memory() -> float:
+    """Return the highest resident memory of this process since the last reset, in MiB (Linux)."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None, "this kernel does not tell the peak"
+    return int(found[1]) / 1024
+
+
+SWEEPS: dict[str, Callable[[Flags], Sweep]] = {
+    "envs: one update": envs_sweep,
+    "seeds: one evaluation": seeds_sweep,
+    "updates: one call": updates_sweep,
+    "updates: peak memory": memory_sweep,
+    "network FLOPs: one update": network_sweep,
+}
+
+
+def main() -> int:
+    flags = command.parse(Flags, None, __doc__ or "")
+    check(flags)
+    backend.select_backend("auto")
+    before = machine()
+    sweeps = {
+        name: build(flags)
+        for name, build in SWEEPS.items()
+        if name.split()[0].rstrip(":") in flags.parts
+        and (build is not memory_sweep or CLEAR_REFS.exists())
+    }
+    units = {name: sweep.unit for sweep in sweeps.values() for name in sweep.measurements}
+    measurements = {
+        name: measure for sweep in sweeps.values() for name, measure in sweep.measurements.items()
+    }
+    figures = {
+        name: figure._replace(unit=units[name])
+        for name, figure in in_turn(measurements, flags.rounds, "").items()
+    }
+    fits = {
+        name: exponent(
+            list(sweep.sizes.values()), [figures[each].values for each in sweep.measurements]
+        )
+        for name, sweep in sweeps.items()
+    }
+    content = report(
+        "scaling", flags, figures, before, exponents={n: f._asdict() for n, f in fits.items()}
+    )
+    show(content, table(sweeps, figures, fits))
+    return 0
+
+
+def check(flags: Flags) -> None:
+    """Raise InputError for values nothing can be fitted to."""
+    if not flags.parts:
+        raise InputError("--parts", "", "name at least one")
+    if "network" in flags.parts and len(set(flags.tiers)) < 2:
+        raise InputError("--tiers", flags.tiers, "name at least two: an exponent is fitted")
+    if not 0 < flags.seconds < math.inf:
+        raise InputError("--seconds", flags.seconds, "give a positive number of seconds")
+    if flags.rounds < 1:
+        raise InputError("--rounds", flags.rounds, "give 1 or more")
+
+
+def table(
+    sweeps: Mapping[str, Sweep], figures: Mapping[str, Figure], fits: Mapping[str, Exponent]
+) -> Table:
+    """Return the table: a row per size, the exponent beside the last one."""
+    shown = Table("cost against", "size", "median", "range", "exponent")
+    for name, sweep in sweeps.items():
+        scale, unit, digits = (1e3, "ms", 1) if sweep.unit == "s" else (1.0, sweep.unit, 0)
+        for each, size in sweep.sizes.items():
+            values = [scale * value for value in figures[each].values]
+            median, spread = median_and_range(values, digits)
+            fitted = str(fits[name]) if each == list(sweep.sizes)[-1] else ""
+            shown.add_row(
+                name,
+                f"{size:,.4g}" if size > 1e6 else f"{size:,}",
+                f"{median} {unit}",
+                spread,
+                fitted,
+            )
+        shown.add_section()
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main))

@@ -1,0 +1,42 @@
+"""Training, compiled and warmed up, as benchmarks measure it."""
+
+import jax
+from harness import timed
+
+from pathb_jax.config import RunConfig, TaskConfig, TrainConfig
+from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.task import task_params
+from pathb_jax.learn.training import CHUNK_CAPACITY
+
+VARIANT = "mixed_ppo_phase3_lambda_0_9"
+
+
+def run_config(shapes: TrainConfig) -> RunConfig:
+    """Return the ladder's task with these shapes."""
+    return RunConfig(TaskConfig(VARIANT), train=shapes).validated()
+
+
+class Training:
+    """A run that goes on and on; every call trains it further."""
+
+    def __init__(self, shapes: TrainConfig) -> None:
+        self.config = run_config(shapes)
+        self.program = program(self.config)
+        self.env_params = task_params(self.config, self.program.env)
+        self.hparams = traced(self.config.hparams)
+        self.state = self.program.init(self.config, self.env_params)
+        self.train(1)
+
+    def train(self, updates: int) -> None:
+        """Run updates and wait for them."""
+        self.state, chunk = self.program.train(self.state, self.hparams, self.env_params, updates)
+        jax.block_until_ready(chunk)
+
+    def updates_in(self, seconds: float) -> int:
+        """How many updates take about this long; at least one."""
+        one = timed(lambda: self.train(1))
+        return min(CHUNK_CAPACITY, max(1, int(seconds / one)))
+
+    def seconds_per_update(self, updates: int) -> float:
+        """Measure that many updates in one call."""
+        return timed(lambda: self.train(updates)) / updates
