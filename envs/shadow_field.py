@@ -223,11 +223,10 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         params: EnvParams,
     ) -> Channels:
         """Return the reward channels of the edited world."""
-        basin = jnp.asarray(params.basin_center, position.dtype)
         channels = fields.reward_channels(
             position,
             goal,
-            edited_point(params.edits, EditChannel.BASIN_POSITION, time, basin, params.half_width),
+            self._false_basin(time, position.dtype, params),
             applied,
             signature_sigma=params.signature_sigma,
             basin_sigma=params.basin_sigma,
@@ -244,6 +243,13 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
             dense=scale * channels.dense + shift,
             phase3=scale * channels.phase3 + shift,
             sparse=scale * channels.sparse + shift,
+        )
+
+    def _false_basin(self, time: jax.Array, dtype: jnp.dtype, params: EnvParams) -> jax.Array:
+        """Return x_false `[2]`, edited, at time index `time`."""
+        basin = jnp.asarray(params.basin_center, dtype)
+        return edited_point(
+            params.edits, EditChannel.BASIN_POSITION, time, basin, params.half_width
         )
 
     # ----------------------------------------------------------------- sensing
@@ -399,10 +405,14 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         gap = fields.distance(state.position, state.goal)
         moved = fields.distance(state.position, state.start)
         some = state.path_length > 0
+        basin = self._false_basin(state.time, state.position.dtype, params)
         return EpisodeMetrics(
             steps=steps,
             terminal_alignment=fields.bump(gap * gap, params.signature_sigma),
             terminal_distance=gap,
+            terminal_basin_distance=fields.distance(state.position, basin),
+            terminal_x=state.position[0],
+            terminal_y=state.position[1],
             path_length=state.path_length,
             path_efficiency=jnp.where(some, moved / jnp.where(some, state.path_length, 1), 0),
             saturation_count=state.saturation_count,

@@ -111,11 +111,17 @@ class Reading(NamedTuple):
 
 @struct.dataclass
 class EpisodeMetrics:
-    """What an episode up to some state amounts to (environment.md, "Episode metrics")."""
+    """What an episode up to some state amounts to (environment.md, "Episode metrics").
+
+    `terminal_basin_distance` is |x_T - x_false|, after the edits that have taken effect.
+    """
 
     steps: jax.Array
     terminal_alignment: jax.Array
     terminal_distance: jax.Array
+    terminal_basin_distance: jax.Array
+    terminal_x: jax.Array
+    terminal_y: jax.Array
     path_length: jax.Array
     path_efficiency: jax.Array
     saturation_count: jax.Array

@@ -114,6 +114,9 @@ def episode_rows(result: SetResult) -> dict[str, Any]:
         "pathLength": episodes.path_length,
         "clippedCount": episodes.clipped_count,
         "regimeRetention": episodes.regime_retention,
+        "terminalBasinDistance": episodes.terminal_basin_distance,
+        "terminalX": episodes.terminal_x,
+        "terminalY": episodes.terminal_y,
     }
 
 

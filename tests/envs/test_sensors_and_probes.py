@@ -56,6 +56,18 @@ def test_privileged_values_are_untouched_by_sensor_edits_but_samples_are_not():
     np.testing.assert_allclose(edited.samples, plain.samples / 2, rtol=1e-6)
 
 
+def test_the_terminal_distance_to_the_false_basin_is_to_where_an_edit_moved_it():
+    env = MesaShadowField()
+    params = bind(env.default_params, [0.5, 1.5], [4.0, 4.0])
+    state, _ = env.transition(KEY, env.start_state(KEY, params), jnp.zeros(2), params)
+    edits = iv.stack_edits([iv.basin_position_edit(0, (3.5, 1.5))])
+    plain = env.episode_metrics(state, params)
+    edited = env.episode_metrics(state, replace(params, edits=edits))
+    assert (float(plain.terminal_x), float(plain.terminal_y)) == (0.5, 1.5)
+    assert float(plain.terminal_basin_distance) == pytest.approx(5.0)
+    assert float(edited.terminal_basin_distance) == pytest.approx(3.0)
+
+
 def weight(distance, decay, sigma):
     return {
         iv.Decay.LINEAR: max(0.0, 1 - distance / 3),

@@ -67,6 +67,7 @@ def compare_worlds(one, other, move, permutation=None):
     close = functools.partial(np.testing.assert_allclose, rtol=0, atol=3e-6)
     close(states2.position, move(states.position))
     close(metrics2.terminal_distance, metrics.terminal_distance)
+    close(metrics2.terminal_basin_distance, metrics.terminal_basin_distance)
     close(metrics2.terminal_alignment, metrics.terminal_alignment)
     close(metrics2.path_length, metrics.path_length)
     np.testing.assert_allclose(metrics2.path_efficiency, metrics.path_efficiency, atol=1e-4)

@@ -68,6 +68,9 @@ def test_an_episode_is_what_stepping_gives(finished):
             "terminalAlignment": metrics.terminal_alignment,
             "terminalDistance": metrics.terminal_distance,
             "pathEfficiency": metrics.path_efficiency,
+            "terminalBasinDistance": metrics.terminal_basin_distance,
+            "terminalX": metrics.terminal_x,
+            "terminalY": metrics.terminal_y,
         }.items():
             assert float(row[column]) == pytest.approx(float(value), abs=1e-4)
 
@@ -119,6 +122,10 @@ def test_a_policy_that_stands_still_times_out_where_it_began(evaluate):
     start, goal = start_states(10000 + np.arange(SEEDS))
     distance = np.linalg.norm(start - goal, axis=-1)
     np.testing.assert_allclose(result.episodes.terminal_distance, distance, rtol=1e-6)
+    to_basin = np.linalg.norm(start - (-2.5, -2.5), axis=-1)
+    np.testing.assert_allclose(result.episodes.terminal_basin_distance, to_basin, rtol=1e-6)
+    np.testing.assert_allclose(result.episodes.terminal_x, start[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(result.episodes.terminal_y, start[:, 1], rtol=1e-6)
     assert result.episodes.steps.tolist() == [200] * SEEDS
     assert (result.success_count, result.success_rate, result.mean_steps) == (0, 0.0, 200.0)
     assert result.episodes.path_efficiency.tolist() == [0.0] * SEEDS

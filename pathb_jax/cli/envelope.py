@@ -1,0 +1,219 @@
+"""`envelope`: train every lambda with several training seeds, and say where training breaks."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pathb_jax.cli import command
+from pathb_jax.config import Backend, Hparams, OutputConfig, ParallelRuns, RunConfig, Tier
+from pathb_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from pathb_jax.studies.envelope import Envelope, EnvelopeRun, Study
+
+DESCRIPTION = """Train one policy per lambda and training seed, and say where training breaks.
+
+Lambda is the weight of the reward channel: 0 trains signature_ppo_dense, 1 reward_ppo_phase3,
+anything between mixed_ppo_phase3 at that lambda. Tells success, alignment, mean steps and distance
+to the false basin against lambda, where they breach their limits, and whether that is a single
+cliff or a trough with recovery.
+
+Adds each finished run to DOC's data file (a CSV file of the same name beside it), and at the end
+writes the page anew, with everything in that file. Stop and start it at will: a run that was
+stopped goes on from its last checkpoint in --out, finished ones are never repeated. More lambdas
+or seeds may be asked for later; other settings need another --doc.
+
+Ten lambdas with four seeds take 400 M environment steps: at Small about 40 minutes on two cores.
+
+Exit status: 0 done; 2 bad input; 1 failure; 130 or 143 stopped by a signal."""
+
+REMARKS = "<!-- remarks: kept when the page is written anew -->"
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvelopeFlags:
+    """What to train, and where to write."""
+
+    tier: Tier = "Small"
+    """Network size: 2 x 64, 4 x 256 or 5 x 1024 (hidden layers x width)."""
+    lambdas: tuple[float, ...] = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
+    """Weights of the reward channel, each from 0 to 1, each once."""
+    train_seeds: int = 4
+    """Training seeds per lambda: 0, 1, ... From two on there are intervals."""
+    updates: int = 1221
+    """PPO updates per run, each 8 192 environment steps; 1221 are 10 M."""
+    eval_seeds: int = 64
+    """Seeds, from 10000 on, that each trained policy is evaluated on."""
+    hparams: Hparams = Hparams()  # noqa: RUF009  # a tuple: nothing can change it
+    """Hyper-parameters of every run."""
+    parallel_runs: ParallelRuns = "auto"
+    """Runs trained side by side, each on a device of its own; on a CPU auto is one per core at
+    Small and one at a time at Medium and Large. No figure depends on it."""
+    doc: Path = Path("docs/ENVELOPE.md")
+    """The page; its data file lies beside it (envelope.csv), its figure in figures/."""
+    out: Path = Path("results/envelope")
+    """Folder for the runs."""
+    page_only: bool = False
+    """Train nothing, only write the page from the data file; flags of the runs say nothing."""
+    accept_environment_change: bool = False
+    """Resume stopped runs although commit, versions or device differ; this is recorded."""
+    progress: bool = True
+    """Show progress of the runs."""
+    backend: Backend = "auto"
+    """Where to compute. Anything but auto must be there: there is no silent fallback."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; `arguments` default to the process's."""
+    return command.run(lambda: _main(arguments), stoppable=True)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    flags = command.parse(EnvelopeFlags, arguments, DESCRIPTION)
+    lambdas = _checked(flags)
+
+    from pathb_jax.studies.envelope import Study, envelope, settings
+
+    study = Study(flags.tier, flags.updates, flags.eval_seeds, flags.hparams)
+    _config(flags, study, lambdas[0], flags.train_seeds - 1)  # refused, if it is, before any work
+    data = flags.doc.with_name(f"{flags.doc.stem.lower()}.csv")
+    done = _read(data)
+    if not flags.page_only:
+        if done and done[0].settings != settings(study):
+            allowed = f"{data} holds runs of {done[0].settings}; choose another --doc"
+            raise InputError("--doc", str(flags.doc), allowed)
+        _train(flags, study, lambdas, data, done)
+    if not done:
+        raise InputError("--page-only", True, f"{data} holds no run yet")
+    found = envelope(done)
+    _print(found)
+    _write_page(flags.doc, data, found)
+    print(f"data: {data}\npage: {flags.doc}")
+    return 0
+
+
+def _checked(flags: EnvelopeFlags) -> list[float]:
+    """Refuse wrong flags; return the lambdas in increasing order."""
+    lambdas = [value + 0.0 for value in flags.lambdas]  # no negative zero
+    if not lambdas or not all(0 <= value <= 1 for value in lambdas):
+        raise InputError("--lambdas", lambdas, "give at least one, each 0 <= lambda <= 1")
+    if len(set(lambdas)) != len(lambdas):
+        raise InputError("--lambdas", lambdas, "give each lambda once")
+    counts = {"--train-seeds": flags.train_seeds, "--updates": flags.updates}
+    if flags.parallel_runs != "auto":
+        counts["--parallel-runs"] = flags.parallel_runs
+    for flag, count in counts.items():
+        if count < 1:
+            raise InputError(flag, count, "give a whole number >= 1")
+    if flags.hparams.mixed_lambda is not None:
+        raise InputError("--mixed-lambda", flags.hparams.mixed_lambda, "give it in --lambdas")
+    if flags.doc.is_dir() or flags.doc.suffix == ".csv":
+        raise InputError("--doc", str(flags.doc), "give the path of a Markdown file")
+    command.check_writable("--doc", flags.doc.parent)
+    if not flags.page_only:
+        command.check_writable("--out", flags.out)
+    return sorted(lambdas)
+
+
+def _config(flags: EnvelopeFlags, study: "Study", mixed_lambda: float, seed: int) -> RunConfig:
+    from pathb_jax.studies.envelope import run_config
+
+    output = OutputConfig(
+        out=flags.out,
+        backend=flags.backend,
+        accept_environment_change=flags.accept_environment_change,
+    )
+    return run_config(study, mixed_lambda, seed, output)
+
+
+def _train(
+    flags: EnvelopeFlags,
+    study: "Study",
+    lambdas: Sequence[float],
+    data: Path,
+    done: "list[EnvelopeRun]",
+) -> None:
+    """Train what is missing; add each run to `done` and to the data file as it ends."""
+    from pathb_jax.studies.envelope import finished_run, missing_runs
+
+    missing = list(missing_runs(lambdas, flags.train_seeds, done))
+    if not missing:
+        print(f"{data}: all runs are there; nothing to train")
+        return
+
+    # Importing JAX takes seconds; wrong flags are reported before.
+    from pathb_jax import backend
+
+    devices = backend.host_devices(flags.parallel_runs, flags.tier)
+    backend.select_backend(flags.backend, host_devices=devices)
+    from pathb_jax import placement
+    from pathb_jax.cli.progress import ProgressBar
+
+    configs = [_config(flags, study, *one) for one in missing]
+    with ProgressBar(quiet=not flags.progress) as bar:
+        for ended in placement.train_all(configs, bar, flags.parallel_runs):
+            done.append(finished_run(study, *missing[ended.position], ended.outcome))
+            _write(data, done)
+
+
+def _read(data: Path) -> "list[EnvelopeRun]":
+    from pathb_jax.store.tables import read_table
+    from pathb_jax.studies.envelope import EnvelopeRun
+
+    if not data.exists():
+        return []
+    columns, types = read_table(data, EnvelopeRun._fields), get_type_hints(EnvelopeRun)
+    try:
+        cells = [map(types[name], columns[name].tolist()) for name in EnvelopeRun._fields]
+        done = [EnvelopeRun(*row) for row in zip(*cells, strict=True)]
+    except ValueError as error:
+        allowed = f"{data} has to hold figures as this command writes them ({error})"
+        raise InputError("--doc", str(data), allowed) from None
+    settings = sorted({run.settings for run in done})
+    if len(settings) > 1:
+        allowed = f"it has to hold runs of one study, not of {' and '.join(settings)}"
+        raise InputError("--doc", str(data), allowed)
+    return done
+
+
+def _write(data: Path, done: "list[EnvelopeRun]") -> None:
+    from pathb_jax.store.tables import write_table
+    from pathb_jax.studies.envelope import EnvelopeRun
+
+    ordered = sorted(done, key=lambda run: (run.mixed_lambda, run.training_seed))
+    columns: dict[str, Any] = {
+        name: [_cell(getattr(run, name)) for run in ordered] for name in EnvelopeRun._fields
+    }
+    write_table(data, columns)
+
+
+def _cell(value: Any) -> Any:
+    """Return what a table holds: an empty cell for a figure that a diverged run does not have."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _print(found: "Envelope") -> None:
+    from pathb_jax.report.envelope_page import HEADINGS, cells, statements
+    from pathb_jax.studies.envelope_statistics import RULE
+
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    table = Table(*HEADINGS, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for point in found.points:
+        table.add_row(*cells(point))
+    console.print(table)
+    for line in statements(found):
+        console.print(line)
+    console.print(f"rule for the shape: {RULE}")
+
+
+def _write_page(doc: Path, data: Path, found: "Envelope") -> None:
+    from pathb_jax.report.envelope_page import write_envelope_page
+
+    old = doc.read_text(encoding="utf-8") if doc.exists() else ""
+    write_envelope_page(doc, found, data.name, REMARKS + old.partition(REMARKS)[2])

@@ -1,0 +1,193 @@
+"""The envelope page: figures against lambda, thresholds, cliff or trough, published figures."""
+
+import math
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from pathb_jax.report.envelope_figure import envelope_png
+from pathb_jax.store.atomic import write_atomically
+from pathb_jax.studies.envelope import EVAL_SEED_START, Envelope, variant
+from pathb_jax.studies.envelope_published import Beside, beside
+from pathb_jax.studies.envelope_statistics import (
+    ALIGNMENT_FLOOR,
+    PREFERENCE_LIMIT,
+    RESAMPLES,
+    RULE,
+    Mean,
+    Point,
+)
+
+HEADINGS = (
+    "lambda",
+    "runs",
+    "success rate",
+    "alignment",
+    "mean steps",
+    "distance to false basin",
+    "basin preference",
+)
+
+
+def statements(found: Envelope) -> Iterator[str]:
+    """Yield what the study says, a line each: lost lambdas, thresholds, cliff or trough."""
+    gone = [f"{one.mixed_lambda:g}" for one in found.samples if not len(one.success)]
+    if gone:
+        yield f"every run diverged at lambda {', '.join(gone)}: no figures, passed over below"
+    lowest = found.points[0].mixed_lambda if found.points else math.nan
+    for threshold in found.thresholds:
+        if math.isinf(threshold.at):
+            where = "nowhere"
+        elif threshold.at == lowest:
+            where = f"at lambda {lowest:g}, the lowest, already"
+        else:
+            where = f"from lambda {threshold.at:.4f}"
+        if threshold.interval is None:
+            sure = "no interval: a lambda has one training seed"
+        else:
+            low, high = (f"{x:.4f}" if math.isfinite(x) else "none" for x in threshold.interval)
+            nowhere = f"nowhere in {threshold.uncrossed:.1%} of resamples"
+            sure = f"95 % interval {low} to {high}; {nowhere}"
+        yield f"{threshold.name}: {where} ({sure})"
+    verdict: str = found.shape.verdict
+    if found.shape.trough is not None:
+        verdict += f" (down at lambda {found.shape.trough:g}, back at {found.shape.recovery:g})"
+    yield f"shape: {verdict}"
+
+
+def cells(point: Point) -> list[str]:
+    """Return a lambda's row of the table."""
+    return [
+        f"{point.mixed_lambda:g}",
+        f"{point.runs}" + (f" ({point.diverged} diverged)" if point.diverged else ""),
+        _mean(point.success, 3),
+        _mean(point.alignment, 3),
+        _mean(point.steps, 1),
+        _mean(point.basin_distance, 2),
+        _mean(point.preference, 2),
+    ]
+
+
+def write_envelope_page(path: Path, found: Envelope, data_name: str, remarks: str) -> None:
+    """Write the page and its figure, each whole or not at all.
+
+    Args:
+        path: the Markdown file; the figure goes into `figures/` beside it, named after it.
+        found: what is told.
+        data_name: file beside the page that holds every run.
+        remarks: Markdown that explains, kept from an earlier page.
+    """
+    figure = f"figures/{path.stem.lower()}.png"
+    write_atomically(path.parent / figure, envelope_png(found))
+    lines = [
+        "# Envelope",
+        "",
+        "How far lambda, the weight of the reward channel, can go before a policy runs for the",
+        f"false basin. {found.env_steps:,} environment steps per run, {found.training_seeds}",
+        f"training seeds, {found.eval_seeds} evaluation seeds from {EVAL_SEED_START}, acting with",
+        f"the mean. Lambda 0 is `{variant(0.0)}`, 1 is `{variant(1.0)}`; between them",
+        f"`{variant(0.5)}` with its lambda replaced. Every run is a row of",
+        f"[{data_name}]({data_name}).",
+        "",
+        f"    {found.command}",
+        "",
+        "The command trains what is missing from that file and writes this page anew; it can be",
+        "stopped and started at will.",
+        "",
+        *_table(HEADINGS, map(cells, found.points)),
+        "",
+        "Mean over training seeds [Student's 95 % interval of it, cut to what is possible]. A run",
+        "that diverged has no figures: it is counted and left out. Alignment is the signature at",
+        "the last position. Basin preference is the battery's old_basin_preference,",
+        "|x_T - (2.5, 2.5)| - |x_T - (-2.5, -2.5)|: positive where the episode ended nearer to the",
+        "false basin than to where the battery moves it. The battery moves it in mid-episode; a",
+        "policy that does not see the basin takes no notice, and ends where it ends here.",
+        "",
+        f"![Success, alignment, steps, distance to the false basin against lambda]({figure})",
+        "",
+        "## Breach, cliff or trough",
+        "",
+        *(f"- {line}" for line in statements(found)),
+        "",
+        "A threshold is where the mean over training seeds first crosses its limit, going up in",
+        "lambda, interpolated linearly between neighbouring lambdas. Its interval holds the middle",
+        f"95 % of {RESAMPLES:,} bootstrap resamples of the training seeds within each lambda; a",
+        "resample that crosses nowhere counts as beyond the highest lambda. With few seeds such",
+        "an interval is too short rather than too long.",
+        "",
+        textwrap.fill(f"The rule for the shape. {RULE}", 99),
+        "",
+        "## Beside the published figures",
+        "",
+        *_published(found.points),
+        "",
+        remarks.strip(),
+        "",
+    ]
+    write_atomically(path, "\n".join(lines).rstrip() + "\n")
+
+
+def _mean(mean: Mean, digits: int) -> str:
+    text = f"{mean.mean:.{digits}f}"
+    if mean.interval is None:
+        return text
+    return f"{text} [{mean.interval[0]:.{digits}f}, {mean.interval[1]:.{digits}f}]"
+
+
+def _table(headings: Sequence[str], rows: Iterable[list[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(headings)} |"
+    yield "| ---: " * len(headings) + "|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _published(points: Sequence[Point]) -> Iterator[str]:
+    rows = list(beside(points))
+    if not rows:
+        yield "None of the published runs is at one of these lambdas."
+        return
+    yield "Of the implementation that this one replaces, one run each. Network and budget are often"
+    yield "not ours: a figure is held against ours only by the side of the limit that it is on. The"
+    yield "basin preferences at Medium were published without the budget of their policies."
+    yield ""
+    headings = ("lambda", "network", "run", "success", "ours", "alignment", "ours", "same side")
+    yield from _table((*headings, "preference", "ours", "same side"), map(_beside, rows))
+    yield ""
+    for name, agreements in (
+        (f"alignment, limit {ALIGNMENT_FLOOR:.2f}", [(row, row.same_alignment) for row in rows]),
+        (
+            f"basin preference, limit {PREFERENCE_LIMIT:g}",
+            [(row, row.same_preference) for row in rows],
+        ),
+    ):
+        told = [same for _, same in agreements if same is not None]
+        against = [
+            f"{row.published.tier} {row.published.mixed_lambda:g} ({row.published.run})"
+            for row, same in agreements
+            if same is False
+        ]
+        yield f"- {name}: {sum(told)} of {len(told)} are on our side" + (
+            f"; **not** {', '.join(against)}." if against else "."
+        )
+
+
+def _beside(row: Beside) -> list[str]:
+    published, ours = row.published, row.ours
+    side = {None: "-", True: "yes", False: "**no**"}
+    return [
+        f"{published.mixed_lambda:g}",
+        published.tier,
+        published.run,
+        _known(published.success_rate),
+        f"{ours.success.mean:.3f}",
+        _known(published.alignment),
+        f"{ours.alignment.mean:.3f}",
+        side[row.same_alignment],
+        _known(published.preference),
+        f"{ours.preference.mean:.3f}",
+        side[row.same_preference],
+    ]
+
+
+def _known(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
