@@ -37,9 +37,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def one_update_per_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every chunk one update long, whatever the machine's speed."""
-    from pathb_jax import run
+    from pathb_jax import running
 
-    monkeypatch.setattr(run, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(running, "CHUNK_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

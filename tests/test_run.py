@@ -16,7 +16,7 @@ from small_runs import (
 )
 
 import pathb_jax
-from pathb_jax import run
+from pathb_jax import run, running
 from pathb_jax.errors import InputError
 from pathb_jax.run import train
 
@@ -47,7 +47,7 @@ def test_another_training_seed_gives_another_run(finished, tmp_path):
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
 def test_the_length_of_chunks_changes_nothing(finished, tmp_path, monkeypatch, seconds):
-    monkeypatch.setattr(run, "CHUNK_SECONDS", seconds)
+    monkeypatch.setattr(running, "CHUNK_SECONDS", seconds)
     watcher, config = Watcher(), small_config(tmp_path / "chunks")
     outcome = train(config, watcher)
     # One update to measure, then as many as the next evaluation allows; or one at a time.
@@ -59,8 +59,8 @@ def test_the_length_of_chunks_changes_nothing(finished, tmp_path, monkeypatch, s
 def test_chunks_grow_to_their_measured_length(tmp_path, monkeypatch):
     ticks = itertools.count()
     clock = types.SimpleNamespace(perf_counter=lambda: float(next(ticks)), monotonic=time.monotonic)
-    monkeypatch.setattr(run, "time", clock)  # each chunk seems to take a second
-    monkeypatch.setattr(run, "CHUNK_SECONDS", 2.0)
+    monkeypatch.setattr(running, "time", clock)  # each chunk seems to take a second
+    monkeypatch.setattr(running, "CHUNK_SECONDS", 2.0)
     watcher = Watcher()
     train(small_config(tmp_path / "run", updates=30, eval_every=100), watcher)
     # Twice as long each time; cut where the policy is evaluated, at half the run.
@@ -88,7 +88,7 @@ def test_evaluations_are_the_same_however_often_they_are_made(finished, tmp_path
 
 def test_a_finished_run_is_only_read(finished, monkeypatch):
     before = tree_of(finished.files.out)
-    monkeypatch.setattr(run, "_Run", None)  # whatever trains cannot even be made
+    monkeypatch.setattr(run, "Run", None)  # whatever trains cannot even be made
     watcher = Watcher()
     outcome = train(finished.config, watcher)
     assert not outcome.trained

@@ -19,7 +19,7 @@ from small_runs import (
     tree_of,
 )
 
-from pathb_jax import run
+from pathb_jax import run, running
 from pathb_jax.cli.train import main
 from pathb_jax.errors import InputError
 from pathb_jax.learn import normalizer, training
@@ -34,13 +34,13 @@ from pathb_jax.run import train
 def first_states(monkeypatch):
     """The states that runs begin from, as they are when training first gets them."""
     begun = []
-    begin = run._Run.begin
+    begin = running.Run.begin
 
     def watch(self, manifest, parent):
         begin(self, manifest, parent)
         begun.append(jax.device_get(self.state))
 
-    monkeypatch.setattr(run._Run, "begin", watch)
+    monkeypatch.setattr(running.Run, "begin", watch)
     return begun
 
 
@@ -145,7 +145,7 @@ def test_other_numbers_of_environments_may_follow(finished, tmp_path):
     ],
 )
 def test_a_checkpoint_of_another_tier_is_refused(finished, tmp_path, monkeypatch, flags, said):
-    monkeypatch.setattr(run, "program", None)  # and before minutes of compiling
+    monkeypatch.setattr(running, "program", None)  # and before minutes of compiling
     config = small_config(tmp_path / "on", load_checkpoint=finished.files.out, **flags)
     for command in (train, evaluate_only):
         with pytest.raises(InputError) as caught:

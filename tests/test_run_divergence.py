@@ -17,7 +17,7 @@ from small_runs import (
     stored_state,
 )
 
-from pathb_jax import run
+from pathb_jax import running
 from pathb_jax.cli.train import main
 from pathb_jax.learn.program import Program
 from pathb_jax.run import train
@@ -68,7 +68,7 @@ def test_what_was_finite_within_a_long_chunk_is_kept(tmp_path, monkeypatch):
     flags = {"lr": 5.0, "updates": 40, "eval_every": 100}
     outcomes, chunks = [], []
     for seconds in (0.0, 1e9):
-        monkeypatch.setattr(run, "CHUNK_SECONDS", seconds)
+        monkeypatch.setattr(running, "CHUNK_SECONDS", seconds)
         watcher = Watcher()
         outcomes.append(train(small_config(tmp_path / str(seconds), **flags), watcher))
         chunks.append(len(watcher.chunks))

@@ -12,7 +12,7 @@ from small_runs import (
     tree_of,
 )
 
-from pathb_jax import run
+from pathb_jax import run, running
 from pathb_jax.errors import InputError
 from pathb_jax.run import train
 from pathb_jax.store import artifacts
@@ -115,7 +115,7 @@ def test_a_stop_while_the_last_files_are_written(finished, tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, name, stop)
+        patch.setattr(running, name, stop)
         interrupt(config, Watcher())
     watcher = Watcher()
     outcome = train(config, watcher)
@@ -124,7 +124,7 @@ def test_a_stop_while_the_last_files_are_written(finished, tmp_path, monkeypatch
 
 
 def test_checkpoints_between_evaluations_are_resumed_from_too(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(running, "CHECKPOINT_SECONDS", -1.0)
     config, watcher = small_config(tmp_path / "run"), stop_after(5)
     interrupt(config, watcher)
     watcher.notices.clear()

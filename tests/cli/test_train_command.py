@@ -5,7 +5,7 @@ import re
 import pytest
 from small_runs import FLAGS, UPDATES, VARIANT, command_line, small_config, tree_of
 
-from pathb_jax import run
+from pathb_jax import run, running
 from pathb_jax.cli.train import main
 from pathb_jax.store.checkpoints import CheckpointStore
 
@@ -79,7 +79,7 @@ def test_a_failure_ends_with_1_and_one_line(words, capsys, monkeypatch, tmp_path
         raise OSError(28, "No space left on device", "somewhere")
 
     if kind == "disk":
-        monkeypatch.setattr(run, "write_policy", fail)
+        monkeypatch.setattr(running, "write_policy", fail)
     else:
         monkeypatch.setattr(CheckpointStore, "_write", fail)
     assert main(words) == 1

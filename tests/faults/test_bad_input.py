@@ -16,7 +16,7 @@ from nasty import WORDS, changed_bytes, changed_tree, json_file
 from small_protocol import small_table, to_toml
 from small_runs import SHAPES, VARIANT, read
 
-from pathb_jax import loading, run
+from pathb_jax import loading, run, running
 from pathb_jax.cli import anchors, evaluate, ladder, reproducibility, train
 from pathb_jax.ladder import estimate
 from pathb_jax.store.integrity import seal
@@ -261,7 +261,7 @@ def test_files_of_a_run(finished, place, counted, monkeypatch):
         from small_runs import command_line
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(run._Run, "begin", accept)  # resuming is for test_damage.py
+            patch.setattr(running.Run, "begin", accept)  # resuming is for test_damage.py
             assert_handled("train", command_line(**{**RUN, "out": out}), counted)
 
     each()

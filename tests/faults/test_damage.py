@@ -8,7 +8,7 @@ import pytest
 from commands import sha, train_words
 from small_runs import Watcher, small_config, tree_of
 
-from pathb_jax import run
+from pathb_jax import running
 from pathb_jax.cli import reproducibility
 from pathb_jax.cli.train import main
 from pathb_jax.run import run_files, train
@@ -51,7 +51,7 @@ def stopped(tmp_path_factory):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "CHUNK_SECONDS", 0.0)
+        patch.setattr(running, "CHUNK_SECONDS", 0.0)
         whole = small_config(folder / "whole", eval_every=1)
         train(whole)
         config = small_config(folder / "stopped", eval_every=1)

@@ -15,7 +15,7 @@ from pathb_jax.store.digest import digest
 
 pytestmark = pytest.mark.faults
 
-STOP = {"when": "pathb_jax.run:_Run._chunk", "nth": 15, "delay": 0.0, "signals": [9]}
+STOP = {"when": "pathb_jax.running:Run._chunk", "nth": 15, "delay": 0.0, "signals": [9]}
 """SIGKILL in the second run of the ladder."""
 
 

@@ -12,7 +12,7 @@ import pytest
 from commands import REPOSITORY, finish, ladder_words, sha, train_words
 from sabotage import watch_writes
 
-from pathb_jax import run
+from pathb_jax import running
 from pathb_jax.cli import ladder
 from pathb_jax.cli.train import main
 from pathb_jax.ladder import estimate
@@ -67,7 +67,7 @@ def disk(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(run, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(running, "CHUNK_SECONDS", 0.0)
     monkeypatch.setattr(estimate, "PROBE_SECONDS", 0.0)
 
 
@@ -182,7 +182,7 @@ def test_a_file_size_limit(limit, tmp_path, tally):
 
 def at_chunk(monkeypatch, number, action):
     """Do something right before the run's chunk of this number."""
-    chunk, calls = run._Run._chunk, []
+    chunk, calls = running.Run._chunk, []
 
     def first_act(self, updates):
         calls.append(updates)
@@ -190,7 +190,7 @@ def at_chunk(monkeypatch, number, action):
             action()
         return chunk(self, updates)
 
-    monkeypatch.setattr(run._Run, "_chunk", first_act)
+    monkeypatch.setattr(running.Run, "_chunk", first_act)
 
 
 def test_a_read_only_file_system_from_the_start(disk, capsys, tally):
