@@ -1,6 +1,7 @@
 """Whole-file writes that happen completely or not at all (ladder.md, section Files)."""
 
 import contextlib
+import glob
 import os
 import secrets
 from pathlib import Path
@@ -11,7 +12,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
     A temporary file in the same folder is written, forced to the disk and renamed over ``path``;
     then the folder itself is forced to the disk, so that a power cut cannot undo the rename.
-    Parent folders are made as needed. Text is written as UTF-8, its line ends unchanged.
+    Parent folders are made as needed. Text is written as UTF-8, its line ends unchanged. What a
+    killed writer of the same file left is removed.
 
     Raises:
         OSError: the disk is full, the folder is read-only, ...; the old file is left as it was and
@@ -19,7 +21,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     """
     payload = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    _remove_abandoned(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as stream:
             stream.write(payload)
@@ -31,6 +34,21 @@ def write_atomically(path: Path, data: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of ``path`` whose process is no more."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*-*.tmp"):
+        pid = temporary.name.removeprefix(f".{path.name}.").partition("-")[0]
+        if not pid.isdecimal():
+            continue
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        except (OSError, OverflowError):
+            continue  # it lives, and is somebody else's
 
 
 def sync_folder(folder: Path) -> None:
