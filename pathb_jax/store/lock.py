@@ -46,7 +46,8 @@ def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
         write_json(folder / HOLDER, holder)
         yield
     finally:
-        (folder / HOLDER).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder may have become read-only
+            (folder / HOLDER).unlink(missing_ok=True)
         lock.release()
 
 

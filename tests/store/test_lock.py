@@ -52,3 +52,13 @@ def test_nothing_but_the_lock_file_is_left(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == [LOCK]
     with locked(tmp_path):
         pass
+
+
+def test_a_holder_s_name_that_cannot_be_removed_does_not_keep_the_lock(tmp_path, monkeypatch):
+    def refuse(path, missing_ok=False):
+        raise PermissionError(path)
+
+    with monkeypatch.context() as patch, locked(tmp_path):
+        patch.setattr(Path, "unlink", refuse)
+    with locked(tmp_path):
+        pass
