@@ -15,13 +15,14 @@ from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import Chunk, Span, TrainState
 
-ONE_UPDATE_TOLERANCE = 1e-5
+ONE_UPDATE_TOLERANCE = 1e-4
 """Largest deviation of a parameter after one update, absolute, that is promised.
 
-A batched matrix product rounds differently from one alone. Seen on a CPU: 4e-7 at Small, of
-parameters up to 0.5. Training is chaotic, so that nothing is promised for many updates: at Small
-the deviation stays near rounding for ten, and is as large as the parameters' own changes after a
-hundred.
+A third of what one step of Adam at the default learning rate moves a parameter. A batched matrix
+product rounds differently from one alone. Seen on a CPU at Small, training seeds 0 to 511, 64
+vmapped at a time: median 1.2e-7; 510 below 1.4e-6; in two seeds rounding decided more (2.9e-5), as
+it does where a ratio is clipped or not. Training is chaotic, so that nothing is promised for more
+updates: after ten most runs are still that near, after a hundred none is.
 """
 
 SEED_START = 10000
