@@ -51,7 +51,7 @@ class ReproducibilityFlags:
     tier: tuple[Tier, ...] = ("Small",)
     """Network sizes to check, one after another."""
     updates: int = 10
-    """Updates of every run that is compared bit for bit."""
+    """Updates of every run that is compared bit for bit; at least 4."""
     vmapped_updates: tuple[int, ...] = (1, 10, 100)
     """After how many updates to compare a run alone with the same run as one of several vmapped."""
     vmapped_runs: int = 4
@@ -94,8 +94,9 @@ def _refuse_bad_input(flags: ReproducibilityFlags) -> None:
         raise InputError("--parts", True, "it says how to print --digest")
     if not flags.tier or len(set(flags.tier)) < len(flags.tier):
         raise InputError("--tier", flags.tier, "give each tier once, and at least one")
-    if flags.updates < 2:
-        raise InputError("--updates", flags.updates, "a run needs 2 to be stopped between them")
+    if flags.updates < 4:
+        allowed = "give at least 4, or a run cannot be stopped and evaluated at other times"
+        raise InputError("--updates", flags.updates, allowed)
     counts = flags.vmapped_updates
     if not counts or not all(1 <= count <= 1024 for count in counts):
         raise InputError("--vmapped-updates", counts, "give at least one number, each 1..1024")

@@ -35,7 +35,8 @@ class Setting:
     """For the runs; empty."""
     tier: Tier = "Small"
     updates: int = 10
-    """Of every run that is compared bit for bit; at least 2, so that it can be stopped between."""
+    """Of every run that is compared bit for bit; at least 4: all are evaluated at half of them, so
+    that with fewer another cadence would not evaluate at other times."""
     vmapped_updates: tuple[int, ...] = (1, 10, 100)
     """After how many updates a run alone is compared with one of several vmapped; ascending."""
     vmapped_runs: int = 4

@@ -55,7 +55,7 @@ def same_command_twice(setting: Setting) -> Finding:
     """Compare the two reference runs of seed 0."""
     return bit_equality(
         "same command twice",
-        "two processes that use one device, the first without cached programs",
+        "two processes, each on one device, the first without cached programs",
         {"seed 0": (digest(setting.folder / "command"), _alone(setting, 0))},
     )
 
@@ -104,9 +104,9 @@ def cadence_changed(setting: Setting) -> Finding:
 def beside_others(setting: Setting, count: int) -> Finding:
     """Train runs side by side, each on a device of its own, and compare all of them."""
     name = f"beside others on {count} device{'s' * (count > 1)}"
-    compared = f"{count} side by side here, against each alone in a process that uses one"
+    compared = f"{count} side by side here, against each alone in another process on one device"
     if count == 1:
-        compared = "alone here, against alone in a process that uses one"
+        compared = "alone here, against alone in another process on one device"
     there = placement.devices("auto")
     if count > len(there):
         kind = f"{there[0].platform} device{'s' * (len(there) > 1)}"

@@ -13,6 +13,7 @@ from pathb_jax import backend, run
 from pathb_jax.cli import reproducibility as command
 from pathb_jax.cli import train
 from pathb_jax.studies import reproducibility, reproducibility_checks
+from pathb_jax.studies.vmapped import Deviation
 
 SMALLER = {
     "devices": (1, 2),
@@ -42,6 +43,9 @@ def in_process(monkeypatch):
 
     monkeypatch.setattr(reproducibility, "run_commands", run_commands)
     monkeypatch.setattr(backend, "select_backend", lambda *_, **__: None)
+    # Compiling the vmapped program takes long; it is tried for real in a slow test.
+    near = [Deviation(updates, updates * 4e-7, [1, 0], [1, 0], SEEDS) for updates in (1, 2)]
+    monkeypatch.setattr(reproducibility_checks, "deviations", lambda *_: iter(near))
 
 
 def test_kept_promises_are_printed_and_written(in_process, tmp_path, capsys):
@@ -61,7 +65,9 @@ def test_kept_promises_are_printed_and_written(in_process, tmp_path, capsys):
         two = found.pop("beside others on 2 devices")
         assert (two["verdict"], two["reason"]) == ("not tried", "only 1 cpu device here")
         assert "promises: 6 kept, 0 broken, 1 not tried" in printed
-    assert found.pop("one of 2 vmapped, 2 updates")["verdict"] == "no promise"
+    two = found.pop("one of 2 vmapped, 2 updates")
+    assert two["verdict"] == "no promise"
+    assert two["found"] == "8.0e-07; successes of 4: alone 1 0, vmapped 1 0"
     assert {row["verdict"] for row in found.values()} == {"kept"}
     assert "stopped by SIGTERM 2 times" in found["stopped and resumed"]["compared"]
     assert written["backend"]["platform"] == jax.devices()[0].platform
@@ -81,13 +87,23 @@ def test_a_broken_promise_is_named(in_process, monkeypatch, capsys):
         self.state = self.state.replace(params=params)
 
     monkeypatch.setattr(run._Run, "_evaluate", meddling)
-    monkeypatch.setattr(reproducibility_checks, "vmapped", lambda setting: [])
     assert command.main(ARGUMENTS, **SMALLER) == 1
     printed, told = capsys.readouterr()
     assert "1 broken" in printed
     (line,) = [line for line in told.splitlines() if line.startswith("error")]
     assert line.startswith("error: broken: Small, evaluation cadence changed: differ: every 1: ")
     assert "last checkpoint" in line
+
+
+def test_a_deviation_beyond_the_tolerance_is_broken(monkeypatch, tmp_path):
+    far = [Deviation(updates, 0.02, [1, 0], [0, 0], SEEDS) for updates in (1, 10)]
+    monkeypatch.setattr(reproducibility_checks, "deviations", lambda *_: iter(far))
+    setting = reproducibility.Setting(tmp_path, vmapped_runs=2)
+    one, ten = reproducibility_checks.vmapped(setting)
+    assert (one.check, one.verdict) == ("one of 2 vmapped, 1 update", "broken")
+    assert one.promise == "deviation <= 1e-04"
+    assert one.found == "2.0e-02; successes of 4: alone 1 0, vmapped 0 0"
+    assert ten.verdict == "no promise"
 
 
 def test_a_failed_reference_run_is_a_failure(monkeypatch, capsys):
@@ -100,7 +116,7 @@ def test_a_failed_reference_run_is_a_failure(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--updates", "1"], "--updates"),
+        (["--updates", "3"], "--updates"),
         (["--updates", "many"], "--updates"),
         (["--tier"], "--tier"),
         (["--tier", "Tiny"], "--tier"),

@@ -116,6 +116,7 @@ def test_a_refused_command_is_bad_input_and_a_failed_one_is_not(monkeypatch):
         run_commands([], cached=True)
 
 
+@pytest.mark.slow  # compiles the vmapped program
 def test_vmapped_runs_are_near_the_runs_alone(tmp_path):
     configs = [small_config(tmp_path, seed=seed, lr=lr) for seed, lr in ((0, 3e-4), (1, 1e-3))]
     one, three = vmapped.deviations(configs, (1, 3), eval_seeds=4)
@@ -125,6 +126,7 @@ def test_vmapped_runs_are_near_the_runs_alone(tmp_path):
     assert math.isfinite(three.largest)
 
 
+@pytest.mark.slow  # compiles the vmapped program
 def test_a_vmapped_run_has_its_own_numbers(tmp_path):
     """Another learning rate for the second run moves the second run alone."""
     configs = [small_config(tmp_path, seed=seed) for seed in (0, 1)]
