@@ -1,4 +1,4 @@
-"""Digest of a run or a ladder: `python scripts/check_reproducibility.py --help`."""
+"""Try the promises of equal bits: `python scripts/check_reproducibility.py --help`."""
 
 import sys
 

@@ -1,49 +1,210 @@
-"""`check_reproducibility`: digests of what a run or a ladder must reproduce."""
+"""`check_reproducibility`: try the promises of equal bits, or digest what they are about."""
 
 import dataclasses
+import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
+
+from rich.console import Console
+from rich.table import Table
 
 from pathb_jax.cli import command
+from pathb_jax.config import TIERS, Backend, Tier, default_hint
 from pathb_jax.errors import InputError
+from pathb_jax.studies.reproducibility import (
+    CommandFailed,
+    Finding,
+    Setting,
+    Verdict,
+    train_references,
+)
 
-DESCRIPTION = """Print the digest of a run or a ladder: over parameters, optimizer state,
+DESCRIPTION = """Try what is promised about equal bits, and print what was found.
+
+Trains short runs of a tier's real shapes: twice by the same command, stopped and resumed, with
+other evaluations, beside others on 1, 2, 4 and 8 devices, as one of several vmapped; and evaluates
+seed sets in one pass and apart. A CPU is made into eight devices; where there are fewer GPUs the
+rows say what was not tried. Takes minutes at Small; for larger tiers lower --updates and
+--vmapped-updates.
+
+With --digest it only prints the digest of a run or a ladder: over parameters, optimizer state,
 normaliser, environment states, history, evaluations, policy, receipts and verdict, but not over
-times.
+times. Two runs that are equal bit for bit have equal digests, however often either was stopped
+and resumed.
 
-Two runs that are equal bit for bit have equal digests, however often either was stopped and
-resumed.
+Exit status: 0 every promise that was tried is kept, or the digest was printed; 1 a promise is
+broken, or a run failed; 2 bad input."""
 
-Exit status: 0 done; 2 bad input."""
+BROKEN = 1
+FORMAT = "pathb-reproducibility-v1"
+PIPE_WIDTH = 200
+"""Columns of the table where the output is no terminal."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ReproducibilityFlags:
-    """What to look at."""
+    """What to check, or to digest."""
 
-    digest: Path
-    """A run's folder, or a ladder's."""
+    tier: tuple[Tier, ...] = ("Small",)
+    """Network sizes to check, one after another."""
+    updates: int = 10
+    """Updates of every run that is compared bit for bit; at least 4."""
+    vmapped_updates: tuple[int, ...] = (1, 10, 100)
+    """After how many updates to compare a run alone with the same run as one of several vmapped."""
+    vmapped_runs: int = 4
+    """How many runs are vmapped together."""
+    backend: Backend = "auto"
+    """Where to compute. Anything but auto must be there: there is no silent fallback."""
+    json: Annotated[Path | None, default_hint("none")] = None
+    """Write the table to this file too."""
+    keep: Annotated[Path | None, default_hint("a temporary folder")] = None
+    """Leave the runs in this new folder instead of deleting them."""
+    digest: Annotated[Path | None, default_hint("none: check")] = None
+    """Check nothing; print the digest of this run's or ladder's folder."""
     parts: bool = False
-    """Print the digest of each part too."""
+    """With --digest: print the digest of each part too."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; `arguments` default to the process's."""
-    return command.run(lambda: _main(arguments))
+def main(arguments: Sequence[str] | None = None, **smaller: Any) -> int:
+    """Run the command.
+
+    Args:
+        arguments: default to the process's.
+        smaller: fields of `Setting` that have no flag; tests make runs smaller by them.
+    """
+    return command.run(lambda: _main(arguments, smaller))
 
 
-def _main(arguments: Sequence[str] | None) -> int:
+def _main(arguments: Sequence[str] | None, smaller: dict[str, Any]) -> int:
     flags = command.parse(ReproducibilityFlags, arguments, DESCRIPTION)
+    _refuse_bad_input(flags)
+    if flags.digest is not None:
+        return _digest(flags.digest, flags.parts)
+    if flags.keep is not None:
+        return _check(flags, flags.keep, smaller)
+    with tempfile.TemporaryDirectory(prefix="pathb-reproducibility-") as folder:
+        return _check(flags, Path(folder), smaller)
+
+
+def _refuse_bad_input(flags: ReproducibilityFlags) -> None:
+    if flags.parts and flags.digest is None:
+        raise InputError("--parts", True, "it says how to print --digest")
+    if not flags.tier or len(set(flags.tier)) < len(flags.tier):
+        raise InputError("--tier", flags.tier, "give each tier once, and at least one")
+    if flags.updates < 4:
+        allowed = "give at least 4, or a run cannot be stopped and evaluated at other times"
+        raise InputError("--updates", flags.updates, allowed)
+    counts = flags.vmapped_updates
+    if not counts or not all(1 <= count <= 1024 for count in counts):
+        raise InputError("--vmapped-updates", counts, "give at least one number, each 1..1024")
+    if flags.vmapped_runs < 2:
+        raise InputError("--vmapped-runs", flags.vmapped_runs, "one run is not vmapped; give 2..")
+    command.check_writable("--keep", flags.keep)
+    if flags.keep is not None and flags.keep.exists() and any(flags.keep.iterdir()):
+        raise InputError("--keep", str(flags.keep), "it has files already; give a new folder")
+    if flags.json is not None:
+        command.check_writable("--json", flags.json.parent)
+        if flags.json.is_dir():
+            raise InputError("--json", str(flags.json), "it is a folder; give the path of a file")
+
+
+def _digest(folder: Path, print_parts: bool) -> int:
     from pathb_jax.store.digest import digest
     from pathb_jax.store.integrity import CheckpointError
 
     try:
-        found = digest(flags.digest)
+        found = digest(folder)
     except CheckpointError as error:
-        raise InputError("--digest", str(flags.digest), str(error)) from None
-    if flags.parts:
+        raise InputError("--digest", str(folder), str(error)) from None
+    if print_parts:
         for part, value in found.items():
             if part != "all":
                 print(f"{value}  {part}")
-    print(f"{found['all']}  {flags.digest}")
+    print(f"{found['all']}  {folder}")
     return 0
+
+
+def _check(flags: ReproducibilityFlags, folder: Path, smaller: dict[str, Any]) -> int:
+    settings = [
+        Setting(
+            folder=folder / tier,
+            tier=tier,
+            updates=flags.updates,
+            vmapped_updates=tuple(sorted(set(flags.vmapped_updates))),
+            vmapped_runs=flags.vmapped_runs,
+            backend=flags.backend,
+            **smaller,
+        )
+        for tier in flags.tier
+    ]
+    started = time.monotonic()
+
+    def tell(setting: Setting, what: str) -> None:
+        print(f"{time.monotonic() - started:4.0f} s  {setting.tier}: {what}", file=sys.stderr)
+
+    try:
+        for setting in settings:
+            tell(setting, "reference runs, in processes of their own")
+            train_references(setting)
+    except CommandFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BROKEN
+
+    # Only now does this process take its devices.
+    from pathb_jax import backend
+
+    backend.select_backend(flags.backend, host_devices=max(settings[0].devices))
+    from pathb_jax.studies.reproducibility_checks import check
+
+    findings = {
+        setting.tier: list(check(setting, lambda what, s=setting: tell(s, what)))  # type: ignore[misc]
+        for setting in settings
+    }
+    for setting in settings:
+        _print_table(setting, findings[setting.tier])
+    if flags.json is not None:
+        _write(flags.json, findings, backend.environment())
+    return _report(findings)
+
+
+def _print_table(setting: Setting, findings: Sequence[Finding]) -> None:
+    size = TIERS[setting.tier]
+    table = Table(
+        "check",
+        "what is compared",
+        "promise",
+        "found",
+        "verdict",
+        title=f"{setting.tier} ({size.depth} x {size.width}), {setting.updates} updates",
+    )
+    for finding in findings:
+        verdict = f"{finding.verdict}: {finding.reason}" if finding.reason else finding.verdict
+        table.add_row(finding.check, finding.compared, finding.promise, finding.found, verdict)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    console.print(table)
+
+
+def _write(path: Path, findings: dict[Tier, list[Finding]], environment: dict[str, Any]) -> None:
+    from pathb_jax.store.json_files import write_json
+
+    rows = [
+        {"tier": tier, **finding._asdict()} for tier, found in findings.items() for finding in found
+    ]
+    write_json(path, {"format": FORMAT, "findings": rows, **environment})
+
+
+def _report(findings: dict[Tier, list[Finding]]) -> int:
+    """Print how many promises are kept and name the broken ones; return the exit code."""
+    rows = [(tier, finding) for tier, found in findings.items() for finding in found]
+    verdicts = [finding.verdict for _, finding in rows]
+    counted: tuple[Verdict, ...] = ("kept", "broken", "not tried")
+    print("promises: " + ", ".join(f"{verdicts.count(v)} {v}" for v in counted))
+    for tier, finding in rows:
+        if finding.verdict == "broken":
+            print(f"error: broken: {tier}, {finding.check}: {finding.found}", file=sys.stderr)
+    return BROKEN if "broken" in verdicts else 0

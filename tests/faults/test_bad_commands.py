@@ -28,7 +28,7 @@ def bad_command_lines():
     bad += [("evaluate.py", words) for words in ([], ["--policy", "file"], ["--policy", "pipe"])]
     bad += [("evaluate.py", ["--checkpoint", word]) for word in ("folder", "file", "", "nope")]
     bad += [("check_reproducibility.py", ["--digest", w]) for w in ("", "file", "folder", "nope")]
-    bad += [("check_reproducibility.py", [])]
+    bad += [("check_reproducibility.py", words) for words in (["--parts"], ["--updates", "1"])]
     bad += [("reproduce_anchors.py", ["--anchors", "none"])]
     return bad
 
