@@ -79,14 +79,14 @@ def test_kept_promises_are_printed_and_written(in_process, tmp_path, capsys):
 
 def test_a_broken_promise_is_named(in_process, monkeypatch, capsys):
     """Evaluations that change what is trained, which no other row can see."""
-    evaluate = run._Run._evaluate
+    evaluate = running.Run._evaluate
 
     def meddling(self):
         evaluate(self)
         params = jax.tree.map(lambda x: x * 1.0001, self.state.params)
         self.state = self.state.replace(params=params)
 
-    monkeypatch.setattr(run._Run, "_evaluate", meddling)
+    monkeypatch.setattr(running.Run, "_evaluate", meddling)
     assert command.main(ARGUMENTS, **SMALLER) == 1
     printed, told = capsys.readouterr()
     assert "1 broken" in printed
