@@ -9,7 +9,7 @@ import jax
 import pytest
 from small_runs import SEEDS, SHAPES
 
-from pathb_jax import backend, run
+from pathb_jax import backend, running
 from pathb_jax.cli import reproducibility as command
 from pathb_jax.cli import train
 from pathb_jax.studies import reproducibility, reproducibility_checks
