@@ -1,8 +1,9 @@
 """Many runs at once: put them on the devices that are there, and yield each as it finishes.
 
 Each device trains one run at a time, driven by a thread of its own, with the same compiled program
-that a run alone has: the bits of a run do not depend on what runs beside it. A run resumes by
-itself, so a set of runs does.
+that a run alone has: the bits of a run do not depend on what runs beside it. An accelerator that
+one run does not fill can train several as one vmapped program, if asked. A run resumes by itself,
+so a set of runs does.
 """
 
 import queue
@@ -15,7 +16,7 @@ import jax
 
 from pathb_jax import backend, run, signals
 from pathb_jax.config import ParallelRuns, RunConfig
-from pathb_jax.learn.program import program
+from pathb_jax.learn.program import options, program, together
 from pathb_jax.outcome import RunOutcome, find_manifest, is_finished, run_files
 
 
@@ -37,6 +38,7 @@ def train_all(
     configs: Sequence[RunConfig],
     observer: run.Observer | None = None,
     parallel_runs: ParallelRuns = "auto",
+    runs_per_device: int = 1,
 ) -> Iterator[Finished]:
     """Train every run, as many side by side as there are devices.
 
@@ -45,6 +47,8 @@ def train_all(
         observer: told about the progress of all; called from several threads.
         parallel_runs: at most so many side by side. `backend.select_backend` has to have made
             that many host devices of a CPU.
+        runs_per_device: runs of one shape that share a device as one vmapped program, which
+            changes their low-order bits.
 
     Yields:
         Runs as they end; those that had ended before come first.
@@ -61,21 +65,49 @@ def train_all(
             yield Finished(index, run.train(config, observer))
         else:
             pending.append(index)
-    chosen = devices(parallel_runs)[: len(pending)]
+    groups = _groups(configs, pending, runs_per_device)
+    chosen = devices(parallel_runs)[: len(groups)]
     if len(chosen) <= 1:
-        for index in pending:
-            yield Finished(index, run.train(configs[index], observer))
+        for group in groups:
+            yield from _train_group(configs, group, observer)
         return
-    _compile(chosen, configs[pending[0]])
-    yield from _train_in_threads(configs, pending, chosen, observer)
+    _compile(chosen, [configs[index] for index in groups[0]])
+    yield from _train_in_threads(configs, groups, chosen, observer)
 
 
-def _compile(chosen: Sequence[Any], config: RunConfig) -> None:
+def _groups(
+    configs: Sequence[RunConfig], pending: Sequence[int], runs_per_device: int
+) -> list[list[int]]:
+    """Split runs into groups of at most so many that can be one program."""
+    alike: dict[Any, list[int]] = {}
+    for index in pending:
+        config = configs[index]
+        alike.setdefault((config.train, options(config.hparams)), []).append(index)
+    size = runs_per_device
+    split = [
+        same[first : first + size] for same in alike.values() for first in range(0, len(same), size)
+    ]
+    return sorted(split)
+
+
+def _train_group(
+    configs: Sequence[RunConfig], group: Sequence[int], observer: run.Observer
+) -> list[Finished]:
+    if len(group) == 1:
+        outcomes = [run.train(configs[group[0]], observer)]
+    else:
+        outcomes = run.train_together([configs[index] for index in group], observer)
+    return [Finished(*pair) for pair in zip(group, outcomes, strict=True)]
+
+
+def _compile(chosen: Sequence[Any], group: Sequence[RunConfig]) -> None:
     """Compile for all devices at once, while there is nothing that a stop could lose."""
 
     def one(device: Any) -> None:
         with jax.default_device(device):
-            program(config)
+            program(group[0])
+            if len(group) > 1:
+                together(group[0], len(group))
 
     with signals.ending_at_once(), ThreadPoolExecutor(len(chosen)) as pool:
         list(pool.map(one, chosen))
@@ -102,13 +134,13 @@ class _Passing(run.Observer):
 
 def _train_in_threads(
     configs: Sequence[RunConfig],
-    pending: Sequence[int],
+    groups: Sequence[Sequence[int]],
     chosen: Sequence[Any],
     observer: run.Observer,
 ) -> Iterator[Finished]:
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in pending:
-        waiting.put(index)
+    waiting: queue.SimpleQueue[Sequence[int]] = queue.SimpleQueue()
+    for group in groups:
+        waiting.put(group)
     ended: queue.SimpleQueue[Finished | Exception | None] = queue.SimpleQueue()
     abandoned = threading.Event()
     passing = _Passing(observer, abandoned)
@@ -117,8 +149,8 @@ def _train_in_threads(
         try:
             with jax.default_device(device):
                 while not abandoned.is_set():
-                    index = waiting.get_nowait()
-                    ended.put(Finished(index, run.train(configs[index], passing)))
+                    for finished in _train_group(configs, waiting.get_nowait(), passing):
+                        ended.put(finished)
         except queue.Empty:
             pass
         except Exception as error:  # raised again where the runs are waited for

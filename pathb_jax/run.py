@@ -1,6 +1,14 @@
 """Runs from their configurations to their files: resumed, continued or fresh, alone or together."""
 
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+import jax
+
+from pathb_jax import signals
 from pathb_jax.config import RunConfig
+from pathb_jax.learn.program import together
 from pathb_jax.loading import load_parent
 from pathb_jax.outcome import (
     RunOutcome,
@@ -14,7 +22,7 @@ from pathb_jax.outcome import (
 from pathb_jax.running import Observer, Progress, Run
 from pathb_jax.store.lock import locked
 
-__all__ = ["Observer", "Progress", "train"]
+__all__ = ["Observer", "Progress", "train", "train_together"]
 
 
 def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
@@ -34,12 +42,83 @@ def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
         StopRequested: a signal asked to stop; the run is saved and marked incomplete.
         OSError: a file cannot be written; what is on disk stays valid.
     """
-    files, observer = run_files(config), observer or Observer()
+    with _opened(config, observer or Observer()) as run:
+        if run is not None:
+            run.to_the_end()
+            run.finish()
+    return read_outcome(run_files(config), trained=run is not None)
+
+
+def train_together(
+    configs: Sequence[RunConfig], observer: Observer | None = None
+) -> list[RunOutcome]:
+    """Train runs of one shape as one vmapped program, and write the files of each.
+
+    Args:
+        configs: validated configurations that agree in `train` and in which options are on.
+        observer: told about the progress of all.
+
+    Returns:
+        Their outcomes. Low-order bits are not those of the same runs alone.
+
+    Raises:
+        InputError, CheckpointError, StopRequested, OSError: as `train`.
+    """
+    observer = observer or Observer()
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(_opened(config, observer)) for config in configs]
+        runs = [run for run in opened if run is not None]
+        if runs:
+            with contextlib.ExitStack() as stores:
+                for run in runs:
+                    stores.enter_context(run.store)
+                _chunk_by_chunk(runs)
+            for run in runs:
+                run.finish()
+    return [
+        read_outcome(run_files(config), trained=run is not None)
+        for config, run in zip(configs, opened, strict=True)
+    ]
+
+
+def _chunk_by_chunk(runs: Sequence[Run]) -> None:
+    """Train all runs to their ends in chunks of the same length; one that is over waits."""
+    with signals.ending_at_once():  # compiling
+        program = together(runs[0].config, len(runs))
+    for run in runs:
+        run.runs_together = len(runs)
+    while going := [run for run in runs if not run.is_over]:
+        if signals.requested() is not None:
+            for run in going:
+                run.save_incomplete()
+        signals.stop_if_requested()
+        length = min(run.chunk_length() for run in going)
+        started = time.perf_counter()
+        states, chunks = program.train(
+            [run.state for run in runs],
+            [run.hparams for run in runs],
+            [run.env_params for run in runs],
+            [0 if run.is_over else length for run in runs],
+            [run.span for run in runs],
+        )
+        chunks = jax.device_get(chunks)
+        seconds = time.perf_counter() - started
+        for run, state, chunk in zip(runs, states, chunks, strict=True):
+            if run in going:
+                run.take(state, chunk, seconds)
+                run.after_chunk()
+
+
+@contextlib.contextmanager
+def _opened(config: RunConfig, observer: Observer) -> Iterator[Run | None]:
+    """Hold a run's folder with the run ready to train in it, or None if it has finished."""
+    files = run_files(config)
     if config.output.fresh and (moved := set_aside(files.out)) is not None:
         observer.notice(f"{files.out}: what was there is now in {moved}")
     manifest = find_manifest(config, files)
     if is_finished(manifest):
-        return read_outcome(files, trained=False)
+        yield None
+        return
     if manifest is not None:
         environment_changes(config, files, manifest)
     run, parent = Run(config, files, observer), None
@@ -49,8 +128,7 @@ def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
         # Read again: another process may have been at work until the lock was ours.
         manifest = find_manifest(config, files)
         if is_finished(manifest):
-            return read_outcome(files, trained=False)
+            yield None
+            return
         run.begin(manifest, parent)
-        run.to_the_end()
-        run.finish()
-    return read_outcome(files, trained=True)
+        yield run

@@ -71,6 +71,7 @@ class Run:
         self.evaluations: list[dict[str, Any]] = []
         self.last_results: list[SetResult] = []
         self.diverged: dict[str, Any] | None = None
+        self.runs_together = 1
         self.seconds_per_update: float | None = None
 
     # Where the run stands.
@@ -351,6 +352,7 @@ class Run:
                 "train_seconds": self.train_seconds,
                 "compile_seconds": self.program.compile_seconds,
                 "diverged": self.diverged,
+                "runs_together": self.runs_together,
                 "environment_changes": self.environment_changes,
                 **backend.environment(),
             },

@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from small_runs import small_config
+from small_runs import Watcher, small_config
 
-from pathb_jax import run
+from pathb_jax import placement, run, signals
+from pathb_jax.store.artifacts import read_history
 from pathb_jax.store.digest import digest
+from pathb_jax.store.json_files import read_json
 
 SIDE_BY_SIDE = """
 import json, sys, threading
@@ -62,3 +64,65 @@ def test_a_run_has_the_same_bits_beside_others(at_once, alone, repository, tmp_p
     assert report["digests"] == alone
     assert sorted(report["order"]) == list(range(8))
     assert len(report["threads"]) == at_once
+
+
+@pytest.fixture
+def vmapped(tmp_path):
+    """Two runs of other lengths and rates, as one program."""
+    configs = [
+        small_config(tmp_path / "one", seed=0, updates=6),
+        small_config(tmp_path / "two", seed=1, updates=4, lr=1e-3, eval_every=2),
+    ]
+    return configs
+
+
+def histories(outcomes):
+    return [outcome.history["value_loss"] for outcome in outcomes]
+
+
+@pytest.mark.slow  # compiles the vmapped program
+def test_runs_as_one_program_leave_the_files_of_runs_alone(vmapped, tmp_path):
+    configs = vmapped
+    finished = list(placement.train_all(configs, runs_per_device=2))
+    assert [item.position for item in finished] == [0, 1]
+    together = [item.outcome for item in finished]
+    alone = [
+        run.train(small_config(tmp_path / f"{name}-alone", **flags))
+        for name, flags in (
+            ("one", {"seed": 0, "updates": 6}),
+            ("two", {"seed": 1, "updates": 4, "lr": 1e-3, "eval_every": 2}),
+        )
+    ]
+    for one, other in zip(alone, together, strict=True):
+        names = [sorted(p.name for p in x.files.out.glob("*/*")) for x in (one, other)]
+        assert names[0] == names[1]
+        assert len(other.history["update"]) == len(one.history["update"])
+        # float32 rounding at the first update; later it grows
+        assert other.history["value_loss"][0] == pytest.approx(one.history["value_loss"][0], 1e-4)
+        assert list(other.evaluations["update"]) == list(one.evaluations["update"])
+        assert read_json(one.files.manifest)["runs_together"] == 1
+        assert read_json(other.files.manifest)["runs_together"] == 2
+    assert next(iter(placement.train_all(configs, runs_per_device=2))).outcome.trained is False
+
+
+@pytest.mark.slow  # compiles the vmapped program
+def test_runs_as_one_program_stop_and_resume(vmapped, tmp_path, monkeypatch):
+    monkeypatch.setattr("pathb_jax.running.CHUNK_SECONDS", 0.0)
+    flags = ({"seed": 0, "updates": 6}, {"seed": 1, "updates": 4, "lr": 1e-3, "eval_every": 2})
+    whole = run.train_together(
+        [small_config(tmp_path / f"{k}-whole", **f) for k, f in enumerate(flags)]
+    )
+
+    def stop(progress):
+        if progress.update == 3:
+            monkeypatch.setattr(signals, "_requested", 15)
+
+    with pytest.raises(signals.StopRequested):
+        run.train_together(vmapped, Watcher(stop))
+    files = [run.run_files(config) for config in vmapped]
+    assert [read_json(f.manifest)["status"] for f in files] == ["incomplete"] * 2
+    assert [len(read_history(f.history)["update"]) for f in files] == [3, 3]
+    monkeypatch.setattr(signals, "_requested", None)
+    resumed = run.train_together(vmapped)
+    for one, other in zip(whole, resumed, strict=True):
+        assert digest(one.files.out)["all"] == digest(other.files.out)["all"]

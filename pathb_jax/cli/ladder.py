@@ -60,6 +60,9 @@ class LadderFlags:
     parallel_runs: ParallelRuns = "auto"
     """Runs side by side, each on a device of its own; a CPU is divided for them. auto: as many as
     there are devices; on a CPU its cores at Small, 1 otherwise. Changes no bit of any run."""
+    runs_per_device: int = 1
+    """Runs that share a device as one vmapped program: for an accelerator that one run does not
+    fill. Changes low-order bits, so it is a departure from the protocol."""
     skip_batch: bool = False
     """Stop after the verdict; the rest of the batch can be trained later without this flag."""
     plan: bool = False
@@ -94,6 +97,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     if flags.train_seeds < 1 or planned.seed + flags.train_seeds > SEED_LIMIT:
         raise InputError("--train-seeds", flags.train_seeds, "give a whole number >= 1")
     command.check_parallel_runs(flags.parallel_runs)
+    if not 1 <= flags.runs_per_device <= command.MOST_PARALLEL_RUNS:
+        allowed = f"give a whole number from 1 to {command.MOST_PARALLEL_RUNS}"
+        raise InputError("--runs-per-device", flags.runs_per_device, allowed)
     command.check_writable("--out", out)
     if flags.note is not None:
         command.check_writable("--note", flags.note.parent)
@@ -125,6 +131,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         train_seeds=flags.train_seeds,
         speculative=flags.speculative,
         parallel_runs=flags.parallel_runs,
+        runs_per_device=flags.runs_per_device,
         command=shlex.join(["python", "scripts/ladder.py", *words]),
     )
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:

@@ -5,9 +5,10 @@ in its files, so that taking the ladder up again gives the same record.
 Source: specification, ladder page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pathb_jax import placement, run
+from pathb_jax.config import RunConfig
 from pathb_jax.ladder.grading import (
     add_other_seed,
     count_hours,
@@ -108,7 +109,7 @@ def _train_group(
     items = [(candidate, seed) for seed in plan.seeds for candidate in pending]
     configs = [plan.candidate_run(candidate, seed) for candidate, seed in items]
     voting: dict[str, RunOutcome] = {}
-    for position, outcome in placement.train_all(configs, observer, plan.parallel_runs):
+    for position, outcome in _train_all(plan, configs, observer):
         candidate, seed = items[position]
         if seed == plan.run.seed:
             voting[candidate.tag] = outcome
@@ -118,6 +119,12 @@ def _train_group(
         count_seeds(plan, record)
         count_hours(record)
         write_record(plan.record_path, record)
+
+
+def _train_all(
+    plan: LadderPlan, configs: Sequence[RunConfig], observer: run.Observer
+) -> Iterator[placement.Finished]:
+    return placement.train_all(configs, observer, plan.parallel_runs, plan.runs_per_device)
 
 
 def _run_batch(
@@ -130,7 +137,7 @@ def _run_batch(
             entry["status"] = "running"
     write_record(plan.record_path, record)
     configs = [plan.batch_run(batch_run, adopted) for batch_run in plan.protocol.batch]
-    for position, outcome in placement.train_all(configs, observer, plan.parallel_runs):
+    for position, outcome in _train_all(plan, configs, observer):
         entry = entries[position]
         fill_batch_run(plan, entry, outcome)
         count_hours(record)

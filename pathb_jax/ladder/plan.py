@@ -37,6 +37,7 @@ class LadderPlan:
     speculative: bool = False
     """Train all candidates at once, judge them in order."""
     parallel_runs: ParallelRuns = "auto"
+    runs_per_device: int = 1
     command: str = ""
 
     @property
@@ -47,6 +48,8 @@ class LadderPlan:
             found.append(deviation("matmul_precision", "float32", self.matmul_precision))
         if self.speculative:
             found.append(deviation("execution", "one candidate after another", "speculative"))
+        if self.runs_per_device != 1:
+            found.append(deviation("runs_per_device", 1, self.runs_per_device))
         return found
 
     @property

@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -111,18 +112,87 @@ class Program:
         return self.compiled(state, hparams, env_params, _span(*span), np.int32(updates))
 
 
+class Together:
+    """Compiled training of several runs as one program, vmapped over them.
+
+    A batched matrix product rounds differently from one alone, so that a run's bits are not those
+    of the run alone.
+
+    Args:
+        config: shapes of all runs.
+        hparams: as for `Program`.
+        runs: how many.
+        device: where they run.
+    """
+
+    def __init__(self, config: TrainConfig, hparams: Hparams, runs: int, device: Any) -> None:
+        self.runs = runs
+        env = make_env(config)
+        chunk = functools.partial(training.train_chunk, config, env)
+        _, _, *arguments = chunk_arguments(config, hparams)
+        stacked = jax.tree.map(lambda x: jnp.stack([jnp.zeros(x.shape, x.dtype)] * runs), arguments)
+        started = time.perf_counter()
+        precision = jax.default_matmul_precision(_JAX_NAMES[config.matmul_precision])
+        with precision, jax.default_device(device):
+            self._compiled = jax.jit(jax.vmap(chunk), donate_argnums=0).lower(*stacked).compile()
+        self.compile_seconds = time.perf_counter() - started
+
+    def train(
+        self,
+        states: Sequence[TrainState],
+        hparams: Sequence[Hparams],
+        env_params: Sequence[EnvParams],
+        updates: Sequence[int],
+        spans: Sequence[tuple[int, int]],
+    ) -> tuple[list[TrainState], list[Chunk]]:
+        """Run `updates[k]` updates (none is fine) of each run, as `Program.train` does of one."""
+        given = [
+            stack_trees(states),
+            stack_trees(hparams),
+            stack_trees(env_params),
+            stack_trees([_span(*span) for span in spans]),
+            np.asarray(updates, np.int32),
+        ]
+        state, chunk = self._compiled(*given)
+        return unstack_tree(state, self.runs), unstack_tree(chunk, self.runs)
+
+
+def stack_trees(trees: Sequence[Any]) -> Any:
+    """Stack trees of the same structure along a new axis 0."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def unstack_tree(tree: Any, count: int) -> list[Any]:
+    """Return the `count` trees that `stack_trees` stacked."""
+    return [jax.tree.map(lambda x, k=k: x[k], tree) for k in range(count)]
+
+
 def program(config: RunConfig) -> Program:
     """Return the compiled programs for a validated run on this thread's default device.
 
     They are compiled at most once per process and device.
     """
-    used = Hparams(*(None if value is None else 0.0 for value in config.hparams))  # type: ignore[arg-type]
-    return _program(config.train, used, backend.current_device())
+    return _program(config.train, options(config.hparams), backend.current_device())
+
+
+def together(config: RunConfig, runs: int) -> Together:
+    """Return the compiled program for so many runs like this one, as `program` does for one."""
+    return _together(config.train, options(config.hparams), runs, backend.current_device())
+
+
+def options(hparams: Hparams) -> Hparams:
+    """Return what of the hyper-parameters decides on the program: which of them are None."""
+    return Hparams(*(None if value is None else 0.0 for value in hparams))  # type: ignore[arg-type]
 
 
 @functools.cache
 def _program(config: TrainConfig, hparams: Hparams, device: Any) -> Program:
     return Program(config, hparams, device)
+
+
+@functools.cache
+def _together(config: TrainConfig, hparams: Hparams, runs: int, device: Any) -> Together:
+    return Together(config, hparams, runs, device)
 
 
 @functools.cache

@@ -1,19 +1,17 @@
 """Several runs as one vmapped program, and how far they come from the same runs alone."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pathb_jax.config import RunConfig
 from pathb_jax.evaluation.evaluator import evaluate_policy
-from pathb_jax.learn import networks, training
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn import networks
+from pathb_jax.learn.program import program, stack_trees, together, traced, unstack_tree
 from pathb_jax.learn.task import task_params
-from pathb_jax.learn.training import Chunk, Span, TrainState
+from pathb_jax.learn.training import TrainState
 
 ONE_UPDATE_TOLERANCE = 1e-4
 """Largest deviation of a parameter after one update, absolute, that is promised.
@@ -40,30 +38,6 @@ class Deviation(NamedTuple):
     seeds: int
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def vmapped_chunk(
-    config: Any,
-    env: Any,
-    state: TrainState,
-    hparams: Any,
-    env_params: Any,
-    span: Span,
-    updates: jax.Array,
-) -> tuple[TrainState, Chunk]:
-    """Run `training.train_chunk` for `K` runs at once.
-
-    Everything that belongs to a run is stacked along axis 0, `[K, ...]`; `updates` is one number
-    for all.
-    """
-    chunk = functools.partial(training.train_chunk, config, env)
-    return jax.vmap(chunk, in_axes=(0, 0, 0, 0, None))(state, hparams, env_params, span, updates)
-
-
-def stacked(trees: Sequence[Any]) -> Any:
-    """Stack trees of the same structure along a new axis 0."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
 def largest_deviation(first: networks.Params, second: networks.Params) -> float:
     """Return the largest absolute difference between the numbers of two trees."""
     differences = jax.tree.map(
@@ -88,9 +62,8 @@ def deviations(
     params = [task_params(config, compiled.env) for config in configs]
     hparams = [traced(config.hparams) for config in configs]
     alone = [compiled.init(config, p) for config, p in zip(configs, params, strict=True)]
-    together = stacked(alone)
-    span = Span(*(np.full(len(configs), number, np.int32) for number in (0, last)))
-    shared = stacked(hparams), stacked(params), span
+    shared, spans = together(configs[0], len(configs)), [(0, last)] * len(configs)
+    apart = unstack_tree(stack_trees(alone), len(alone))  # copies: `alone` is donated
 
     def successes(state: TrainState, env_params: Any) -> int:
         statistics, sets = state.normalizer, [SEED_START]
@@ -105,9 +78,9 @@ def deviations(
             alone[index], _ = compiled.train(
                 state, hparams[index], params[index], count - done, (0, last)
             )
-        together, _ = vmapped_chunk(train, compiled.env, together, *shared, np.int32(count - done))
+        steps = [count - done] * len(configs)
+        apart, _ = shared.train(apart, hparams, params, steps, spans)
         done = count
-        apart = [jax.tree.map(lambda x, k=k: x[k], together) for k in range(len(alone))]
         pairs = list(zip(alone, apart, strict=True))
         yield Deviation(
             updates=count,

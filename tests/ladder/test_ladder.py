@@ -340,8 +340,8 @@ def test_the_order_in_which_runs_end_decides_nothing(plan, pretend, tmp_path, or
     expected = run_ladder(speculative)
     train_all = placement.train_all
 
-    def shuffled(configs, observer, parallel_runs):
-        ended = list(train_all(configs, observer, parallel_runs))
+    def shuffled(*arguments):
+        ended = list(train_all(*arguments))
         yield from [ended[position] for position in order]
 
     monkeypatch.setattr(placement, "train_all", shuffled)

@@ -9,7 +9,7 @@ import pytest
 from small_runs import build, small_config
 
 from pathb_jax.errors import InputError
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.program import program, together, traced
 from pathb_jax.learn.task import task_params
 from pathb_jax.studies import reproducibility, vmapped
 from pathb_jax.studies.reproducibility import (
@@ -132,22 +132,14 @@ def test_a_vmapped_run_has_its_own_numbers(tmp_path):
     configs = [small_config(tmp_path, seed=seed) for seed in (0, 1)]
     compiled = program(configs[0])
     params = [task_params(config, compiled.env) for config in configs]
-    span = vmapped.Span(np.zeros(2, np.int32), np.full(2, 1, np.int32))
+    shared = together(configs[0], 2)
 
     def train(*rates):
         states = [compiled.init(c, p) for c, p in zip(configs, params, strict=True)]
         hparams = [traced(configs[0].hparams._replace(lr=rate)) for rate in rates]
-        state, chunk = vmapped.vmapped_chunk(
-            configs[0].train,
-            compiled.env,
-            vmapped.stacked(states),
-            vmapped.stacked(hparams),
-            vmapped.stacked(params),
-            span,
-            np.int32(1),
-        )
-        assert chunk.updates.tolist() == [1, 1]
-        return jax.device_get(state.params["log_std"])
+        ended, chunks = shared.train(states, hparams, params, [1, 1], [(0, 1)] * 2)
+        assert [int(chunk.updates) for chunk in chunks] == [1, 1]
+        return [jax.device_get(state.params["log_std"]) for state in ended]
 
     same, other = train(3e-4, 3e-4), train(3e-4, 3e-2)
     assert np.array_equal(same[0], other[0])
