@@ -1,3 +1,12 @@
+"""The limit on the gradient's norm."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from pathb_jax.learn import update
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-3, 0.4, 0.6, 50.0])
