@@ -16,7 +16,7 @@ from harness import timed
 from peer_worlds import FiveTupleWorld, World
 
 from pathb_jax.config import TIERS, RunConfig, TrainConfig
-from pathb_jax.learn.program import Program, traced
+from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
 
@@ -87,7 +87,7 @@ class Ours:
     seeds = 1
 
     def __init__(self, config: RunConfig) -> None:
-        self._program = Program(config.train, config.hparams)
+        self._program = program(config)
         self._hparams = traced(config.hparams)
         self._params = task_params(config, self._program.env)
         self._state = self._program.init(config, self._params)
