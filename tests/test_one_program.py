@@ -1,6 +1,7 @@
 """One compiled program serves every chunk, candidate and variant of the same shapes."""
 
 import contextlib
+import re
 
 import chex
 import jax
@@ -11,7 +12,7 @@ from small_runs import Watcher, small_config
 
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn import training
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.program import lower, program, traced
 from pathb_jax.learn.task import task_params
 from pathb_jax.run import train
 
@@ -121,3 +122,14 @@ def test_a_chunk_has_a_largest_length(finished):
     for updates in (0, -1, training.CHUNK_CAPACITY + 1):
         with pytest.raises(ValueError, match=f"updates: {updates}; give 1"):
             compiled.train(None, None, None, updates)
+
+
+@pytest.mark.parametrize(
+    ("precision", "xla"), [("float32", "HIGHEST"), ("tf32", "HIGH"), ("bfloat16", "DEFAULT")]
+)
+def test_matmul_precision_is_that_of_every_product(precision, xla, tmp_path):
+    config = small_config(tmp_path, matmul_precision=precision)
+    text = lower(config.train, config.hparams).as_text()
+    found = re.findall(r"dot_general.*precision = \[(\w+), (\w+)\]", text)
+    assert len(found) == text.count("stablehlo.dot_general")
+    assert set(found) == {(xla, xla)}

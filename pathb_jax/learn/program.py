@@ -60,9 +60,8 @@ class Program:
         self.config = config
         self.env = make_env(config)
         started = time.perf_counter()
-        precision = jax.default_matmul_precision(_JAX_NAMES[config.matmul_precision])
-        with precision, jax.default_device(device):
-            self.compiled = train_chunk.lower(*chunk_arguments(config, hparams)).compile()
+        with jax.default_device(device):
+            self.compiled = lower(config, hparams).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def init(self, config: RunConfig, env_params: EnvParams) -> TrainState:
@@ -110,6 +109,12 @@ class Program:
         if not 0 < updates <= training.CHUNK_CAPACITY:
             raise ValueError(f"updates: {updates}; give 1..{training.CHUNK_CAPACITY}")
         return self.compiled(state, hparams, env_params, _span(*span), np.int32(updates))
+
+
+def lower(config: TrainConfig, hparams: Hparams) -> Any:
+    """Lower the training chunk with the products' precision that the configuration asks for."""
+    with jax.default_matmul_precision(_JAX_NAMES[config.matmul_precision]):
+        return train_chunk.lower(*chunk_arguments(config, hparams))
 
 
 class Together:

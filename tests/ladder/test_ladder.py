@@ -350,6 +350,20 @@ def test_the_order_in_which_runs_end_decides_nothing(plan, pretend, tmp_path, or
     assert record["adopted"] == "ec0_001"
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"matmul_precision": "tf32"}, "matmul_precision: float32 -> tf32"),
+        ({"runs_per_device": 4}, "runs_per_device: 1 -> 4"),
+        ({"parallel_runs": 2}, None),
+    ],
+)
+def test_what_changes_bits_is_a_departure(plan, asked, said):
+    record = open_record(dataclasses.replace(plan, **asked))
+    assert record["deviations"] == ([said] if said else [])
+    assert record["canonical"] is (said is None)
+
+
 def test_stopped_speculation_ends_with_the_same_record(plan, pretend, tmp_path):
     figures = {"lr1e4": WEAK}
     asked = {"speculative": True, "train_seeds": 2}
