@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
+import jax
 import pytest
 from small_runs import Watcher, small_config
 
@@ -126,3 +128,86 @@ def test_runs_as_one_program_stop_and_resume(vmapped, tmp_path, monkeypatch):
     resumed = run.train_together(vmapped)
     for one, other in zip(whole, resumed, strict=True):
         assert digest(one.files.out)["all"] == digest(other.files.out)["all"]
+
+
+# Failures and stops, with pretended runs on one device that is there twice.
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Return a function that puts `work(name, observer)` in place of training."""
+
+    def put(work):
+        monkeypatch.setattr(placement, "devices", lambda asked: jax.devices()[:1] * 2)
+        monkeypatch.setattr(placement, "_compile", lambda chosen, group: None)
+        monkeypatch.setattr(
+            run, "train", lambda config, observer: work(config.output.out.name, observer)
+        )
+
+    return put
+
+
+def ended(configs):
+    return [item.outcome for item in placement.train_all(configs)]
+
+
+@pytest.fixture
+def four(tmp_path):
+    return [small_config(tmp_path / name) for name in "abcd"]
+
+
+def test_every_run_is_trained_once(threads, four):
+    began = []
+
+    def work(name, observer):
+        began.append(name)
+        return name.upper()
+
+    threads(work)
+    assert sorted(ended(four)) == ["A", "B", "C", "D"]
+    assert sorted(began) == ["a", "b", "c", "d"]
+
+
+def test_a_failure_is_raised_and_ends_the_others(threads, four):
+    began, failed = [], threading.Event()
+
+    def work(name, observer):
+        began.append(name)
+        if name == "a":
+            failed.set()
+            raise OSError("no space")
+        failed.wait()
+        while True:  # until the observer says that nobody waits
+            observer.progress(None)
+
+    threads(work)
+    with pytest.raises(OSError, match="no space"):
+        ended(four)
+    assert set(began) <= {"a", "b"}, "nothing new may begin after a failure"
+
+
+def test_a_stop_is_raised_when_all_runs_have_stopped(threads, four):
+    stopped = []
+
+    def work(name, observer):
+        stopped.append(name)
+        raise signals.StopRequested(15)
+
+    threads(work)
+    with pytest.raises(signals.StopRequested):
+        ended(four)
+    assert len(stopped) == 2, "each thread ends with its run"
+
+
+def test_whoever_stops_listening_ends_the_runs(threads, four):
+    def work(name, observer):
+        if name == "a":
+            return name
+        while True:
+            observer.progress(None)
+
+    threads(work)
+    runs = placement.train_all(four)
+    assert next(runs).outcome == "a"
+    runs.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("run-on-")]
