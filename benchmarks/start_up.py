@@ -4,11 +4,13 @@
 
 Every figure is of processes of their own. "cold" has an empty cache of compiled programs, "cached"
 the one that the cold process left. Compiling is tracing, lowering and compiling the training chunk
-and the evaluator, as a run does at its beginning. Memory is the largest resident size after a few
+and the evaluator, and a run's initial state, as at the beginning of a run; imports and the start of
+JAX come before. Memory is the largest resident size after a few
 updates and after four times as many: it must not grow with them.
 """
 
 import dataclasses
+import importlib
 import json
 import os
 import subprocess
@@ -45,6 +47,10 @@ def child(tier: Tier) -> None:
 
     from pathb_jax.backend import current_device
 
+    importlib.import_module("pathb_jax.evaluation.evaluator")
+    importlib.import_module("pathb_jax.learn.program")
+
+    current_device()  # JAX starts
     made: list[Trainer] = []
     compile_seconds = timed(lambda: made.append(Trainer(tier, current_device())))
     compile_seconds -= timed(lambda: made[0].train(1))
