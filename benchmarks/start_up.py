@@ -10,7 +10,6 @@ updates and after four times as many: it must not grow with them.
 """
 
 import dataclasses
-import importlib
 import json
 import os
 import subprocess
@@ -23,7 +22,7 @@ from rich.table import Table
 
 from pathb_jax import backend
 from pathb_jax.cli import command
-from pathb_jax.config import Tier
+from pathb_jax.config import Tier, TrainConfig
 
 CHILD = "--child"
 UPDATES: dict[Tier, int] = {"Small": 50, "Medium": 4, "Large": 1}
@@ -43,16 +42,12 @@ class Flags(CommonFlags):
 def child(tier: Tier) -> None:
     """In a process of its own: compile, train, and print seconds and sizes as JSON."""
     backend.select_backend("auto")
-    from train_steps import Trainer, peak_memory_mib
+    from subjects import Training  # imports all that compiling needs
+    from train_steps import peak_memory_mib
 
-    from pathb_jax.backend import current_device
-
-    importlib.import_module("pathb_jax.evaluation.evaluator")
-    importlib.import_module("pathb_jax.learn.program")
-
-    current_device()  # JAX starts
-    made: list[Trainer] = []
-    compile_seconds = timed(lambda: made.append(Trainer(tier, current_device())))
+    backend.current_device()  # JAX starts
+    made: list[Training] = []
+    compile_seconds = timed(lambda: made.append(Training(TrainConfig(tier=tier))))
     compile_seconds -= timed(lambda: made[0].train(1))
     first = timed(made[0].evaluate)
     compile_seconds += first - timed(made[0].evaluate)

@@ -1,9 +1,15 @@
-"""Training, compiled and warmed up, as benchmarks measure it."""
+"""Training, compiled and warmed up, as benchmarks measure it.
+
+Importing this starts JAX: after `backend.select_backend`.
+"""
+
+from typing import Any
 
 import jax
 from harness import timed
 
 from pathb_jax.config import RunConfig, TaskConfig, TrainConfig
+from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
@@ -17,20 +23,41 @@ def run_config(shapes: TrainConfig) -> RunConfig:
 
 
 class Training:
-    """A run that goes on and on; every call trains it further."""
+    """A run that goes on and on; every call trains it further.
 
-    def __init__(self, shapes: TrainConfig) -> None:
-        self.config = run_config(shapes)
-        self.program = program(self.config)
-        self.env_params = task_params(self.config, self.program.env)
-        self.hparams = traced(self.config.hparams)
-        self.state = self.program.init(self.config, self.env_params)
+    Args:
+        shapes: of the run.
+        device: where it runs; None is JAX's default.
+    """
+
+    def __init__(self, shapes: TrainConfig, device: Any = None) -> None:
+        self.config, self.device = run_config(shapes), device
+        with jax.default_device(device):
+            self.program = program(self.config)
+            self.env_params = task_params(self.config, self.program.env)
+            self.hparams = traced(self.config.hparams)
+            self.state = self.program.init(self.config, self.env_params)
         self.train(1)
 
     def train(self, updates: int) -> None:
         """Run updates and wait for them."""
-        self.state, chunk = self.program.train(self.state, self.hparams, self.env_params, updates)
-        jax.block_until_ready(chunk)
+        with jax.default_device(self.device):
+            self.state, chunk = self.program.train(
+                self.state, self.hparams, self.env_params, updates
+            )
+            jax.block_until_ready(chunk)
+
+    def evaluate(self) -> None:
+        """Play three sets of 32 seeds."""
+        evaluate_policy(
+            self.config.train,
+            self.program.env,
+            self.env_params,
+            self.state.params,
+            self.state.normalizer,
+            (10000, 20000, 30000),
+            32,
+        )
 
     def updates_in(self, seconds: float) -> int:
         """How many updates take about this long; at least one."""

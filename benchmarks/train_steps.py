@@ -14,15 +14,18 @@ import resource
 import statistics
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show, timed
 from rich.table import Table
 
 from pathb_jax import backend
 from pathb_jax.cli import command
-from pathb_jax.config import RunConfig, TaskConfig, Tier, TrainConfig
+from pathb_jax.config import Tier, TrainConfig
 from pathb_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from subjects import Training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,51 +40,10 @@ class Flags(CommonFlags):
     """Training per round and subject takes about this long, or one update if that is longer."""
 
 
-class Trainer:
-    """One run of a tier on one device, compiled and warmed up."""
-
-    def __init__(self, tier: Tier, device: Any) -> None:
-        import jax
-
-        from pathb_jax.learn.program import Program, traced
-        from pathb_jax.learn.task import task_params
-
-        config = RunConfig(
-            TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=TrainConfig(tier=tier)
-        ).validated()
-        self.config, self.device = config.train, device
-        with jax.default_device(device):
-            self.program = Program(config.train, config.hparams, device)
-            self.env_params = task_params(config, self.program.env)
-            self.hparams = traced(config.hparams)
-            self.state = self.program.init(config, self.env_params)
-            self.train(1)
-
-    def train(self, updates: int) -> None:
-        """Run so many updates and wait for them."""
-        import jax
-
-        with jax.default_device(self.device):
-            self.state, chunk = self.program.train(
-                self.state, self.hparams, self.env_params, updates
-            )
-            jax.block_until_ready(chunk)
-
-    def evaluate(self) -> None:
-        """Play three sets of 32 seeds."""
-        from pathb_jax.evaluation.evaluator import evaluate_policy
-
-        statistics = self.state.normalizer
-        sets = (10000, 20000, 30000)
-        evaluate_policy(
-            self.config, self.program.env, self.env_params, self.state.params, statistics, sets, 32
-        )
-
-
 class Subject:
     """A tier with so many runs at once."""
 
-    def __init__(self, trainers: list[Trainer], seconds: float) -> None:
+    def __init__(self, trainers: "list[Training]", seconds: float) -> None:
         self.trainers = trainers
         self.pool = ThreadPoolExecutor(len(trainers))
         self.updates = 1
@@ -89,7 +51,7 @@ class Subject:
 
     def rate(self) -> float:
         """Environment steps per second of all runs together."""
-        steps = len(self.trainers) * self.updates * self.trainers[0].config.batch_size
+        steps = len(self.trainers) * self.updates * self.trainers[0].config.train.batch_size
         return steps / timed(self._train)
 
     def _train(self) -> None:
@@ -103,13 +65,14 @@ def main() -> int:
         raise InputError("--runs", numbers[0], "give whole numbers >= 1")
     backend.select_backend("auto", host_devices=numbers[-1])
     import jax
+    from subjects import Training  # starts JAX
 
     before, there = machine(), jax.devices()
     if len(there) < numbers[-1]:
         raise InputError("--runs", numbers[-1], f"there are {len(there)} devices")
     subjects, compile_seconds, first = {}, {}, {}
     for tier in flags.tiers:
-        trainers = [Trainer(tier, device) for device in there[: numbers[-1]]]
+        trainers = [Training(TrainConfig(tier=tier), device) for device in there[: numbers[-1]]]
         first[tier] = trainers[0]
         compile_seconds[f"compile train {tier}"] = trainers[0].program.compile_seconds
         cold = timed(trainers[0].evaluate)
