@@ -28,7 +28,6 @@ AnchorName = Literal[
     "medium-mixed-0.90-10M",
     "medium-mixed-0.97-10M",
 ]
-REMARKS = "<!-- remarks: kept when the page is written anew -->"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +99,8 @@ def _write(data: Path, done: "list[AnchorRun]") -> None:
 
 def _write_page(doc: Path, data: Path, done: "list[AnchorRun]") -> None:
     from pathb_jax.report.anchors_page import write_anchors_page
+    from pathb_jax.report.remarks import kept_remarks
     from pathb_jax.studies.anchors import ANCHORS, compare
 
-    old = doc.read_text() if doc.exists() else ""
-    remarks = REMARKS + old.partition(REMARKS)[2]
     comparisons = [compare(anchor, done) for anchor in ANCHORS]
-    write_anchors_page(doc, comparisons, data.name, remarks)
+    write_anchors_page(doc, comparisons, data.name, kept_remarks(doc))

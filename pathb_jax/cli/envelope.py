@@ -33,8 +33,6 @@ Ten lambdas with four seeds take 400 M environment steps: at Small about 40 minu
 
 Exit status: 0 done; 2 bad input; 1 failure; 130 or 143 stopped by a signal."""
 
-REMARKS = "<!-- remarks: kept when the page is written anew -->"
-
 
 @dataclasses.dataclass(frozen=True)
 class EnvelopeFlags:
@@ -214,6 +212,6 @@ def _print(found: "Envelope") -> None:
 
 def _write_page(doc: Path, data: Path, found: "Envelope") -> None:
     from pathb_jax.report.envelope_page import write_envelope_page
+    from pathb_jax.report.remarks import kept_remarks
 
-    old = doc.read_text(encoding="utf-8") if doc.exists() else ""
-    write_envelope_page(doc, found, data.name, REMARKS + old.partition(REMARKS)[2])
+    write_envelope_page(doc, found, data.name, kept_remarks(doc))

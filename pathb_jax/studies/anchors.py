@@ -21,6 +21,7 @@ from pathb_jax.config import (
     TrainConfig,
     VariantName,
 )
+from pathb_jax.studies.provenance import provenance
 
 EVAL_SEED_START = 10000
 EVAL_SEEDS = 64
@@ -118,7 +119,6 @@ def train_one(anchor: Anchor, training_seed: int, out: Path, observer: Any) -> A
     from pathb_jax.store.json_files import read_json
 
     outcome = run.train(run_config(anchor, training_seed, out), observer)
-    manifest = read_json(outcome.files.manifest)
     summary = outcome.summaries[EVAL_SEED_START]
     return AnchorRun(
         anchor=anchor.name,
@@ -129,9 +129,7 @@ def train_one(anchor: Anchor, training_seed: int, out: Path, observer: Any) -> A
         mean_steps=summary["mean_steps"],
         env_steps=outcome.env_steps,
         env_steps_per_second=outcome.env_steps / outcome.train_seconds,
-        commit=(manifest["source"]["commit"] or "unknown")[:12],
-        jax=manifest["backend"]["versions"]["jax"],
-        device_kind=manifest["backend"]["device_kind"],
+        **provenance(read_json(outcome.files.manifest)),
     )
 
 

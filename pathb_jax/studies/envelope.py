@@ -29,6 +29,7 @@ from pathb_jax.studies.envelope_statistics import (
     summarise,
     thresholds,
 )
+from pathb_jax.studies.provenance import provenance
 
 EVAL_SEED_START = 10000
 SIGNATURE: VariantName = "signature_ppo_dense"
@@ -166,7 +167,7 @@ def finished_run(
     from pathb_jax.store.json_files import read_json
     from pathb_jax.store.tables import read_table
 
-    figures = {
+    figures: dict[str, Any] = {
         "successes": float("nan"),
         "mean_terminal_alignment": float("nan"),
         "mean_steps": float("nan"),
@@ -185,7 +186,6 @@ def finished_run(
             "mean_basin_distance": float(np.mean(distance)),
             "basin_preference": float(np.mean(basin_preference(x, y, distance))),
         }
-    manifest = read_json(outcome.files.manifest)
     return EnvelopeRun(
         settings=settings(study),
         mixed_lambda=mixed_lambda,
@@ -194,9 +194,7 @@ def finished_run(
         seeds=study.eval_seeds,
         env_steps=outcome.env_steps,
         env_steps_per_second=outcome.env_steps / max(outcome.train_seconds, 1e-9),
-        commit=(manifest["source"]["commit"] or "unknown")[:12],
-        jax=manifest["backend"]["versions"]["jax"],
-        device_kind=manifest["backend"]["device_kind"],
+        **provenance(read_json(outcome.files.manifest)),
         **figures,
     )
 
