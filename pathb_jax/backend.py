@@ -19,6 +19,8 @@ from pathb_jax.errors import InputError
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy", "orbax-checkpoint")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops"
+_VECTORS = {"avx512f": 512, "avx": 256, "sse2": 128, "asimd": 128}
+"""Bits of a vector by the widest feature of a processor that Linux names."""
 _EXTRAS = {
     "gpu": "install pathb-jax[cuda12] or pathb-jax[cuda13] on a machine with an NVIDIA GPU",
     "tpu": "install pathb-jax[tpu] on a machine with a TPU",
@@ -128,6 +130,22 @@ def processor() -> dict[str, str]:
     return found
 
 
+def vector_bits() -> int | None:
+    """Return how wide the processor's vectors are if the system tells; bits depend on it."""
+    features = " ".join(processor().values()).split()
+    return next((bits for name, bits in _VECTORS.items() if name in features), None)
+
+
+def compiler_options() -> dict[str, Any]:
+    """Return XLA's options for programs compiled for this thread's default device.
+
+    XLA takes half of a 512-bit processor's vectors unless it is told to prefer them whole.
+    """
+    if current_device().platform != "cpu" or vector_bits() != 512:
+        return {}
+    return {"xla_cpu_prefer_vector_width": 512}
+
+
 def device_report() -> dict[str, Any]:
     """Describe what computes: platform, device kind and count, package versions."""
     import jax
@@ -140,6 +158,7 @@ def device_report() -> dict[str, Any]:
         # A CPU is one device, whatever number of them JAX was told to make of it.
         "device_count": 1 if is_cpu else len(jax.devices(device.platform)),
         "cores": available_cores() if is_cpu else None,
+        "vector_bits": vector_bits() if is_cpu else None,
         "machine": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),

@@ -114,6 +114,23 @@ def test_the_report_names_versions_that_are_installed():
     assert report["device_kind"]
 
 
+@pytest.mark.parametrize(
+    ("features", "bits", "options"),
+    [
+        ("fpu sse2 avx avx2 avx512f", 512, {"xla_cpu_prefer_vector_width": 512}),
+        ("fpu sse2 avx avx2", 256, {}),
+        ("fp asimd evtstrm", 128, {}),
+        ("", None, {}),
+    ],
+)
+def test_wide_vectors_are_preferred_where_there_are_some(features, bits, options, monkeypatch):
+    monkeypatch.setattr(backend, "processor", lambda: {"model name": "x", "flags": features})
+    assert backend.device_report()["vector_bits"] == bits
+    assert backend.compiler_options() == options
+    compiled = jax.jit(lambda x: x + 1).lower(1.0).compile(backend.compiler_options())
+    assert compiled(1.0) == 2.0
+
+
 def test_the_source_is_this_checkout_or_says_nothing(repository):
     source = backend.source_version()
     if (repository / ".git").exists():

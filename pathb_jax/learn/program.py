@@ -61,7 +61,7 @@ class Program:
         self.env = make_env(config)
         started = time.perf_counter()
         with jax.default_device(device):
-            self.compiled = lower(config, hparams).compile()
+            self.compiled = lower(config, hparams).compile(backend.compiler_options())
         self.compile_seconds = time.perf_counter() - started
 
     def init(self, config: RunConfig, env_params: EnvParams) -> TrainState:
@@ -139,7 +139,8 @@ class Together:
         started = time.perf_counter()
         precision = jax.default_matmul_precision(_JAX_NAMES[config.matmul_precision])
         with precision, jax.default_device(device):
-            self._compiled = jax.jit(jax.vmap(chunk), donate_argnums=0).lower(*stacked).compile()
+            lowered = jax.jit(jax.vmap(chunk), donate_argnums=0).lower(*stacked)
+            self._compiled = lowered.compile(backend.compiler_options())
         self.compile_seconds = time.perf_counter() - started
 
     def train(

@@ -50,6 +50,20 @@ def test_parameters_start_uniform_in_the_pinned_bounds():
                 assert len(np.unique(values[0])) == values[0].size
 
 
+@pytest.mark.parametrize("outputs", [1, 2, 7])
+@pytest.mark.parametrize("leading", [(), (5,), (4, 3)])
+def test_the_products_gradient_is_that_of_the_definition(x64, leading, outputs):
+    """Y = X W has gradients G W^T and X^T G: summed over all leading axes, against NumPy."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(*leading, 6)), rng.normal(size=(6, outputs))
+    g = rng.normal(size=(*leading, outputs))
+    y, backwards = jax.vjp(networks.dense_product, x, w)
+    dx, dw = backwards(g)
+    np.testing.assert_allclose(y, x @ w, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(dx, g @ w.T, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(dw, x.reshape(-1, 6).T @ g.reshape(-1, outputs), rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("log_std_init", [-0.5, 0.3])
 def test_log_std_starts_where_it_is_told(log_std_init):
     params = init_params(jax.random.key(0), TINY_TIERS["1x3"], OBS_DIM, log_std_init)
