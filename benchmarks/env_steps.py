@@ -5,8 +5,8 @@
 
 The default tier as training steps it: a compiled scan over vmapped steps that begin a new episode
 where one ended, starts and goals bound to the training seeds. Actions are uniform in the square and
-drawn within the scan. Everything a step returns to a learner (observation, reward, ends) is
-consumed, so that none of it is optimised away.
+drawn within the call before the scan, as training draws its noise. Everything a step returns to a
+learner (observation, reward, ends) is consumed, so that none of it is optimised away.
 
 "against linear" is the cost of one step of one environment relative to the smallest number of
 environments, with a 95 % interval over rounds: 1 if twice the environments take twice the time, and
@@ -88,18 +88,20 @@ def step_all(env: Any, steps: int, carry: Any, env_params: Any) -> Any:
         env_params: bound to starts and goals `[N, 2]`.
     """
     step_env = jax.vmap(env.step, in_axes=(0, 0, 0, bank_axes(env_params)))
+    state, total, done = carry
+    action_key, env_key = jax.random.split(jax.random.fold_in(jax.random.key(0), done))
+    shape = (steps, *total.shape, 2)
+    drawn = jax.random.uniform(action_key, shape, total.dtype, -1.0, 1.0)
+    keys = jax.random.split(env_key, total.shape[0])  # of no use: nothing is drawn with them
 
-    def body(carry: Any, _: None) -> tuple[Any, None]:
-        state, total, done = carry
-        action_key, env_key = jax.random.split(jax.random.fold_in(jax.random.key(0), done))
-        count = total.shape[0]
-        actions = jax.random.uniform(action_key, (count, 2), total.dtype, -1.0, 1.0)
-        keys = jax.random.split(env_key, count)  # removed by XLA: nothing is drawn with them
+    def body(carry: Any, actions: jax.Array) -> tuple[Any, None]:
+        state, total = carry
         obs, state, reward, terminated, truncated, _ = step_env(keys, state, actions, env_params)
         ended = (terminated | truncated).astype(total.dtype)
-        return (state, total + jnp.sum(obs, axis=-1) + reward + ended, done + 1), None
+        return (state, total + jnp.sum(obs, axis=-1) + reward + ended), None
 
-    return jax.lax.scan(body, carry, None, length=steps, unroll=4)[0]
+    state, total = jax.lax.scan(body, (state, total), drawn, unroll=4)[0]
+    return state, total, done + steps
 
 
 def measurement(count: int, seconds: float) -> Callable[[], float]:

@@ -14,10 +14,9 @@ import numpy as np
 import optax
 from harness import timed
 from peer_worlds import FiveTupleWorld, World
+from subjects import Runs
 
 from pathb_jax.config import TIERS, RunConfig, TrainConfig
-from pathb_jax.learn.program import program, traced
-from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
 
 MOST_ITERATIONS = CHUNK_CAPACITY
@@ -82,28 +81,22 @@ def steps_per_second(trainer: Trainer, config: TrainConfig, seconds: float) -> C
 
 
 class Ours:
-    """pathb_jax: one call of the compiled training program."""
+    """pathb_jax: calls of the compiled training program, as many runs as `seeds`."""
 
-    seeds = 1
-
-    def __init__(self, config: RunConfig) -> None:
-        self._program = program(config)
-        self._hparams = traced(config.hparams)
-        self._params = task_params(config, self._program.env)
-        self._state = self._program.init(config, self._params)
+    def __init__(self, config: RunConfig, seeds: int = 1) -> None:
+        self.seeds = seeds
+        self._runs = Runs(config.train, seeds)
         self._batch_size = config.train.batch_size
 
-    def train(self, iterations: int) -> Any:
-        """Do that many updates."""
-        self._state, chunk = self._program.train(
-            self._state, self._hparams, self._params, iterations
-        )
-        return chunk
+    def train(self, iterations: int) -> None:
+        """Do that many updates of every run."""
+        self._runs.train(iterations)
 
     def counts(self) -> Counts:
-        """Read the update index and Adam's count."""
-        adam = optax.tree.get(self._state.opt_state, "count")
-        return Counts(int(self._state.update) * self._batch_size, int(adam))
+        """Read the update indices and the first run's Adam count."""
+        states = [training.state for training in self._runs.trainings]
+        updates = sum(int(state.update) for state in states)
+        return Counts(updates * self._batch_size, int(optax.tree.get(states[0].opt_state, "count")))
 
 
 class Rejax:

@@ -2,7 +2,7 @@
 
     python -m pip install -c constraints.txt -e '.[bench]'
     python benchmarks/peers.py --rounds 5 --json peers.json
-    python benchmarks/peers.py --tiers Small --peers rejax --rejax-seeds 1 4
+    python benchmarks/peers.py --tiers Small --peers rejax --runs 1 2 4 8 --rejax-seeds 1 2 4 8
 
 Every library trains PPO through its ordinary interface on the same world (64 fixed starts, reward
 mixed_ppo_phase3_lambda_0_9), in turn with ours. The same everywhere: 64 environments x 128 steps an
@@ -12,6 +12,10 @@ critic apart, of the tier's size, tanh; constant learning rate; normalised obser
 call equal to earlier ones, of about --seconds or one iteration. After each, the counts of steps and
 minibatch updates that the library itself keeps have to be those asked for (brax keeps none of
 minibatch updates; its options fix them).
+
+Several runs of ours (--runs) go where pathb_jax.placement puts them. "ours / theirs" compares as
+many runs as the other library has seeds, if they are measured, else one; "of one rejax" is
+everybody's total over that of one rejax training.
 
 What is not the same, each library being itself:
 
@@ -31,8 +35,8 @@ rejax 0.1.3 expects gymnax before 1.0, brax 0.14.2 JAX before 0.10; `peer_worlds
 import dataclasses
 import importlib.metadata
 import sys
-from collections.abc import Callable
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 import harness
 from peer_brax import Brax
@@ -67,6 +71,8 @@ class Flags(harness.CommonFlags):
     """Libraries to compare with."""
     large_peers: tuple[Peer, ...] = ("rejax", "brax")
     """Those of them that are trained at Large too."""
+    runs: tuple[int, ...] = (1,)
+    """Runs of ours at once; each number is a subject, and 1 is always measured."""
     rejax_seeds: tuple[int, ...] = (1,)
     """Seeds that rejax trains in one vmapped call; each number is a subject."""
     brax_unrolls: tuple[int, ...] = (128, 8)
@@ -78,9 +84,9 @@ class Flags(harness.CommonFlags):
         """Raise InputError for what no library could do."""
         if self.rounds < 1:
             raise InputError("--rounds", self.rounds, "1 or more")
-        for seeds in self.rejax_seeds:
-            if seeds < 1:
-                raise InputError("--rejax-seeds", seeds, "1 or more")
+        for flag, numbers in (("--runs", self.runs), ("--rejax-seeds", self.rejax_seeds)):
+            if any(number < 1 for number in numbers):
+                raise InputError(flag, min(numbers), "1 or more")
         shapes = TrainConfig()
         for unroll in self.brax_unrolls:
             # Beyond either, brax would need other environments or minibatches.
@@ -112,13 +118,16 @@ def chosen(flags: Flags, versions: dict[Peer, str]) -> tuple[Peer, ...]:
 def trainers(flags: Flags, peers: tuple[Peer, ...], tier: Tier) -> dict[str, Callable[[], Trainer]]:
     """Return how to make each subject of a tier, by name."""
     config = pinned(tier)
-    makers: dict[str, Callable[[], Trainer]] = {"ours": lambda: Ours(config)}
+    makers: dict[str, Callable[[], Trainer]] = {
+        _name("ours", runs, "runs"): lambda runs=runs: Ours(config, runs)
+        for runs in sorted({1, *flags.runs})
+    }
     for peer in peers:
         if tier == "Large" and peer not in flags.large_peers:
             continue
         if peer == "rejax":
             for seeds in flags.rejax_seeds:
-                name = "rejax" if seeds == 1 else f"rejax, {seeds} seeds"
+                name = _name("rejax", seeds, "seeds")
                 makers[name] = lambda seeds=seeds: Rejax(config, seeds)
         elif peer == "brax":
             for unroll in flags.brax_unrolls:
@@ -127,6 +136,19 @@ def trainers(flags: Flags, peers: tuple[Peer, ...], tier: Tier) -> dict[str, Cal
             trainer = StableBaselines3 if peer == "sb3" else Sbx
             makers[peer] = lambda trainer=trainer: trainer(config)
     return makers
+
+
+def _name(library: str, number: int, unit: str) -> str:
+    return library if number == 1 else f"{library}, {number} {unit}"
+
+
+def comparable(name: str, measured: Mapping[str, Any]) -> str | None:
+    """Return the name of ours to compare a subject with; None if it is ours itself."""
+    if name.startswith("ours"):
+        return None
+    library, _, number = name.partition(", ")
+    as_many = f"ours, {number.replace('seeds', 'runs')}"
+    return as_many if library == "rejax" and as_many in measured else "ours"
 
 
 def measure(flags: Flags, peers: tuple[Peer, ...], tier: Tier) -> dict[str, harness.Figure]:
@@ -141,22 +163,26 @@ def measure(flags: Flags, peers: tuple[Peer, ...], tier: Tier) -> dict[str, harn
 def main() -> int:
     flags = command.parse(Flags, None, __doc__ or "")
     flags.check()
-    backend.select_backend("auto")
+    backend.select_backend("auto", host_devices=backend.available_cores())
     versions = installed()
     peers = chosen(flags, versions)
     before = harness.machine()
-    table = Table("tier", "subject", "env steps/s", "range", "ours / theirs [95 %]")
+    headings = ("env steps/s", "range", "ours / theirs [95 %]", "of one rejax [95 %]")
+    table = Table("tier", "subject", *headings)
     figures: dict[str, harness.Figure] = {}
     ratios: dict[str, harness.Ratio] = {}
     for tier in flags.tiers:
         measured = measure(flags, peers, tier)
         for name, figure in measured.items():
             figures[f"{tier}, {name}"] = figure
-            ratio = harness.paired_ratio(measured["ours"].values, figure.values)
-            if name != "ours":
+            cells = [*harness.median_and_range(figure.values), "", ""]
+            if (ours := comparable(name, measured)) is not None:
+                ratio = harness.paired_ratio(measured[ours].values, figure.values)
                 ratios[f"{tier}, {name}"] = ratio
-            cells = harness.median_and_range(figure.values)
-            table.add_row(tier, name, *cells, "" if name == "ours" else str(ratio))
+                cells[2] = str(ratio)
+            if "rejax" in measured and name != "rejax":
+                cells[3] = str(harness.paired_ratio(figure.values, measured["rejax"].values))
+            table.add_row(tier, name, *cells)
         table.add_section()
     missing = sorted(set(DISTRIBUTIONS) - set(versions))
     content = harness.report(

@@ -3,11 +3,13 @@
 Importing this starts JAX: after `backend.select_backend`.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 from harness import timed
 
+from pathb_jax import backend, placement
 from pathb_jax.config import RunConfig, TaskConfig, TrainConfig
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn.program import program, traced
@@ -67,3 +69,27 @@ class Training:
     def seconds_per_update(self, updates: int) -> float:
         """Measure that many updates in one call."""
         return timed(lambda: self.train(updates)) / updates
+
+
+class Runs:
+    """So many runs that go on and on, put on devices as `pathb_jax.placement` does by itself.
+
+    That is one device for each core at Small and one for all cores above; each device works its
+    share off one after another. `backend.select_backend` has to have made the devices.
+    """
+
+    def __init__(self, shapes: TrainConfig, runs: int) -> None:
+        there = placement.devices(backend.host_devices("auto", shapes.tier))[:runs]
+        shares = [there[index % len(there)] for index in range(runs)]
+        self.trainings = [Training(shapes, device) for device in shares]
+        self._by_device = [self.trainings[first :: len(there)] for first in range(len(there))]
+        self._pool = ThreadPoolExecutor(len(there))
+
+    def train(self, updates: int) -> None:
+        """Run updates of every run and wait for them."""
+
+        def work(trainings: list[Training]) -> None:
+            for training in trainings:
+                training.train(updates)
+
+        list(self._pool.map(work, self._by_device))

@@ -5,7 +5,7 @@ import pytest
 from peer_brax import Pausing
 from peer_trainers import Counts, Ours, steps_per_second
 from peer_worlds import pinned
-from peers import DISTRIBUTIONS, Flags, chosen, installed, trainers
+from peers import DISTRIBUTIONS, Flags, chosen, comparable, installed, trainers
 
 from pathb_jax.config import TrainConfig
 from pathb_jax.errors import InputError
@@ -34,17 +34,24 @@ def test_only_what_pip_knows_counts_as_installed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_choice_is_a_subject_and_slow_libraries_are_spared_large():
-    flags = Flags(rejax_seeds=(1, 4), brax_unrolls=(128, 8))
+    flags = Flags(runs=(2, 4), rejax_seeds=(1, 4), brax_unrolls=(128, 8))
     peers = tuple(DISTRIBUTIONS)
-    both = ["ours", "rejax", "rejax, 4 seeds", "brax, unroll 128", "brax, unroll 8"]
+    ours = ["ours", "ours, 2 runs", "ours, 4 runs"]
+    both = [*ours, "rejax", "rejax, 4 seeds", "brax, unroll 128", "brax, unroll 8"]
     assert list(trainers(flags, peers, "Small")) == [*both, "sb3", "sbx"]
     assert list(trainers(flags, peers, "Large")) == both
 
 
+def test_as_many_of_ours_are_compared_as_there_are_seeds():
+    measured = dict.fromkeys(["ours", "ours, 4 runs", "rejax", "rejax, 2 seeds", "brax, unroll 8"])
+    assert [comparable(name, measured) for name in measured] == [None, None, "ours", "ours", "ours"]
+    assert comparable("rejax, 4 seeds", measured) == "ours, 4 runs"
+
+
 @pytest.mark.parametrize(
     "flags",
-    [Flags(rounds=0), Flags(rejax_seeds=(0,)), Flags(brax_unrolls=(48,))],
-    ids=["rounds", "seeds", "unroll"],
+    [Flags(rounds=0), Flags(runs=(1, 0)), Flags(rejax_seeds=(0,)), Flags(brax_unrolls=(48,))],
+    ids=["rounds", "runs", "seeds", "unroll"],
 )
 def test_what_no_library_could_do_is_refused(flags: Flags):
     Flags().check()
@@ -91,12 +98,15 @@ def test_a_trainer_that_does_something_else_is_not_compared(steps: int, minibatc
         measure()
 
 
-def test_ours_counts_what_the_pinned_shapes_mean():
+@pytest.mark.parametrize("runs", [1, 3])
+def test_ours_counts_what_the_pinned_shapes_mean(runs):
     config = pinned("Small")
-    trainer = Ours(config)
-    assert trainer.counts() == (0, 0)
+    trainer = Ours(config, runs)
+    before = trainer.counts()
     trainer.train(2)
-    assert trainer.counts() == (2 * 64 * 128, 2 * 4 * 32)
+    steps, minibatches = trainer.counts()
+    assert steps - before.env_steps == runs * 2 * 64 * 128
+    assert minibatches - before.minibatches == 2 * 4 * 32
 
 
 def test_paused_work_goes_on_only_when_it_is_asked_to():
