@@ -1,4 +1,4 @@
-"""How cost grows with environments, evaluation seeds, updates per call, and network.
+"""How cost grows with environments, evaluation seeds, updates per call, runs, and network.
 
     python benchmarks/scaling.py --rounds 5 --json scaling.json
     python benchmarks/scaling.py --parts seeds updates
@@ -11,6 +11,8 @@ Each part varies one thing and leaves the rest as it is pinned:
               parameters, so that every episode lasts to its horizon; goal: 4 096 in under a second
     updates   one call of 1 to 64 updates, Small, and the highest memory the process had meanwhile
               (Linux only)
+    runs      one update of each of 1 to 8 runs at once, Small, put where pathb_jax.placement would
+              put them
     network   one update of each tier, against its FLOPs (benchmarks/work.py)
 
 The exponent is the slope of log cost against log size, fitted by least squares to every round's
@@ -24,12 +26,12 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show, timed
 from rich.table import Table
-from subjects import Training
+from subjects import Runs, Training
 from work import update_work
 
 from pathb_jax import backend
@@ -38,10 +40,11 @@ from pathb_jax.config import Tier, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.evaluation.evaluator import evaluate_policy
 
-Part = Literal["envs", "seeds", "updates", "network"]
+Part = Literal["envs", "seeds", "updates", "runs", "network"]
 ENVS = (16, 32, 64, 128, 256)
 SEEDS = (256, 512, 1024, 2048, 4096)
 UPDATES = (1, 4, 16, 64)
+RUNS = (1, 2, 4, 8)
 CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
@@ -49,7 +52,7 @@ CLEAR_REFS = Path("/proc/self/clear_refs")
 class Flags(CommonFlags):
     """What to measure."""
 
-    parts: tuple[Part, ...] = ("envs", "seeds", "updates", "network")
+    parts: tuple[Part, ...] = get_args(Part)
     """What to vary."""
     tiers: tuple[Tier, ...] = ("Small", "Medium", "Large")
     """Networks of the part network."""
@@ -166,6 +169,19 @@ def updates_sweep(flags: Flags) -> Sweep:
     return Sweep(dict(named), {name: call(n) for name, n in named.items()}, "s")
 
 
+def runs_sweep(flags: Flags) -> Sweep:
+    """One update of each of several numbers of runs."""
+    training = Training(TrainConfig())
+    updates = training.updates_in(flags.seconds)
+
+    def all_of(number: int) -> Callable[[], float]:
+        runs = Runs(TrainConfig(), number)
+        return lambda: timed(lambda: runs.train(updates)) / updates
+
+    named = {f"{n} runs": n for n in RUNS}
+    return Sweep(dict(named), {name: all_of(n) for name, n in named.items()}, "s")
+
+
 def memory_sweep(flags: Flags) -> Sweep:
     """The highest memory of the process during one call of several numbers of updates."""
     del flags
@@ -200,6 +216,7 @@ SWEEPS: dict[str, Callable[[Flags], Sweep]] = {
     "seeds: one evaluation": seeds_sweep,
     "updates: one call": updates_sweep,
     "updates: peak memory": memory_sweep,
+    "runs: one update of each": runs_sweep,
     "network FLOPs: one update": network_sweep,
 }
 
@@ -207,7 +224,7 @@ SWEEPS: dict[str, Callable[[Flags], Sweep]] = {
 def main() -> int:
     flags = command.parse(Flags, None, __doc__ or "")
     check(flags)
-    backend.select_backend("auto")
+    backend.select_backend("auto", host_devices=backend.available_cores())
     before = machine()
     sweeps = {
         name: build(flags)
