@@ -11,9 +11,11 @@ import os
 import queue
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 """How often driver and workers hear of each other."""
+HEALTH_SECONDS = 15.0
+"""How long a head may take to say that it is well, at the beginning."""
 HEAD_SECONDS = 10.0
 """A head that does not answer for so long is gone."""
 REPLY_SECONDS = 30.0
@@ -70,7 +74,7 @@ class Cluster:
         self.slots = int(there.get(kind, 0))
         """Runs that can train at once."""
         if self.slots < 1:
-            raise InputError("--backend", settings.backend, f"the Ray cluster has no free {kind}")
+            raise InputError("--backend", settings.backend, f"the Ray cluster has no {kind}")
         options = {"num_cpus": 1} if kind == "CPU" else {"num_cpus": 0, "resources": {kind: 1}}
         if kind == "GPU":
             options = {"num_cpus": 0, "num_gpus": 1}
@@ -102,7 +106,7 @@ class Cluster:
 
     def train_all(
         self, configs: Mapping[int, RunConfig], observer: "Observer"
-    ) -> Iterator[tuple[int, "RunOutcome"]]:
+    ) -> Generator[tuple[int, "RunOutcome"], None, None]:
         """Train every run as a task of its own; yield key and outcome as they end.
 
         Raises:
@@ -342,22 +346,20 @@ def connected(
 
 def _import_ray() -> ModuleType:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.util.scheduling_strategies
     except ModuleNotFoundError:
-        raise InputError(
-            "--ray", "ray", "the package is missing: install pathb-jax[cluster]"
-        ) from None
+        allowed = "that package is missing here: install pathb-jax[cluster]"
+        raise InputError("--ray", "ray", allowed) from None
     return ray
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address where nobody answers: Ray would try for minutes.
+    """Refuse an address where there is no cluster.
 
     Raises:
-        InputError: it is not an address, or nobody answers there.
+        InputError: it is not an address, nobody answers there, or it is not a Ray head that does.
     """
     if address in ("auto", "local"):
         return
@@ -367,6 +369,16 @@ def _check_address(address: str) -> None:
         raise InputError("--ray", address, allowed)
     if not _answers(host, int(port)):
         allowed = f"nobody answers there; start the head with `ray start --head --port {port}`"
+        raise InputError("--ray", address, allowed)
+    # Ray itself would try for minutes.
+    check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        done = subprocess.run(check, capture_output=True, text=True, timeout=HEALTH_SECONDS)
+        healthy, why = done.returncode == 0, (done.stderr.strip() or "no reason").splitlines()[-1]
+    except subprocess.TimeoutExpired:
+        healthy, why = False, f"no answer in {HEALTH_SECONDS:.0f} s"
+    if not healthy:
+        allowed = f"what answers there is no healthy head of a Ray cluster ({why})"
         raise InputError("--ray", address, allowed)
 
 
