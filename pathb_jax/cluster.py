@@ -328,11 +328,11 @@ def connected(
     Raises:
         InputError: there is no Ray or no such cluster, or its workers' code differs from ours.
     """
+    ray = _import_ray()
+    _check_address(address)
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # accelerators are the workers'
-    ray = _import_ray()
-    _check_address(address)
     with signals.ending_at_once():
         _init(ray, address)
     try:
