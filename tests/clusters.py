@@ -15,6 +15,12 @@ import psutil
 from pathb_jax.cluster import _answers
 
 START_SECONDS = 60.0
+ALL_THERE = """
+import sys, time, ray
+ray.init(sys.argv[1], log_to_driver=False)
+while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[2]):
+    time.sleep(0.2)
+"""
 
 
 class RayNode:
@@ -47,19 +53,27 @@ class RayNode:
 class RayCluster:
     """A head, and further machines, all on this one."""
 
-    def __init__(self, cores: Sequence[int]) -> None:
+    def __init__(self) -> None:
+        self.nodes: list[RayNode] = []
+        self.address = ""
+        self._folder = tempfile.mkdtemp(prefix="ray-")  # a socket's path has to be short
+
+    def start(self, cores: Sequence[int]) -> None:
+        """Start machines with so many cores each, the head first; wait for all of them."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
-        self._folder = tempfile.mkdtemp(prefix="ray-")  # a socket's path has to be short
         head = ["--head", "--port", str(port), "--include-dashboard=false"]
-        self.nodes = [RayNode([*head, "--temp-dir", self._folder], cores[0])]
+        self.nodes.append(RayNode([*head, "--temp-dir", self._folder], cores[0]))
         end = time.monotonic() + START_SECONDS
         while not _answers("127.0.0.1", port):
             assert time.monotonic() < end, "the head did not start"
             time.sleep(0.1)
-        self.nodes += [RayNode(["--address", self.address], number) for number in cores[1:]]
+        for number in cores[1:]:
+            self.nodes.append(RayNode(["--address", self.address], number))
+        waiting = [sys.executable, "-c", ALL_THERE, self.address, str(len(cores))]
+        subprocess.run(waiting, check=True, capture_output=True, timeout=START_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL all of it."""
@@ -71,8 +85,9 @@ class RayCluster:
 @contextlib.contextmanager
 def ray_cluster(*cores: int) -> Iterator[RayCluster]:
     """Run a cluster of machines with so many cores each, killed at the end."""
-    cluster = RayCluster(cores)
+    cluster = RayCluster()
     try:
+        cluster.start(cores)
         yield cluster
     finally:
         cluster.kill()

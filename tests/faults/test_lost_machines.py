@@ -15,6 +15,7 @@ from small_protocol import write_toml
 from small_runs import read
 
 from pathb_jax.cluster import HEAD_SECONDS
+from pathb_jax.store.step_folders import complete_steps
 
 pytestmark = pytest.mark.faults
 
@@ -65,9 +66,9 @@ def runs_at_work(out, process, among=lambda pid: True):
     def look():
         assert process.poll() is None, process.communicate()
         for holder in out.glob("*/.lock.json"):
-            steps = {
-                int(p.parent.name) for p in holder.parent.glob("checkpoints/*/*/manifest.json")
-            }
+            steps = [
+                step for f in holder.parent.glob("checkpoints/*") for step in complete_steps(f)
+            ]
             with contextlib.suppress(FileNotFoundError):  # a run that just ended
                 if steps and max(steps) <= UPDATES // 2 and among(pid := read(holder)["pid"]):
                     found[holder.parent.name] = pid
