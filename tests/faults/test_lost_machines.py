@@ -14,7 +14,8 @@ from commands import finish, ladder_table, ladder_words, leftovers, run, sha, st
 from small_protocol import write_toml
 from small_runs import read
 
-from pathb_jax.cluster import HEAD_SECONDS
+from pathb_jax.cluster import HEAD_SECONDS, REPLY_SECONDS
+from pathb_jax.store.lock import is_held
 from pathb_jax.store.step_folders import complete_steps
 
 pytestmark = pytest.mark.faults
@@ -142,16 +143,16 @@ def test_the_head_alone_killed_while_a_machine_works_on(plain, words, begun, tmp
     out = tmp_path / "out"
     with ray_cluster(0, 2) as cluster:
         process = begun([*words, "--ray", cluster.address])
-        workers = runs_at_work(out, process).values()
+        folders = [out / label for label in runs_at_work(out, process)]
         cluster.nodes[0].kill()
         began = time.monotonic()
         ended = finish(process)
         seconds = time.monotonic() - began
         assert (ended.code, seconds < WITHIN) == (1, True), (ended, seconds)
-        wait_for(lambda: not any(map(psutil.pid_exists, workers)), seconds=90)
+        wait_for(lambda: not any(map(is_held, folders)), seconds=2 * REPLY_SECONDS)
         left = time.monotonic() - began
     assert_as_if_nothing_happened(run("ladder.py", words), out, plain)
-    note = f"exit after {seconds:.1f} s; the workers elsewhere ended after {left:.0f} s"
+    note = f"exit after {seconds:.1f} s; the runs elsewhere ended after {left:.0f} s"
     tally("SIGKILL of the Ray head, with workers on another machine: exit 1", 1, 1, note)
 
 
