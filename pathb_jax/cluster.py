@@ -319,8 +319,7 @@ def connected(
     """Connect to a Ray cluster while the context lasts; this process computes on a CPU only.
 
     Args:
-        address: host:port of the head; "auto", the cluster that this machine belongs to; or
-            "local", one that lasts as long as the context.
+        address: host:port of the head, or "auto", the cluster that this machine belongs to.
         backend: where workers compute. auto: on GPUs or TPUs if the cluster has any.
         deterministic: as `backend.select_backend`.
         accept_environment_change: whether workers may be of other kinds of machine.
@@ -361,7 +360,7 @@ def _check_address(address: str) -> None:
     Raises:
         InputError: it is not an address, nobody answers there, or it is not a Ray head that does.
     """
-    if address in ("auto", "local"):
+    if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in host or int(port) > 65535:
@@ -378,7 +377,10 @@ def _check_address(address: str) -> None:
     except subprocess.TimeoutExpired:
         healthy, why = False, f"no answer in {HEALTH_SECONDS:.0f} s"
     if not healthy:
-        allowed = f"what answers there is no healthy head of a Ray cluster ({why})"
+        allowed = (
+            f"what answers there is no healthy head of a Ray cluster ({why}), or it asks for a "
+            "token: then set RAY_AUTH_MODE=token"
+        )
         raise InputError("--ray", address, allowed)
 
 
@@ -397,7 +399,6 @@ def _init(ray: ModuleType, address: str) -> None:
         for name, value in os.environ.items()
         if name.startswith(("JAX_", "XLA_")) or name == "PYTHONPATH"
     }
-    more: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(
@@ -405,7 +406,6 @@ def _init(ray: ModuleType, address: str) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": {"XLA_FLAGS": "", **variables}},
-            **more,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         why = f"Ray cannot connect ({error}); the command has to run on a machine of the cluster"

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from unittest import mock
 
 import psutil
 
@@ -73,7 +75,8 @@ class RayCluster:
         for number in cores[1:]:
             self.nodes.append(RayNode(["--address", self.address], number))
         waiting = [sys.executable, "-c", ALL_THERE, self.address, str(len(cores))]
-        subprocess.run(waiting, check=True, capture_output=True, timeout=START_SECONDS)
+        done = subprocess.run(waiting, capture_output=True, text=True, timeout=START_SECONDS)
+        assert done.returncode == 0, done.stderr
 
     def kill(self) -> None:
         """SIGKILL all of it."""
@@ -84,10 +87,16 @@ class RayCluster:
 
 @contextlib.contextmanager
 def ray_cluster(*cores: int) -> Iterator[RayCluster]:
-    """Run a cluster of machines with so many cores each, killed at the end."""
+    """Run a cluster of machines with so many cores each, killed at the end.
+
+    It asks for a token of its own, which commands started meanwhile inherit: what is in the user's
+    home neither matters nor changes.
+    """
     cluster = RayCluster()
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
-        cluster.start(cores)
-        yield cluster
+        with mock.patch.dict(os.environ, token):
+            cluster.start(cores)
+            yield cluster
     finally:
         cluster.kill()

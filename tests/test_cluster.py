@@ -21,6 +21,7 @@ from pathb_jax.store.integrity import CheckpointError
 BAD = [
     ("--ray head", "--ray: 'head'", "host:port"),
     ("--ray ray://head:10001", "--ray: 'ray://head:10001'", "host:port"),
+    ("--ray local", "--ray: 'local'", "host:port"),
     ("--ray head:70000", "--ray: 'head:70000'", "host:port"),
     ("--ray 127.0.0.1:1", "--ray: '127.0.0.1:1'", "nobody answers"),
     ("--ray auto --parallel-runs 2", "--parallel-runs: 2", "with --ray"),
@@ -154,11 +155,12 @@ def test_a_ladder_has_the_same_bits_on_a_cluster(cores, alone, repository, tmp_p
 
 
 @pytest.mark.slow  # a real cluster
-def test_a_ladder_begun_here_goes_on_on_a_cluster_of_one_machine(alone, repository, tmp_path):
+def test_a_ladder_begun_here_goes_on_on_a_cluster(alone, repository, tmp_path):
     out = tmp_path / "out"
     begun = run(repository, [*LADDER, "--out", str(out), "--skip-batch"], alone)
     assert begun.returncode == 0, begun.stderr
-    done = run(repository, [*LADDER, "--out", str(out), "--ray", "local"], alone)
+    with ray_cluster(1) as there:
+        done = run(repository, [*LADDER, "--out", str(out), "--ray", there.address], alone)
     assert done.returncode == 0, done.stderr
     assert digest(out) == digest(alone / "alone")
 

@@ -63,8 +63,8 @@ class EnvelopeFlags:
     Small and one at a time at Medium and Large. No figure depends on it."""
     ray: Annotated[str | None, default_hint("this machine alone")] = None
     """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
-    head; auto, the cluster this machine belongs to; or local, one of this machine's own. Needs the
-    extra `cluster`, and a folder that all machines share. No figure depends on it."""
+    head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
+    all machines share. No figure depends on it."""
     doc: Path = Path("docs/ENVELOPE.md")
     """The page; its data file lies beside it (envelope.csv), its figure in figures/."""
     out: Path = Path("results/envelope")

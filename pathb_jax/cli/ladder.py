@@ -68,8 +68,8 @@ class LadderFlags:
     fill. Changes low-order bits, so it is a departure from the protocol."""
     ray: Annotated[str | None, default_hint("this machine alone")] = None
     """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
-    head; auto, the cluster this machine belongs to; or local, one of this machine's own. Needs the
-    extra `cluster`, and a folder that all machines share. Changes no bit of any run."""
+    head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
+    all machines share. Changes no bit of any run."""
     skip_batch: bool = False
     """Stop after the verdict; the rest of the batch can be trained later without this flag."""
     plan: bool = False
