@@ -185,12 +185,11 @@ def test_what_a_worker_refuses_ends_the_command_as_without_ray(alone, repository
     out = tmp_path / "out"
     with ray_cluster(1) as there:
         words = [*LADDER, "--out", str(out), "--ray", there.address]
-        folder = out / "mixed_0_90_pathb_lr1e4"
-        (folder / "manifests").mkdir(parents=True)
-        slug = "mixed_ppo_phase3_lambda_0_9_small_seed_0_mixed_0_90_pathb_lr1e4"
-        (folder / "manifests" / f"{slug}.json").mkdir()
+        (out / "mixed_0_90_pathb_lr1e4").mkdir(parents=True)
+        (out / "mixed_0_90_pathb_lr1e4" / "logs").write_text("in the way of the run's files")
         done = run(repository, words, alone)
         assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+        assert "the same command goes on from the last checkpoint" in done.stderr
         away = run(repository, ["ladder.py", "--backend", "gpu", "--ray", there.address], tmp_path)
         assert (away.returncode, "the Ray cluster has no GPU" in away.stderr) == (2, True)
 
