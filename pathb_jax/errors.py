@@ -1,5 +1,7 @@
 """The error that bad input raises, everywhere in the project."""
 
+from typing import Any
+
 
 class InputError(ValueError):
     """Something the user typed or supplied is not acceptable.
@@ -16,3 +18,14 @@ class InputError(ValueError):
     def __init__(self, field: str, value: object, allowed: str) -> None:
         super().__init__(" ".join(f"{field}: {value!r} is not allowed; {allowed}".split()))
         self.field, self.value, self.allowed = field, value, allowed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled as their class called with `args`, which is the message here.
+        return _remade, (type(self), str(self), self.__dict__)
+
+
+def _remade(kind: type[InputError], message: str, state: dict[str, Any]) -> InputError:
+    error = kind.__new__(kind, message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error

@@ -2,10 +2,11 @@
 
 Each device trains one run at a time, driven by a thread of its own, with the same compiled program
 that a run alone has: the bits of a run do not depend on what runs beside it. An accelerator that
-one run does not fill can train several as one vmapped program, if asked. A run resumes by itself,
-so a set of runs does.
+one run does not fill can train several as one vmapped program, if asked. Other machines' devices
+are a cluster's to give. A run resumes by itself, so a set of runs does.
 """
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 
 from pathb_jax import backend, run, signals
+from pathb_jax.cluster import Cluster
 from pathb_jax.config import ParallelRuns, RunConfig
 from pathb_jax.learn.program import options, program, together
 from pathb_jax.outcome import RunOutcome, find_manifest, is_finished, run_files
@@ -39,6 +41,7 @@ def train_all(
     observer: run.Observer | None = None,
     parallel_runs: ParallelRuns = "auto",
     runs_per_device: int = 1,
+    cluster: Cluster | None = None,
 ) -> Iterator[Finished]:
     """Train every run, as many side by side as there are devices.
 
@@ -49,6 +52,8 @@ def train_all(
             that many host devices of a CPU.
         runs_per_device: runs of one shape that share a device as one vmapped program, which
             changes their low-order bits.
+        cluster: where to train instead of on this machine, each run with a device to itself; the
+            two arguments before say nothing then.
 
     Yields:
         Runs as they end; those that had ended before come first.
@@ -65,6 +70,12 @@ def train_all(
             yield Finished(index, run.train(config, observer))
         else:
             pending.append(index)
+    if cluster is not None:
+        ended = cluster.train_all({index: configs[index] for index in pending}, observer)
+        with contextlib.closing(ended):
+            for index, outcome in ended:
+                yield Finished(index, outcome)
+        return
     groups = _groups(configs, pending, runs_per_device)
     chosen = devices(parallel_runs)[: len(groups)]
     if len(chosen) <= 1:

@@ -16,6 +16,9 @@ class StopRequested(Exception):  # noqa: N818  # a request, not an error
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.signum = signum
 
+    def __reduce__(self) -> tuple[type["StopRequested"], tuple[int]]:
+        return type(self), (self.signum,)
+
 
 _GRACE_SECONDS = 1.0
 """What a second SIGINT leaves to Python, which cannot act while compiled code runs."""
@@ -27,6 +30,12 @@ _may_end_at_once = False
 def requested() -> int | None:
     """Return the signal that asked to stop, or None."""
     return _requested
+
+
+def request(signum: int | None) -> None:
+    """Ask to stop as if this signal had come, or with None take that back."""
+    global _requested
+    _requested = signum
 
 
 def stop_if_requested() -> None:

@@ -6,16 +6,19 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
-from pathb_jax.config import ParallelRuns
+from pathb_jax.config import Backend, ParallelRuns, Tier
 from pathb_jax.errors import InputError
 from pathb_jax.signals import StopRequested, stopping_at_safe_points
 from pathb_jax.store.integrity import CheckpointError
+
+if TYPE_CHECKING:
+    from pathb_jax.cluster import Cluster
 
 FAILED = 1
 FAILURE = 1
@@ -106,6 +109,51 @@ def check_parallel_runs(parallel_runs: ParallelRuns) -> None:
     if parallel_runs != "auto" and not 1 <= parallel_runs <= MOST_PARALLEL_RUNS:
         allowed = f"give auto or a whole number from 1 to {MOST_PARALLEL_RUNS}"
         raise InputError("--parallel-runs", parallel_runs, allowed)
+
+
+def check_ray(ray: str | None, parallel_runs: ParallelRuns, runs_per_device: int = 1) -> None:
+    """Raise InputError if flags say both that a cluster places runs and how this machine does."""
+    if ray is None:
+        return
+    if parallel_runs != "auto":
+        allowed = "with --ray as many runs train at once as the cluster has room for; leave it out"
+        raise InputError("--parallel-runs", parallel_runs, allowed)
+    if runs_per_device != 1:
+        allowed = "with --ray each run has a device to itself; leave it out"
+        raise InputError("--runs-per-device", runs_per_device, allowed)
+
+
+@contextlib.contextmanager
+def computing(
+    backend: Backend,
+    tier: Tier,
+    parallel_runs: ParallelRuns,
+    ray: str | None,
+    *,
+    accept_environment_change: bool,
+    deterministic: bool = True,
+) -> Iterator["Cluster | None"]:
+    """Choose what trains while the context lasts: a Ray cluster, or with None this machine.
+
+    Raises:
+        InputError: there is no such device or cluster.
+    """
+    if ray is not None:
+        from pathb_jax.cluster import connected
+
+        with connected(
+            ray,
+            backend,
+            deterministic=deterministic,
+            accept_environment_change=accept_environment_change,
+        ) as cluster:
+            yield cluster
+        return
+    from pathb_jax.backend import host_devices, select_backend
+
+    devices = host_devices(parallel_runs, tier)
+    select_backend(backend, deterministic=deterministic, host_devices=devices)
+    yield None
 
 
 def check_writable(flag: str, folder: Path | None) -> None:

@@ -4,14 +4,22 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.config import Backend, Hparams, OutputConfig, ParallelRuns, RunConfig, Tier
+from pathb_jax.config import (
+    Backend,
+    Hparams,
+    OutputConfig,
+    ParallelRuns,
+    RunConfig,
+    Tier,
+    default_hint,
+)
 from pathb_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,6 +61,10 @@ class EnvelopeFlags:
     parallel_runs: ParallelRuns = "auto"
     """Runs trained side by side, each on a device of its own; on a CPU auto is one per core at
     Small and one at a time at Medium and Large. No figure depends on it."""
+    ray: Annotated[str | None, default_hint("this machine alone")] = None
+    """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
+    head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
+    all machines share. No figure depends on it."""
     doc: Path = Path("docs/ENVELOPE.md")
     """The page; its data file lies beside it (envelope.csv), its figure in figures/."""
     out: Path = Path("results/envelope")
@@ -109,6 +121,7 @@ def _checked(flags: EnvelopeFlags) -> list[float]:
     for flag, count in counts.items():
         if count < 1:
             raise InputError(flag, count, "give a whole number >= 1")
+    command.check_ray(flags.ray, flags.parallel_runs)
     if flags.hparams.mixed_lambda is not None:
         raise InputError("--mixed-lambda", flags.hparams.mixed_lambda, "give it in --lambdas")
     if flags.doc.is_dir() or flags.doc.suffix == ".csv":
@@ -145,19 +158,24 @@ def _train(
         print(f"{data}: all runs are there; nothing to train")
         return
 
-    # Importing JAX takes seconds; wrong flags are reported before.
-    from pathb_jax import backend
-
-    devices = backend.host_devices(flags.parallel_runs, flags.tier)
-    backend.select_backend(flags.backend, host_devices=devices)
-    from pathb_jax import placement
-    from pathb_jax.cli.progress import ProgressBar
-
     configs = [_config(flags, study, *one) for one in missing]
-    with ProgressBar(quiet=not flags.progress) as bar:
-        for ended in placement.train_all(configs, bar, flags.parallel_runs):
-            done.append(finished_run(study, *missing[ended.position], ended.outcome))
-            _write(data, done)
+    # Importing JAX takes seconds; wrong flags are reported before.
+    with command.computing(
+        flags.backend,
+        flags.tier,
+        flags.parallel_runs,
+        flags.ray,
+        accept_environment_change=flags.accept_environment_change,
+    ) as cluster:
+        from pathb_jax import placement
+        from pathb_jax.cli.progress import ProgressBar
+
+        bar = ProgressBar(quiet=not flags.progress)
+        runs = placement.train_all(configs, bar, flags.parallel_runs, cluster=cluster)
+        with bar:
+            for ended in runs:
+                done.append(finished_run(study, *missing[ended.position], ended.outcome))
+                _write(data, done)
 
 
 def _read(data: Path) -> "list[EnvelopeRun]":

@@ -18,8 +18,11 @@ from pathb_jax.ladder.protocol import load_protocol, planned_run, standing
 from pathb_jax.ladder.statistics import clopper_pearson
 
 if TYPE_CHECKING:
+    from pathb_jax.cluster import Cluster
     from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
+    from pathb_jax.ladder.protocol import Protocol
+    from pathb_jax.ladder.schema import Run
     from pathb_jax.store.record_schema import LadderRecord
 
 DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
@@ -63,6 +66,10 @@ class LadderFlags:
     runs_per_device: int = 1
     """Runs that share a device as one vmapped program: for an accelerator that one run does not
     fill. Changes low-order bits, so it is a departure from the protocol."""
+    ray: Annotated[str | None, default_hint("this machine alone")] = None
+    """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
+    head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
+    all machines share. Changes no bit of any run."""
     skip_batch: bool = False
     """Stop after the verdict; the rest of the batch can be trained later without this flag."""
     plan: bool = False
@@ -100,6 +107,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not 1 <= flags.runs_per_device <= command.MOST_PARALLEL_RUNS:
         allowed = f"give a whole number from 1 to {command.MOST_PARALLEL_RUNS}"
         raise InputError("--runs-per-device", flags.runs_per_device, allowed)
+    command.check_ray(flags.ray, flags.parallel_runs, flags.runs_per_device)
     command.check_writable("--out", out)
     if flags.note is not None:
         command.check_writable("--note", flags.note.parent)
@@ -107,19 +115,32 @@ def _main(arguments: Sequence[str] | None) -> int:
             raise InputError("--note", str(flags.note), "it is a folder; give the path of a file")
 
     # Importing JAX takes seconds; wrong flags are reported before.
-    from pathb_jax import backend, signals
-
-    backend.select_backend(
+    with command.computing(
         flags.backend,
+        planned.tier,  # type: ignore[arg-type]  # the protocol checked the name
+        flags.parallel_runs,
+        flags.ray,
         deterministic=flags.deterministic,
-        host_devices=backend.host_devices(flags.parallel_runs, planned.tier),  # type: ignore[arg-type]
-    )
+        accept_environment_change=flags.accept_environment_change,
+    ) as cluster:
+        words = sys.argv[1:] if arguments is None else arguments
+        return _plan_and_run(flags, protocol, planned, out, words, cluster)
+
+
+def _plan_and_run(
+    flags: LadderFlags,
+    protocol: "Protocol",
+    planned: "Run",
+    out: Path,
+    words: Sequence[str],
+    cluster: "Cluster | None",
+) -> int:
+    from pathb_jax import signals
     from pathb_jax.ladder import estimate
     from pathb_jax.ladder.opening import is_finished, open_record
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.outcome import set_aside
 
-    words = sys.argv[1:] if arguments is None else arguments
     plan = LadderPlan(
         protocol=protocol,
         run=planned,
@@ -132,6 +153,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         speculative=flags.speculative,
         parallel_runs=flags.parallel_runs,
         runs_per_device=flags.runs_per_device,
+        cluster=cluster,
         command=shlex.join(["python", "scripts/ladder.py", *words]),
     )
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:

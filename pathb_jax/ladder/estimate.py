@@ -1,5 +1,6 @@
 """How long a plan takes on this machine, from a short measured probe."""
 
+import dataclasses
 import math
 import statistics
 import time
@@ -49,11 +50,16 @@ def measure(plan: LadderPlan) -> Estimate:
     On as many devices at once as candidates are going to use. Nothing is written, and the ladder
     uses the same compiled programs afterwards.
     """
-    devices = placement.devices(plan.parallel_runs)
-    candidates = len(plan.protocol.candidates) if plan.speculative else 1
-    used = devices[: candidates * plan.train_seeds]
-    with ThreadPoolExecutor(len(used)) as pool:
-        found = list(pool.map(lambda device: _measure_on(device, plan), used))
+    runs = plan.train_seeds * (len(plan.protocol.candidates) if plan.speculative else 1)
+    if plan.cluster is None:
+        there = placement.devices(plan.parallel_runs)
+        used, devices = there[:runs], len(there)
+        with ThreadPoolExecutor(len(used)) as pool:
+            found = list(pool.map(lambda device: _measure_on(device, plan), used))
+    else:
+        devices = plan.cluster.slots
+        alone = dataclasses.replace(plan, cluster=None)
+        found = plan.cluster.each(_measure, [alone] * min(runs, devices))
     middle = {
         name: statistics.fmean(getattr(one, name) for one in found)
         for name in ("compile_seconds", "update_seconds", "evaluation_seconds")
@@ -62,7 +68,7 @@ def measure(plan: LadderPlan) -> Estimate:
         **middle,
         env_steps_per_second=sum(one.env_steps_per_second for one in found),
         updates=plan.run.updates,
-        devices=len(devices),
+        devices=devices,
     )
 
 

@@ -124,7 +124,9 @@ def _train_group(
 def _train_all(
     plan: LadderPlan, configs: Sequence[RunConfig], observer: run.Observer
 ) -> Iterator[placement.Finished]:
-    return placement.train_all(configs, observer, plan.parallel_runs, plan.runs_per_device)
+    return placement.train_all(
+        configs, observer, plan.parallel_runs, plan.runs_per_device, plan.cluster
+    )
 
 
 def _run_batch(

@@ -1,5 +1,7 @@
 """A ladder's record at the beginning: made anew, or taken up and checked against the plan."""
 
+from typing import Any
+
 from pathb_jax import backend
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
@@ -60,7 +62,7 @@ def _note_environment(plan: LadderPlan, record: LadderRecord) -> None:
     Raises:
         InputError: it does not.
     """
-    now = backend.environment()
+    now = _environment(plan)
     changes = backend.environment_differences(record.get("environment", now), now)
     if not changes:
         return
@@ -105,6 +107,7 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
                 candidate.order, candidate.tag, dict(candidate.change), files.out.name, files.slug
             )
         )
+    environment = _environment(plan)
     hours = protocol.compute.candidate_hours[-1] + protocol.compute.batch_hours
     record = new_record(
         protocol={
@@ -115,7 +118,7 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
         },
         standing=standing(protocol, plan.deviations),
         deviations=plan.deviations,
-        backend=backend.device_report(),  # type: ignore[arg-type]  # a plain dict of its keys
+        backend=environment["backend"],
         seed_overlap=new_seed_overlap(
             planned.seed_start, planned.batch_envs, protocol.seed_sets, protocol.evaluation.seeds
         ),
@@ -130,5 +133,10 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
         },
         command=plan.command,
     )
-    record["environment"] = backend.environment()
+    record["environment"] = environment
     return record
+
+
+def _environment(plan: LadderPlan) -> dict[str, Any]:
+    """Return the environment of whatever trains."""
+    return backend.environment() if plan.cluster is None else plan.cluster.environment

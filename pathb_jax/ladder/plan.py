@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from pathb_jax.cluster import Cluster
 from pathb_jax.config import (
     Backend,
     EvaluationConfig,
@@ -38,6 +39,8 @@ class LadderPlan:
     """Train all candidates at once, judge them in order."""
     parallel_runs: ParallelRuns = "auto"
     runs_per_device: int = 1
+    cluster: Cluster | None = None
+    """Where to train instead of on this machine; changes no bit of any run."""
     command: str = ""
 
     @property

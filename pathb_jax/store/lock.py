@@ -51,6 +51,19 @@ def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
         lock.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Say whether somebody holds a folder; create nothing."""
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 def _holder(folder: Path) -> str:
     try:
         holder = read_json(folder / HOLDER)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from pathb_jax.errors import InputError
-from pathb_jax.store.lock import HOLDER, LOCK, locked
+from pathb_jax.store.lock import HOLDER, LOCK, is_held, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from pathb_jax.store.lock import locked
+from pathb_jax.store.lock import locked, is_held
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -44,6 +44,18 @@ def test_the_holder_is_named_and_a_kill_frees_the_folder(tmp_path: Path):
     with locked(tmp_path / "out"):
         holder = json.loads((tmp_path / "out" / HOLDER).read_text())
         assert holder["pid"] == os.getpid()
+
+
+def test_whether_a_folder_is_held_can_be_asked_without_taking_it(tmp_path: Path):
+    assert not is_held(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    process = held_elsewhere(tmp_path / "out")
+    try:
+        assert is_held(tmp_path / "out")
+    finally:
+        process.kill()
+        process.communicate()
+    assert not is_held(tmp_path / "out")
 
 
 def test_nothing_but_the_lock_file_is_left(tmp_path: Path):

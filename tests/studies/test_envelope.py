@@ -69,7 +69,7 @@ def trained(monkeypatch):
 
     asked = []
 
-    def train_all(configs, observer, parallel_runs):
+    def train_all(configs, observer, parallel_runs, cluster=None):
         for position in reversed(range(len(configs))):  # in another order than asked for
             asked.append(configs[position].output.run_label)
             yield SimpleNamespace(position=position, outcome=None)
@@ -154,7 +154,7 @@ def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
     from pathb_jax import placement
     from pathb_jax.signals import StopRequested
 
-    def train_all(configs, observer, parallel_runs):
+    def train_all(configs, observer, parallel_runs, cluster=None):
         yield SimpleNamespace(position=1, outcome=None)
         raise StopRequested(15)
 
