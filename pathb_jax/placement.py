@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 
 from pathb_jax import backend, run, signals
-from pathb_jax.cluster import Cluster
+from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import ParallelRuns, RunConfig
 from pathb_jax.learn.program import options, program, together
 from pathb_jax.outcome import RunOutcome, find_manifest, is_finished, run_files

@@ -14,7 +14,7 @@ from unittest import mock
 
 import psutil
 
-from pathb_jax.cluster import _answers
+from pathb_jax.cluster.driver import answers
 
 START_SECONDS = 60.0
 ALL_THERE = """
@@ -69,7 +69,7 @@ class RayCluster:
         head = ["--head", "--port", str(port), "--include-dashboard=false"]
         self.nodes.append(RayNode([*head, "--temp-dir", self._folder], cores[0]))
         end = time.monotonic() + START_SECONDS
-        while not _answers("127.0.0.1", port):
+        while not answers("127.0.0.1", port):
             assert time.monotonic() < end, "the head did not start"
             time.sleep(0.1)
         for number in cores[1:]:

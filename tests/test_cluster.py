@@ -12,8 +12,9 @@ from clusters import ray_cluster
 from small_protocol import small_table, write_toml
 from small_runs import read, tree_of
 
-from pathb_jax import backend, cluster, signals
+from pathb_jax import backend, signals
 from pathb_jax.cli import envelope, ladder
+from pathb_jax.cluster import driver, worker
 from pathb_jax.errors import InputError
 from pathb_jax.store.digest import digest
 from pathb_jax.store.integrity import CheckpointError
@@ -76,7 +77,7 @@ def test_what_a_worker_returns_comes_back_as_it_was(error):
 
 
 def test_a_stop_reaches_those_that_have_begun_and_those_that_have_not():
-    mailbox = cluster._Mailbox()
+    mailbox = worker.Mailbox()
     assert mailbox.begin(0) is None
     assert mailbox.tell([("notice", "one")]) is None
     assert mailbox.collect(15) == ([("notice", "one")], {0})
@@ -86,19 +87,19 @@ def test_a_stop_reaches_those_that_have_begun_and_those_that_have_not():
 
 
 def test_a_run_that_begins_again_had_lost_its_worker():
-    mailbox = cluster._Mailbox()
+    mailbox = worker.Mailbox()
     for key in (0, 1, 0):
         mailbox.begin(key)
     assert mailbox.collect(None)[0] == [("lost", 0)]
 
 
 def settings(folder, environment=None):
-    return cluster._Settings("head:6379", str(folder), "auto", True, environment)
+    return worker.Settings("head:6379", str(folder), "auto", True, environment)
 
 
 def test_a_worker_needs_the_shared_folder(tmp_path):
     with pytest.raises(InputError, match="has to be there on"):
-        cluster._prepare(settings(tmp_path / "elsewhere"))
+        worker._prepare(settings(tmp_path / "elsewhere"))
 
 
 def test_a_worker_of_another_kind_is_refused_with_what_differs(tmp_path, monkeypatch):
@@ -106,11 +107,11 @@ def test_a_worker_of_another_kind_is_refused_with_what_differs(tmp_path, monkeyp
     other = backend.environment()
     other["backend"]["cores"] = 1000
     with pytest.raises(InputError, match=r"backend\.cores: 1000 -> "):
-        cluster._prepare(settings(tmp_path, other))
-    cluster._check_code("head:6379", other)  # cores are not code
+        worker._prepare(settings(tmp_path, other))
+    driver._check_code("head:6379", other)  # cores are not code
     other["source"] = {**other["source"], "commit": "0123456"}
     with pytest.raises(InputError, match=r"source\.commit: .* -> '0123456'"):
-        cluster._check_code("head:6379", other)
+        driver._check_code("head:6379", other)
 
 
 def run(repository, words, folder):

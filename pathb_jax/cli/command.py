@@ -18,7 +18,7 @@ from pathb_jax.signals import StopRequested, stopping_at_safe_points
 from pathb_jax.store.integrity import CheckpointError
 
 if TYPE_CHECKING:
-    from pathb_jax.cluster import Cluster
+    from pathb_jax.cluster.driver import Cluster
 
 FAILED = 1
 FAILURE = 1
@@ -139,7 +139,7 @@ def computing(
         InputError: there is no such device or cluster.
     """
     if ray is not None:
-        from pathb_jax.cluster import connected
+        from pathb_jax.cluster.connection import connected
 
         with connected(
             ray,

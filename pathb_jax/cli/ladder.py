@@ -18,7 +18,7 @@ from pathb_jax.ladder.protocol import load_protocol, planned_run, standing
 from pathb_jax.ladder.statistics import clopper_pearson
 
 if TYPE_CHECKING:
-    from pathb_jax.cluster import Cluster
+    from pathb_jax.cluster.driver import Cluster
     from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.ladder.protocol import Protocol

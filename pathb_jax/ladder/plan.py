@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from pathb_jax.cluster import Cluster
+from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import (
     Backend,
     EvaluationConfig,

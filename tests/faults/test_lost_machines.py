@@ -14,7 +14,8 @@ from commands import finish, ladder_table, ladder_words, leftovers, run, sha, st
 from small_protocol import write_toml
 from small_runs import read
 
-from pathb_jax.cluster import HEAD_SECONDS, REPLY_SECONDS
+from pathb_jax.cluster.driver import HEAD_SECONDS
+from pathb_jax.cluster.worker import REPLY_SECONDS
 from pathb_jax.store.lock import is_held
 from pathb_jax.store.step_folders import complete_steps
 

@@ -1,0 +1,121 @@
+"""Connecting to a Ray cluster, or saying in one line why that cannot be."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from pathb_jax import signals
+from pathb_jax.cluster.driver import Cluster, answers
+from pathb_jax.cluster.worker import Settings
+from pathb_jax.config import Backend
+from pathb_jax.errors import InputError
+
+HEALTH_SECONDS = 15.0
+"""How long a head may take to say that it is well, at the beginning."""
+
+
+@contextlib.contextmanager
+def connected(
+    address: str,
+    backend: Backend = "auto",
+    *,
+    deterministic: bool = True,
+    accept_environment_change: bool = False,
+) -> Iterator[Cluster]:
+    """Connect to a Ray cluster while the context lasts; this process computes on a CPU only.
+
+    Args:
+        address: host:port of the head, or "auto", the cluster that this machine belongs to.
+        backend: where workers compute. auto: on GPUs or TPUs if the cluster has any.
+        deterministic: as `backend.select_backend`.
+        accept_environment_change: whether workers may be of other kinds of machine.
+
+    Raises:
+        InputError: there is no Ray or no such cluster, or its workers' code differs from ours.
+    """
+    ray = _import_ray()
+    _check_address(address)
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # accelerators are the workers'
+    with signals.ending_at_once():
+        _init(ray, address)
+    try:
+        settings = Settings(address, str(Path.cwd()), backend, deterministic)
+        with signals.ending_at_once():
+            cluster = Cluster(ray, settings, accept_environment_change)
+        yield cluster
+    finally:
+        ray.shutdown()
+
+
+def _import_ray() -> ModuleType:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns
+    try:
+        import ray
+        import ray.util.scheduling_strategies
+    except ModuleNotFoundError:
+        allowed = "that package is missing here: install pathb-jax[cluster]"
+        raise InputError("--ray", "ray", allowed) from None
+    return ray
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where there is no cluster.
+
+    Raises:
+        InputError: it is not an address, nobody answers there, or it is not a Ray head that does.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host or int(port) > 65535:
+        allowed = "give host:port of the cluster's head, as `ray start --head` shows it, or auto"
+        raise InputError("--ray", address, allowed)
+    if not answers(host, int(port)):
+        allowed = f"nobody answers there; start the head with `ray start --head --port {port}`"
+        raise InputError("--ray", address, allowed)
+    # Ray itself would try for minutes.
+    check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        done = subprocess.run(check, capture_output=True, text=True, timeout=HEALTH_SECONDS)
+        healthy, why = done.returncode == 0, (done.stderr.strip() or "no reason").splitlines()[-1]
+    except subprocess.TimeoutExpired:
+        healthy, why = False, f"no answer in {HEALTH_SECONDS:.0f} s"
+    if not healthy:
+        allowed = (
+            f"what answers there is no healthy head of a Ray cluster ({why}), or it asks for a "
+            "token: then set RAY_AUTH_MODE=token"
+        )
+        raise InputError("--ray", address, allowed)
+
+
+def _init(ray: ModuleType, address: str) -> None:
+    """Connect; leave signals to our own handlers, and give workers our variables for JAX."""
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("JAX_", "XLA_")) or name == "PYTHONPATH"
+    }
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"XLA_FLAGS": "", **variables}},
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        why = f"Ray cannot connect ({error}); the command has to run on a machine of the cluster"
+        raise InputError("--ray", address, why) from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
