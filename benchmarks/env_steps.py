@@ -66,8 +66,8 @@ class Environments:
         self.env_params = task_params(config, env)
         self.steps = count * steps
         obs, state = reset_bank(env, self.env_params, jax.random.key(0), count)
-        total = jnp.zeros(count, obs.dtype)
-        self.carry = (state, total, jnp.zeros((), jnp.int32))
+        totals = (jnp.zeros_like(obs), jnp.zeros(count, obs.dtype))
+        self.carry = (state, totals, jnp.zeros((), jnp.int32))
         self.run = jax.jit(functools.partial(step_all, env, steps), donate_argnums=0)
 
     def step(self, calls: int) -> None:
@@ -83,25 +83,25 @@ def step_all(env: Any, steps: int, carry: Any, env_params: Any) -> Any:
     Args:
         env: the environment (static).
         steps: how many (static).
-        carry: environment states, a sum `[N]` of all that was observed and paid, and the number
-            of steps done so far.
+        carry: environment states, sums of all that was observed `[N, D]` and of all that was paid
+            or ended `[N]`, and the number of steps done so far.
         env_params: bound to starts and goals `[N, 2]`.
     """
     step_env = jax.vmap(env.step, in_axes=(0, 0, 0, bank_axes(env_params)))
-    state, total, done = carry
+    state, totals, done = carry
+    count, dtype = len(totals[1]), totals[1].dtype
     action_key, env_key = jax.random.split(jax.random.fold_in(jax.random.key(0), done))
-    shape = (steps, *total.shape, 2)
-    drawn = jax.random.uniform(action_key, shape, total.dtype, -1.0, 1.0)
-    keys = jax.random.split(env_key, total.shape[0])  # of no use: nothing is drawn with them
+    drawn = jax.random.uniform(action_key, (steps, count, 2), dtype, -1.0, 1.0)
+    keys = jax.random.split(env_key, count)  # of no use: nothing is drawn with them
 
     def body(carry: Any, actions: jax.Array) -> tuple[Any, None]:
-        state, total = carry
+        state, (observed, paid) = carry
         obs, state, reward, terminated, truncated, _ = step_env(keys, state, actions, env_params)
-        ended = (terminated | truncated).astype(total.dtype)
-        return (state, total + jnp.sum(obs, axis=-1) + reward + ended), None
+        ended = (terminated | truncated).astype(dtype)
+        return (state, (observed + obs, paid + reward + ended)), None
 
-    state, total = jax.lax.scan(body, (state, total), drawn, unroll=4)[0]
-    return state, total, done + steps
+    state, totals = jax.lax.scan(body, (state, totals), drawn)[0]
+    return state, totals, done + steps
 
 
 def measurement(count: int, seconds: float) -> Callable[[], float]:

@@ -36,19 +36,20 @@ import dataclasses
 import importlib.metadata
 import sys
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import harness
-from peer_brax import Brax
-from peer_stable_baselines import Sbx, StableBaselines3
-from peer_trainers import Ours, Rejax, Trainer, steps_per_second
-from peer_worlds import pinned
 from rich.table import Table
 
 from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import Tier, TrainConfig, default_hint
 from pathb_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from peer_trainers import Trainer
+
+# What starts JAX is imported where it is used: the devices of a CPU are chosen before.
 
 Peer = Literal["rejax", "brax", "sb3", "sbx"]
 
@@ -115,8 +116,15 @@ def chosen(flags: Flags, versions: dict[Peer, str]) -> tuple[Peer, ...]:
     return tuple(versions) if flags.peers is None else flags.peers
 
 
-def trainers(flags: Flags, peers: tuple[Peer, ...], tier: Tier) -> dict[str, Callable[[], Trainer]]:
+def trainers(
+    flags: Flags, peers: tuple[Peer, ...], tier: Tier
+) -> "dict[str, Callable[[], Trainer]]":
     """Return how to make each subject of a tier, by name."""
+    from peer_brax import Brax
+    from peer_stable_baselines import Sbx, StableBaselines3
+    from peer_trainers import Ours, Rejax
+    from peer_worlds import pinned
+
     config = pinned(tier)
     makers: dict[str, Callable[[], Trainer]] = {
         _name("ours", runs, "runs"): lambda runs=runs: Ours(config, runs)
@@ -153,10 +161,12 @@ def comparable(name: str, measured: Mapping[str, Any]) -> str | None:
 
 def measure(flags: Flags, peers: tuple[Peer, ...], tier: Tier) -> dict[str, harness.Figure]:
     """Measure all subjects of a tier in turn."""
+    from peer_trainers import steps_per_second
+
     subjects = {}
     for name, make in trainers(flags, peers, tier).items():
         print(f"{tier}: warming up {name}", file=sys.stderr)
-        subjects[name] = steps_per_second(make(), pinned(tier).train, flags.seconds)
+        subjects[name] = steps_per_second(make(), TrainConfig(tier=tier), flags.seconds)
     return harness.in_turn(subjects, flags.rounds, "env steps/s")
 
 

@@ -26,19 +26,21 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show, timed
 from rich.table import Table
-from subjects import Runs, Training
-from work import update_work
 
 from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import Tier, TrainConfig
 from pathb_jax.errors import InputError
-from pathb_jax.evaluation.evaluator import evaluate_policy
+
+if TYPE_CHECKING:
+    from subjects import Training
+
+# What starts JAX is imported where it is used: the devices of a CPU are chosen before.
 
 Part = Literal["envs", "seeds", "updates", "runs", "network"]
 ENVS = (16, 32, 64, 128, 256)
@@ -117,6 +119,8 @@ def envs_sweep(flags: Flags) -> Sweep:
 
 def network_sweep(flags: Flags) -> Sweep:
     """One update of several networks."""
+    from work import update_work
+
     shapes = {tier: TrainConfig(tier=tier) for tier in flags.tiers}
     flops = {tier: update_work(each).flops for tier, each in shapes.items()}
     ordered = sorted(flops, key=lambda tier: flops[tier])
@@ -126,19 +130,27 @@ def network_sweep(flags: Flags) -> Sweep:
 def _trainings(named: Mapping[str, tuple[TrainConfig, float]], flags: Flags) -> Sweep:
     measurements = {}
     for name, (shapes, _) in named.items():
-        training = Training(shapes)
+        training = _training(shapes)
         updates = training.updates_in(flags.seconds)
 
-        def measure(training: Training = training, updates: int = updates) -> float:
+        def measure(training: "Training" = training, updates: int = updates) -> float:
             return training.seconds_per_update(updates)
 
         measurements[name] = measure
     return Sweep({name: size for name, (_, size) in named.items()}, measurements, "s")
 
 
+def _training(shapes: TrainConfig) -> "Training":
+    from subjects import Training
+
+    return Training(shapes)
+
+
 def seeds_sweep(flags: Flags) -> Sweep:
     """One evaluation of several numbers of seeds."""
-    training = Training(TrainConfig())
+    from pathb_jax.evaluation.evaluator import evaluate_policy
+
+    training = _training(TrainConfig())
 
     def evaluation(seeds: int) -> Callable[[], float]:
         return repeated(
@@ -160,7 +172,7 @@ def seeds_sweep(flags: Flags) -> Sweep:
 
 def updates_sweep(flags: Flags) -> Sweep:
     """One call of several numbers of updates."""
-    training = Training(TrainConfig())
+    training = _training(TrainConfig())
 
     def call(updates: int) -> Callable[[], float]:
         return repeated(lambda: training.train(updates), flags.seconds)
@@ -171,7 +183,9 @@ def updates_sweep(flags: Flags) -> Sweep:
 
 def runs_sweep(flags: Flags) -> Sweep:
     """One update of each of several numbers of runs."""
-    training = Training(TrainConfig())
+    from subjects import Runs
+
+    training = _training(TrainConfig())
     updates = training.updates_in(flags.seconds)
 
     def all_of(number: int) -> Callable[[], float]:
@@ -185,7 +199,7 @@ def runs_sweep(flags: Flags) -> Sweep:
 def memory_sweep(flags: Flags) -> Sweep:
     """The highest memory of the process during one call of several numbers of updates."""
     del flags
-    training = Training(TrainConfig())
+    training = _training(TrainConfig())
 
     def peak(updates: int) -> Callable[[], float]:
         def measure() -> float:

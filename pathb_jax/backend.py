@@ -106,6 +106,9 @@ def _keep_compiled_programs() -> None:
     """Give JAX a persistent cache, apart for each kind of processor: code is made for one."""
     import jax
 
+    # JAX would keep none that compile in less than a second: half of what a start needs.
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     kind = hashlib.sha256(json.dumps(processor()).encode()).hexdigest()[:12]
@@ -115,7 +118,6 @@ def _keep_compiled_programs() -> None:
     except OSError:
         return  # a home that cannot be written to: compile every time
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @functools.cache

@@ -12,13 +12,14 @@ HORIZON = 200
 def test_episodes_begin_anew_and_everything_is_consumed():
     subject = Environments(3, steps=HORIZON + 5)
     subject.step(1)
-    state, total, done = subject.carry
+    state, (observed, paid), done = subject.carry
     assert done == HORIZON + 5
     np.testing.assert_array_equal(state.time, [5, 5, 5])
     np.testing.assert_array_equal(state.start, subject.env_params.start)
     assert np.all(np.asarray(state.position) != np.asarray(state.start))
-    assert np.isfinite(total).all()
-    assert len(set(np.asarray(total).tolist())) == 3
+    assert np.isfinite(observed).all()
+    assert np.all(np.asarray(observed) != 0)
+    assert len(set(np.asarray(paid).tolist())) == 3
 
 
 @pytest.mark.parametrize(
