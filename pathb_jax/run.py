@@ -19,7 +19,7 @@ from pathb_jax.outcome import (
     run_files,
     set_aside,
 )
-from pathb_jax.running import Observer, Progress, Run
+from pathb_jax.running import Observer, Progress, Run, stop_if_requested
 from pathb_jax.store.lock import locked
 
 __all__ = ["Observer", "Progress", "train", "train_together"]
@@ -88,10 +88,7 @@ def _chunk_by_chunk(runs: Sequence[Run]) -> None:
     for run in runs:
         run.runs_together = len(runs)
     while going := [run for run in runs if not run.is_over]:
-        if signals.requested() is not None:
-            for run in going:
-                run.save_incomplete()
-        signals.stop_if_requested()
+        stop_if_requested(going)
         length = min(run.chunk_length() for run in going)
         started = time.perf_counter()
         states, chunks = program.train(

@@ -5,7 +5,7 @@ neither the length of the chunks, nor evaluations, nor a stop and a resume chang
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -56,6 +56,14 @@ class Observer:
 
     def notice(self, message: str) -> None:
         """Called with one line worth knowing, such as where a run resumes."""
+
+
+def stop_if_requested(runs: "Sequence[Run]") -> None:
+    """Save these runs and raise StopRequested, if a signal has asked to stop."""
+    if signals.requested() is not None:
+        for run in runs:
+            run.save_incomplete()
+    signals.stop_if_requested()
 
 
 class Run:
@@ -190,9 +198,7 @@ class Run:
         """Train chunk by chunk, evaluating and saving on the way."""
         with self.store:
             while not self.is_over:
-                if signals.requested() is not None:
-                    self.save_incomplete()
-                signals.stop_if_requested()
+                stop_if_requested([self])
                 self._chunk(self.chunk_length())
                 self.after_chunk()
 

@@ -37,7 +37,7 @@ writes the page anew, with everything in that file. Stop and start it at will: a
 stopped goes on from its last checkpoint in --out, finished ones are never repeated. More lambdas
 or seeds may be asked for later; other settings need another --doc.
 
-Ten lambdas with four seeds take 400 M environment steps: at Small about 40 minutes on two cores.
+Ten lambdas with four seeds take 400 M environment steps: at Small 7 to 40 minutes on two cores.
 
 Exit status: 0 done; 2 bad input; 1 failure; 130 or 143 stopped by a signal."""
 
