@@ -141,3 +141,17 @@ def tree_of(folder: Path) -> dict[str, bytes]:
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b""
         for path in sorted(folder.rglob("*"))
     }
+
+
+def bad_input_line(
+    main: Callable[[list[str]], int], words: list[str], capsys: Any, folder: Path
+) -> str:
+    """Return the one line of error that bad input gives, with exit code 2 and nothing written."""
+    before = tree_of(folder)
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("error: ")
+    assert tree_of(folder) == before
+    return line

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from clusters import ray_cluster
 from small_protocol import small_table, write_toml
-from small_runs import read, tree_of
+from small_runs import bad_input_line, read
 
 from pathb_jax import backend, signals
 from pathb_jax.cli import envelope, ladder
@@ -29,21 +29,11 @@ BAD = [
 ]
 
 
-def error_of(main, words, capsys, folder):
-    before = tree_of(folder)
-    assert main(words) == 2
-    printed = capsys.readouterr()
-    assert (printed.out, tree_of(folder)) == ("", before)
-    (line,) = printed.err.splitlines()
-    assert line.startswith("error: ")
-    return line
-
-
 @pytest.mark.parametrize("main", [ladder.main, envelope.main])
 @pytest.mark.parametrize(("words", "where", "said"), BAD)
 def test_bad_input_is_one_line(main, words, where, said, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    line = error_of(main, words.split(), capsys, tmp_path)
+    line = bad_input_line(main, words.split(), capsys, tmp_path)
     assert where in line
     assert said in line
 
@@ -51,14 +41,14 @@ def test_bad_input_is_one_line(main, words, where, said, capsys, tmp_path, monke
 def test_a_device_is_not_shared_on_a_cluster(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["--ray", "auto", "--runs-per-device", "2"]
-    line = error_of(ladder.main, words, capsys, tmp_path)
+    line = bad_input_line(ladder.main, words, capsys, tmp_path)
     assert "--runs-per-device: 2" in line
 
 
 def test_without_ray_it_says_what_to_install(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "ray", None)
-    line = error_of(ladder.main, ["--ray", "auto"], capsys, tmp_path)
+    line = bad_input_line(ladder.main, ["--ray", "auto"], capsys, tmp_path)
     assert "install pathb-jax[cluster]" in line
 
 

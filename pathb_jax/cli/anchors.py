@@ -18,7 +18,7 @@ Trains what is missing from DOC's data file (anchors.csv beside it), adds each f
 and writes the page anew. Stop and start it at will: a run that was stopped goes on from its last
 checkpoint in --out, finished ones are never repeated.
 
-Small rows take minutes, Medium rows a quarter of an hour per run on two cores."""
+Small rows take minutes, Medium rows 5 to 15 minutes per run on two cores."""
 
 AnchorName = Literal[
     "small-mixed-0.90-1M",

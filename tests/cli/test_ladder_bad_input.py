@@ -2,7 +2,7 @@
 
 import pytest
 from small_protocol import shipped_table, write_toml
-from small_runs import tree_of
+from small_runs import bad_input_line
 
 from pathb_jax.cli.ladder import main
 from pathb_jax.ladder import estimate
@@ -35,15 +35,9 @@ def _here(tmp_path, monkeypatch):
 
 
 def assert_bad_input(words, where, value, capsys, folder):
-    before = tree_of(folder)
-    assert main([*words]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    (line,) = printed.err.splitlines()
-    assert line.startswith("error: ")
+    line = bad_input_line(main, [*words], capsys, folder)
     assert where in line
     assert value in line
-    assert tree_of(folder) == before
 
 
 @pytest.mark.parametrize(("words", "flag", "value"), BAD)

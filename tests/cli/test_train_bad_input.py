@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from small_runs import VARIANT, command_line, tree_of
+from small_runs import VARIANT, bad_input_line, command_line
 
 from pathb_jax.cli.train import main
 
@@ -53,15 +53,9 @@ def _here(tmp_path, monkeypatch):
 
 
 def assert_bad_input(words, flag, value, capsys, folder):
-    before = tree_of(folder)
-    assert main(words) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    (line,) = printed.err.splitlines()
-    assert line.startswith("error: ")
+    line = bad_input_line(main, words, capsys, folder)
     assert flag in line
     assert value in line
-    assert tree_of(folder) == before
 
 
 @pytest.mark.parametrize(("words", "flag", "value"), BAD)
