@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pathb_jax.cli import command
-from pathb_jax.config import Backend
+from pathb_jax.config import Backend, default_hint
 from pathb_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,9 +24,20 @@ AnchorName = Literal[
     "small-mixed-0.90-1M",
     "small-terminal-1M",
     "small-mixed-0.90-10M",
-    "medium-terminal-10M",
-    "medium-mixed-0.90-10M",
     "medium-mixed-0.97-10M",
+    "medium-phase3-10M",
+    "medium-mixed-0.90-10M",
+    "medium-mixed-0.95-10M",
+    "medium-mixed-0.99-10M",
+    "medium-terminal-10M",
+    "medium-mixed-0.80-10M",
+    "medium-mixed-0.70-10M",
+    "medium-mixed-0.50-10M",
+    "medium-signature-10M",
+    "medium-dense-10M",
+    "medium-terminal-10M-defaults",
+    "medium-mixed-0.90-10M-defaults",
+    "medium-mixed-0.97-10M-defaults",
 ]
 
 
@@ -36,6 +47,8 @@ class AnchorFlags:
 
     anchors: tuple[AnchorName, ...] = get_args(AnchorName)
     """Rows to train; the page shows all."""
+    train_seeds: Annotated[int | None, default_hint("as many as the row has")] = None
+    """Train at most this many training seeds of each row: 0, 1, ..."""
     doc: Path = Path("docs/ANCHORS.md")
     """The page; its data file is anchors.csv beside it."""
     out: Path = Path("results/anchors")
@@ -57,6 +70,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     flags = command.parse(AnchorFlags, arguments, DESCRIPTION)
     if not flags.anchors:
         raise InputError("--anchors", [], "give at least one row")
+    if flags.train_seeds is not None and flags.train_seeds < 1:
+        raise InputError("--train-seeds", flags.train_seeds, "give a whole number >= 1")
     command.check_writable("--out", flags.out)
     command.check_writable("--doc", flags.doc.parent)
 
@@ -71,7 +86,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         backend.select_backend(flags.backend)
         chosen = [anchor for anchor in ANCHORS if anchor.name in flags.anchors]
         with ProgressBar(quiet=not flags.progress) as bar:
-            for anchor, seed in missing_runs(chosen, done):
+            for anchor, seed in missing_runs(chosen, done, flags.train_seeds):
                 done.append(train_one(anchor, seed, flags.out, bar))
                 _write(data, done)
     _write_page(flags.doc, data, done)

@@ -4,6 +4,7 @@ Finished runs are collected in one CSV file, so that the study can be done in pa
 or several. Source of the published figures: specification, trainer page, "Anchor figures".
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,13 @@ EVAL_SEEDS = 64
 MIXED: VariantName = "mixed_ppo_phase3_lambda_0_9"
 TERMINAL: VariantName = "signature_ppo_terminal"
 
+PUBLISHED_MEDIUM = TrainConfig(
+    tier="Medium", batch_envs=128, rollout_length=256, minibatch_size=1024
+)
+PUBLISHED_MEDIUM_LR = 1e-4
+PUBLISHED_MEDIUM_UPDATES = 305
+"""What the published Medium rows, marked (M) on the trainer page, were trained with."""
+
 
 class Anchor(NamedTuple):
     """One row: what is trained, how often, and what was published."""
@@ -44,15 +52,55 @@ class Anchor(NamedTuple):
     """Mean terminal alignment of that run."""
     published_seeds: tuple[int, ...] = ()
     """Successes of further runs of that implementation, one per training seed."""
+    train: TrainConfig = TrainConfig()
+    """Shapes of the run; the tier is `tier`."""
+    lr: float = Hparams().lr
+
+
+def _published_medium(
+    name: str,
+    variant: VariantName,
+    mixed_lambda: float | None,
+    published_run: int,
+    published_alignment: float,
+    published_seeds: tuple[int, ...] = (),
+) -> Anchor:
+    """Return a row marked (M), with the hyper-parameters it was published with."""
+    return Anchor(
+        name=f"medium-{name}-10M",
+        tier="Medium",
+        variant=variant,
+        mixed_lambda=mixed_lambda,
+        updates=PUBLISHED_MEDIUM_UPDATES,
+        training_seeds=4,
+        published_run=published_run,
+        published_alignment=published_alignment,
+        published_seeds=published_seeds,
+        train=PUBLISHED_MEDIUM,
+        lr=PUBLISHED_MEDIUM_LR,
+    )
 
 
 ANCHORS = (
     Anchor("small-mixed-0.90-1M", "Small", MIXED, 0.9, 122, 16, 2, 0.528, (0, 4, 0, 2, 7, 3, 2, 5)),
     Anchor("small-terminal-1M", "Small", TERMINAL, None, 122, 16, 37, 0.963, (40, 4, 18, 1)),
     Anchor("small-mixed-0.90-10M", "Small", MIXED, 0.9, 1221, 8, None, None),
-    Anchor("medium-terminal-10M", "Medium", TERMINAL, None, 1221, 2, 64, 0.999),
-    Anchor("medium-mixed-0.90-10M", "Medium", MIXED, 0.9, 1221, 2, 36, 0.973),
-    Anchor("medium-mixed-0.97-10M", "Medium", MIXED, 0.97, 1221, 2, 2, 0.276),
+    _published_medium("mixed-0.97", MIXED, 0.97, 2, 0.276),
+    # Repeated with training seed 1; the published run has seed 0.
+    _published_medium("phase3", "reward_ppo_phase3", None, 0, 0.267, (0, 41)),
+    _published_medium("mixed-0.90", MIXED, 0.9, 36, 0.973),
+    _published_medium("mixed-0.95", MIXED, 0.95, 43, 0.982),
+    _published_medium("mixed-0.99", MIXED, 0.99, 3, 0.303),
+    _published_medium("terminal", TERMINAL, None, 64, 0.999),
+    _published_medium("mixed-0.80", MIXED, 0.8, 32, 0.979),
+    _published_medium("mixed-0.70", MIXED, 0.7, 9, 0.981),
+    _published_medium("mixed-0.50", MIXED, 0.5, 0, 0.94),
+    _published_medium("signature", "signature_ppo_dense", None, 4, 0.68),
+    _published_medium("dense", "reward_ppo_dense", None, 49, 0.99),
+    # Trained here before it was known what (M) stands for. Nothing published is comparable.
+    Anchor("medium-terminal-10M-defaults", "Medium", TERMINAL, None, 1221, 2, None, None),
+    Anchor("medium-mixed-0.90-10M-defaults", "Medium", MIXED, 0.9, 1221, 2, None, None),
+    Anchor("medium-mixed-0.97-10M-defaults", "Medium", MIXED, 0.97, 1221, 2, None, None),
 )
 
 
@@ -87,14 +135,16 @@ class Comparison(NamedTuple):
 
 
 def missing_runs(
-    anchors: Sequence[Anchor], done: Sequence[AnchorRun]
+    anchors: Sequence[Anchor], done: Sequence[AnchorRun], most_seeds: int | None = None
 ) -> Iterator[tuple[Anchor, int]]:
     """Yield anchor and training seed of every run that is not in `done`.
 
     Every row gets its first seed before any gets its second: a study cut short says most so.
+    `most_seeds` limits the training seeds of each row.
     """
     have = {(run.anchor, run.training_seed) for run in done}
-    for seed in range(max(anchor.training_seeds for anchor in anchors)):
+    rows = max(anchor.training_seeds for anchor in anchors)
+    for seed in range(rows if most_seeds is None else min(rows, most_seeds)):
         for anchor in anchors:
             if seed < anchor.training_seeds and (anchor.name, seed) not in have:
                 yield anchor, seed
@@ -105,8 +155,8 @@ def run_config(anchor: Anchor, training_seed: int, out: Path) -> RunConfig:
     label = f"{anchor.name.replace('.', '_')}_seed_{training_seed}"
     return RunConfig(
         task=TaskConfig(anchor.variant),
-        train=TrainConfig(tier=anchor.tier),
-        hparams=Hparams(mixed_lambda=anchor.mixed_lambda),
+        train=dataclasses.replace(anchor.train, tier=anchor.tier),
+        hparams=Hparams(mixed_lambda=anchor.mixed_lambda, lr=anchor.lr),
         schedule=ScheduleConfig(updates=anchor.updates, seed=training_seed),
         evaluation=EvaluationConfig(eval_seed_start=(EVAL_SEED_START,), eval_seeds=EVAL_SEEDS),
         output=OutputConfig(run_label=label, out=out / label),

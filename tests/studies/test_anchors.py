@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -24,14 +25,31 @@ def anchor(name: str):
 
 def test_budgets_are_those_of_the_published_rows():
     for row in ANCHORS:
-        steps = row.updates * 8192
-        assert steps == pytest.approx(1e7 if row.name.endswith("10M") else 1e6, rel=1e-3)
+        steps = row.updates * row.train.batch_size
+        assert steps == pytest.approx(1e7 if "10M" in row.name else 1e6, rel=1e-3)
+
+
+def test_medium_rows_have_the_hyper_parameters_they_were_published_with(tmp_path: Path):
+    published = [r for r in ANCHORS if r.tier == "Medium" and r.published_run is not None]
+    assert len(published) == 11
+    for row in published:
+        config = run_config(row, 3, tmp_path)
+        train = config.train
+        assert (train.batch_envs, train.rollout_length, train.minibatch_size) == (128, 256, 1024)
+        assert (config.hparams.lr, config.schedule.updates) == (1e-4, 305)
+        assert train.tier == "Medium"
+
+
+def test_every_row_is_a_choice_of_the_command():
+    assert get_args(command.AnchorName) == tuple(row.name for row in ANCHORS)
 
 
 def test_only_what_is_missing_is_run():
     done = [finished("small-terminal-1M", seed, 1) for seed in (0, 2)]
     left = list(missing_runs([anchor("small-terminal-1M")], done))
     assert [seed for _, seed in left] == [1, *range(3, 16)]
+    left = list(missing_runs([anchor("small-terminal-1M")], done, most_seeds=4))
+    assert [seed for _, seed in left] == [1, 3]
 
 
 def test_runs_of_a_row_differ_in_nothing_but_seed_and_folder(tmp_path: Path):
@@ -88,4 +106,4 @@ def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path: Path, capsys)
 
 def test_every_row_gets_its_first_seed_first():
     rows = [anchor("medium-terminal-10M"), anchor("medium-mixed-0.90-10M")]
-    assert [seed for _, seed in missing_runs(rows, [])] == [0, 0, 1, 1]
+    assert [seed for _, seed in missing_runs(rows, [], 2)] == [0, 0, 1, 1]
