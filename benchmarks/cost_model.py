@@ -58,7 +58,7 @@ class Device(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Rates from NVIDIA's data sheets of the 80 GB devices, dense (without sparsity)."""
+    """Rates from NVIDIA's data sheets of the SXM devices, dense (without sparsity)."""
 
     tera_flops: dict[str, float]
     """Per second, by the precision of products; float32 is that outside tensor cores."""
@@ -67,6 +67,7 @@ class Published(NamedTuple):
 
 
 GPUS = {
+    "H200 SXM": Published({"float32": 67.0, "TF32": 494.7, "bfloat16": 989.4}, 4.8),
     "H100 SXM": Published({"float32": 67.0, "TF32": 494.7, "bfloat16": 989.4}, 3.35),
     "A100 SXM": Published({"float32": 19.5, "TF32": 156.0, "bfloat16": 312.0}, 2.039),
 }
