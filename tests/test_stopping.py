@@ -85,12 +85,12 @@ def test_another_environment_is_refused_or_recorded(tmp_path, monkeypatch, one_u
     with pytest.raises(StopRequested), stopping_at_safe_points():
         train(config, SendsSignal(signal.SIGTERM))
     now = backend.environment()
-    changed = now | {"source": now["source"] | {"commit": "f" * 40}}
+    changed = now | {"source": now["source"] | {"program": "f" * 64}}
     monkeypatch.setattr(backend, "environment", lambda: changed)
-    with pytest.raises(InputError, match=f"source.commit: .* -> '{'f' * 40}'"):
+    with pytest.raises(InputError, match=f"source.program: .* -> '{'f' * 64}'"):
         train(config)
     accepting = small_config(tmp_path / "run", accept_environment_change=True)
     assert train(accepting).status == "completed"
     (entry,) = manifest(tmp_path / "run")["environment_changes"]
     assert entry["resumed_after_update"] == 1
-    assert "f" * 40 in entry["changes"][0]
+    assert "f" * 64 in entry["changes"][0]
