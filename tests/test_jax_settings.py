@@ -59,7 +59,7 @@ def test_environment_variables_are_told():
 
 def test_what_code_sets_is_told():
     more = "import jax; jax.config.update('jax_numpy_dtype_promotion', 'strict')"
-    assert told(more) == {"jax_numpy_dtype_promotion": "NumpyDtypePromotion.STRICT"}
+    assert told(more) == {"jax_numpy_dtype_promotion": "strict"}
 
 
 def test_it_is_part_of_the_environment():
