@@ -221,9 +221,26 @@ def environment_changes(
             "--out",
             str(files.out),
             f"run {files.slug} began in another environment ({'; '.join(changes)}), where its "
-            "bits may differ; restore that, or give --accept-environment-change, or --fresh",
+            "bits may differ; restore that, or give --accept-environment-change or another --out",
         )
     return changes
+
+
+def check_trained_here(
+    config: RunConfig, outcome: RunOutcome, now: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse a finished run as evidence beside runs of today, if another environment trained it.
+
+    Args:
+        config: the run's configuration.
+        outcome: what it left.
+        now: as `environment_changes`.
+
+    Raises:
+        InputError: it comes from another environment, and the configuration does not accept that.
+    """
+    if not outcome.trained:
+        environment_changes(config, outcome.files, outcome.manifest, now)
 
 
 def set_aside(folder: Path) -> Path | None:

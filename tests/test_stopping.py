@@ -36,17 +36,22 @@ def manifest(folder: Path) -> dict:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_resumed_run_is_the_same(
-    signum, finished, tmp_path, one_update_per_chunk
+    signum, finished, tmp_path, one_update_per_chunk, monkeypatch
 ):
     config = small_config(tmp_path / "run")
     with pytest.raises(StopRequested) as stop, stopping_at_safe_points():
         train(config, SendsSignal(signum))
     assert stop.value.signum == signum
-    assert manifest(tmp_path / "run")["status"] == "incomplete"
+    stopped = manifest(tmp_path / "run")
+    assert (stopped["status"], stopped["ended"]) == ("incomplete", None)
+    later = "2999-01-01T00:00:00Z"
+    monkeypatch.setattr(backend, "utc_now", lambda: later)
     observer = SendsSignal()
     assert train(config, observer).status == "completed"
     assert any("resuming after update 1" in notice for notice in observer.notices)
     assert digest(tmp_path / "run") == digest(finished.config.output.out)
+    ended = manifest(tmp_path / "run")
+    assert (ended["started"], ended["ended"]) == (stopped["started"], later)
 
 
 def interrupt_twice() -> None:

@@ -79,8 +79,8 @@ class LadderFlags:
     fresh: bool = False
     """Start over: move what is in --out aside (to <out>.superseded-1, -2, ...), delete nothing."""
     accept_environment_change: bool = False
-    """Resume although commit, versions or device differ from the ladder's; this becomes a
-    recorded departure from the protocol."""
+    """Go on, and take up runs, although program, versions or device differ from what trained them;
+    this becomes a recorded departure from the protocol."""
     progress: bool = True
     """Show progress of the runs."""
     backend: Backend = "auto"
