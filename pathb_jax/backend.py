@@ -1,13 +1,13 @@
-"""Where to compute, and what it was: platform, devices, versions, commit."""
+"""Where to compute, and what it was: platform, devices, versions, program."""
 
 import contextlib
+import datetime
 import functools
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ import platformdirs
 
 from pathb_jax.config import ParallelRuns, Tier
 from pathb_jax.errors import InputError
+from pathb_jax.jax_settings import changed_settings
+from pathb_jax.source import program_digest as program_digest
+from pathb_jax.source import source_version
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy", "orbax-checkpoint")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops"
@@ -166,6 +169,7 @@ def device_report() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "jax_config": changed_settings(),
     }
 
 
@@ -175,8 +179,16 @@ def environment() -> dict[str, Any]:
 
 
 def environment_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List what differs between two environments, as "name: old -> new"."""
+    """List what differs between two environments, as "name: old -> new".
+
+    Whether it is the same program its digest says: the same sources may stand in another commit.
+    """
     before, after = _flat(old), _flat(new)
+    if before.get("source.program") == after.get("source.program") is not None:
+        before, after = (
+            {name: value for name, value in flat.items() if not name.startswith("source.")}
+            for flat in (before, after)
+        )
     return [
         f"{name}: {before.get(name)!r} -> {after.get(name)!r}"
         for name in sorted({*before, *after})
@@ -194,29 +206,21 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-@functools.cache
-def source_version() -> dict[str, Any]:
-    """Return the project's version, git commit and whether the tree was dirty.
+def departures(environment: Mapping[str, Any]) -> list[str]:
+    """List what an environment has that no protocol pinned: "name: pinned -> what it is".
 
-    Commit and dirty are None outside a git checkout.
+    These are a program whose files differ from its commit's, settings of JAX, and flags of XLA.
     """
-    root = Path(__file__).resolve().parent.parent
+    report = environment["backend"]
+    neutral = (f"{_DETERMINISTIC}=true", "--xla_force_host_platform_device_count")
+    flags = [flag for flag in report.get("xla_flags", "").split() if not flag.startswith(neutral)]
+    found = [f"{name}: default -> {value}" for name, value in report.get("jax_config", {}).items()]
+    found += [f"XLA_FLAGS: none -> {flag}" for flag in flags]
+    if environment["source"].get("dirty"):
+        found.append("program: as committed -> with uncommitted changes")
+    return found
 
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
 
-    # A copy inside some other project's checkout must not report that project's commit.
-    is_checkout = (root / ".git").exists()
-    commit = git("rev-parse", "HEAD") if is_checkout else None
-    status = git("status", "--porcelain") if commit else None
-    return {
-        "version": importlib.metadata.version("pathb-jax"),
-        "commit": commit,
-        "dirty": None if status is None else bool(status),
-    }
+def utc_now() -> str:
+    """Return the time, as all records have it: UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -231,7 +231,7 @@ class OutputConfig:
     fresh: bool = False
     """Start over: move what is in --out aside (to <out>.superseded-1, -2, ...), delete nothing."""
     accept_environment_change: bool = False
-    """Resume although commit, versions or device differ from the run's; this is recorded."""
+    """Resume although program, versions or device differ from the run's; this is recorded."""
     progress: bool = False
     """Show progress: update, steps per second, time left, entropy, log_std, value_loss."""
     backend: Backend = "auto"

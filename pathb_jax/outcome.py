@@ -50,6 +50,8 @@ class RunOutcome(NamedTuple):
     """`update` and first bad `quantity` of a diverged run."""
     trained: bool
     """Whether this call trained at all (a finished run is only read)."""
+    manifest: Mapping[str, Any]
+    """The run's manifest: what trained it, when and where."""
 
 
 def run_files(config: RunConfig) -> RunFiles:
@@ -189,24 +191,56 @@ def is_finished(manifest: Mapping[str, Any] | None) -> bool:
     return manifest is not None and manifest["status"] in ("completed", "diverged")
 
 
+def recorded_environment(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environment that a run was last at work in, as its manifest says it."""
+    return {name: manifest.get(name, {}) for name in ("source", "backend")}
+
+
 def environment_changes(
-    config: RunConfig, files: RunFiles, manifest: Mapping[str, Any]
+    config: RunConfig,
+    files: RunFiles,
+    manifest: Mapping[str, Any],
+    now: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """List what changed about code, versions and devices since the run was last at work.
+
+    Args:
+        config: the run's configuration.
+        files: its files.
+        manifest: its manifest.
+        now: what to compare with; None: this process's environment.
 
     Raises:
         InputError: something changed, and the configuration does not accept that.
     """
-    recorded = {name: manifest.get(name, {}) for name in ("source", "backend")}
-    changes = backend.environment_differences(recorded, backend.environment())
+    changes = backend.environment_differences(
+        recorded_environment(manifest), now or backend.environment()
+    )
     if changes and not config.output.accept_environment_change:
         raise InputError(
             "--out",
             str(files.out),
             f"run {files.slug} began in another environment ({'; '.join(changes)}), where its "
-            "bits may differ; restore that, or give --accept-environment-change, or --fresh",
+            "bits may differ; restore that, or give --accept-environment-change or another --out",
         )
     return changes
+
+
+def check_trained_here(
+    config: RunConfig, outcome: RunOutcome, now: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse a finished run as evidence beside runs of today, if another environment trained it.
+
+    Args:
+        config: the run's configuration.
+        outcome: what it left.
+        now: as `environment_changes`.
+
+    Raises:
+        InputError: it comes from another environment, and the configuration does not accept that.
+    """
+    if not outcome.trained:
+        environment_changes(config, outcome.files, outcome.manifest, now)
 
 
 def set_aside(folder: Path) -> Path | None:
@@ -251,6 +285,7 @@ def read_outcome(files: RunFiles, trained: bool) -> RunOutcome:
         evaluations=artifacts.read_evaluations(files.evaluations),
         diverged=manifest["diverged"],
         trained=trained,
+        manifest=manifest,
     )
 
 

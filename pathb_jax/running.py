@@ -4,6 +4,7 @@ Host work happens between compiled chunks. Training is a function of the configu
 neither the length of the chunks, nor evaluations, nor a stop and a resume change a bit of it.
 """
 
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -74,6 +75,7 @@ class Run:
         self.environment_changes: list[dict[str, Any]] = []
         self.first_update, self.first_env_steps = 0, 0
         self.parent_checkpoint: str | None = None
+        self.started: str | None = backend.utc_now()
         self.hparams = traced(config.hparams)
         self.history = np.zeros((0, len(HISTORY_COLUMNS)))
         self.evaluations: list[dict[str, Any]] = []
@@ -160,6 +162,7 @@ class Run:
     def _take_over(self, manifest: Mapping[str, Any]) -> None:
         """Keep what the manifest of the run says of its past, and add what changed since."""
         self.parent_checkpoint = manifest.get("parent_checkpoint")
+        self.started = manifest.get("started")  # None: an earlier program did not write it down
         self.environment_changes += manifest.get("environment_changes", [])
         if changes := environment_changes(self.config, self.files, manifest):
             entry = {"resumed_after_update": self.update, "changes": changes}
@@ -349,6 +352,9 @@ class Run:
                 "format": "pathb-run-v1",
                 "status": status,
                 "slug": self.files.slug,
+                "started": self.started,
+                "ended": backend.utc_now() if status in ("completed", "diverged") else None,
+                "host": socket.gethostname(),
                 "config": self.config.to_dict(),
                 "env_config": env_config(self.config),
                 "parent_checkpoint": self.parent_checkpoint,

@@ -129,13 +129,3 @@ def test_wide_vectors_are_preferred_where_there_are_some(features, bits, options
     assert backend.compiler_options() == options
     compiled = jax.jit(lambda x: x + 1).lower(1.0).compile(backend.compiler_options())
     assert compiled(1.0) == 2.0
-
-
-def test_the_source_is_this_checkout_or_says_nothing(repository):
-    source = backend.source_version()
-    if (repository / ".git").exists():
-        assert len(source["commit"]) == 40
-        assert source["dirty"] in (True, False)
-    else:
-        assert source["commit"] is None
-    assert source["version"]

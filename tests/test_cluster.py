@@ -99,8 +99,8 @@ def test_a_worker_of_another_kind_is_refused_with_what_differs(tmp_path, monkeyp
     with pytest.raises(InputError, match=r"backend\.cores: 1000 -> "):
         worker._prepare(settings(tmp_path, other))
     driver._check_code("head:6379", other)  # cores are not code
-    other["source"] = {**other["source"], "commit": "0123456"}
-    with pytest.raises(InputError, match=r"source\.commit: .* -> '0123456'"):
+    other["source"] = {**other["source"], "program": "0123456"}
+    with pytest.raises(InputError, match=r"source\.program: .* -> '0123456'"):
         driver._check_code("head:6379", other)
 
 

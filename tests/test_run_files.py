@@ -1,7 +1,9 @@
 """The files a run leaves: names, columns, keys, and what they say (ladder.md, "Files")."""
 
+import datetime
 import json
 import math
+import socket
 
 import jax
 import numpy as np
@@ -210,7 +212,16 @@ def test_the_manifest_repeats_the_run(finished):
     assert manifest["status"] == "completed"
     assert manifest["env_steps"] == UPDATES * BATCH_SIZE
     assert manifest["config"] == json.loads(json.dumps(finished.config.to_dict()))
-    assert {"version", "commit", "dirty"} <= set(manifest["source"])
+    assert {"version", "commit", "dirty", "program"} <= set(manifest["source"])
+    assert len(manifest["source"]["program"]) == 64
+    assert manifest["backend"]["jax_config"] == {}
+    assert manifest["host"] == socket.gethostname()
+    begun, ended = (
+        datetime.datetime.strptime(manifest[name], "%Y-%m-%dT%H:%M:%S%z")
+        for name in ("started", "ended")
+    )
+    assert begun <= ended <= datetime.datetime.now(datetime.UTC)
+    assert begun.tzinfo == datetime.UTC
     assert {"platform", "device_kind", "device_count", "versions"} <= set(manifest["backend"])
     assert manifest["diverged"] is None
 

@@ -36,17 +36,22 @@ def manifest(folder: Path) -> dict:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_resumed_run_is_the_same(
-    signum, finished, tmp_path, one_update_per_chunk
+    signum, finished, tmp_path, one_update_per_chunk, monkeypatch
 ):
     config = small_config(tmp_path / "run")
     with pytest.raises(StopRequested) as stop, stopping_at_safe_points():
         train(config, SendsSignal(signum))
     assert stop.value.signum == signum
-    assert manifest(tmp_path / "run")["status"] == "incomplete"
+    stopped = manifest(tmp_path / "run")
+    assert (stopped["status"], stopped["ended"]) == ("incomplete", None)
+    later = "2999-01-01T00:00:00Z"
+    monkeypatch.setattr(backend, "utc_now", lambda: later)
     observer = SendsSignal()
     assert train(config, observer).status == "completed"
     assert any("resuming after update 1" in notice for notice in observer.notices)
     assert digest(tmp_path / "run") == digest(finished.config.output.out)
+    ended = manifest(tmp_path / "run")
+    assert (ended["started"], ended["ended"]) == (stopped["started"], later)
 
 
 def interrupt_twice() -> None:
@@ -85,12 +90,12 @@ def test_another_environment_is_refused_or_recorded(tmp_path, monkeypatch, one_u
     with pytest.raises(StopRequested), stopping_at_safe_points():
         train(config, SendsSignal(signal.SIGTERM))
     now = backend.environment()
-    changed = now | {"source": now["source"] | {"commit": "f" * 40}}
+    changed = now | {"source": now["source"] | {"program": "f" * 64}}
     monkeypatch.setattr(backend, "environment", lambda: changed)
-    with pytest.raises(InputError, match=f"source.commit: .* -> '{'f' * 40}'"):
+    with pytest.raises(InputError, match=f"source.program: .* -> '{'f' * 64}'"):
         train(config)
     accepting = small_config(tmp_path / "run", accept_environment_change=True)
     assert train(accepting).status == "completed"
     (entry,) = manifest(tmp_path / "run")["environment_changes"]
     assert entry["resumed_after_update"] == 1
-    assert "f" * 40 in entry["changes"][0]
+    assert "f" * 64 in entry["changes"][0]

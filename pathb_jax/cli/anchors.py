@@ -57,6 +57,8 @@ class AnchorFlags:
     """Train nothing, only write the page from the data file."""
     progress: bool = True
     """Show progress of the runs."""
+    accept_environment_change: bool = False
+    """Take up runs although program, versions or device differ from theirs; this is recorded."""
     backend: Backend = "auto"
     """Where to compute. Anything but auto must be there: there is no silent fallback."""
 
@@ -87,7 +89,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         chosen = [anchor for anchor in ANCHORS if anchor.name in flags.anchors]
         with ProgressBar(quiet=not flags.progress) as bar:
             for anchor, seed in missing_runs(chosen, done, flags.train_seeds):
-                done.append(train_one(anchor, seed, flags.out, bar))
+                accept = flags.accept_environment_change
+                done.append(train_one(anchor, seed, flags.out, bar, accept))
                 _write(data, done)
     _write_page(flags.doc, data, done)
     print(f"page: {flags.doc}")

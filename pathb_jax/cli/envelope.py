@@ -72,7 +72,7 @@ class EnvelopeFlags:
     page_only: bool = False
     """Train nothing, only write the page from the data file; flags of the runs say nothing."""
     accept_environment_change: bool = False
-    """Resume stopped runs although commit, versions or device differ; this is recorded."""
+    """Take up runs although program, versions or device differ from theirs; this is recorded."""
     progress: bool = True
     """Show progress of the runs."""
     backend: Backend = "auto"
@@ -169,11 +169,14 @@ def _train(
     ) as cluster:
         from pathb_jax import placement
         from pathb_jax.cli.progress import ProgressBar
+        from pathb_jax.outcome import check_trained_here
 
         bar = ProgressBar(quiet=not flags.progress)
         runs = placement.train_all(configs, bar, flags.parallel_runs, cluster=cluster)
+        there = None if cluster is None else cluster.environment
         with bar:
             for ended in runs:
+                check_trained_here(configs[ended.position], ended.outcome, there)
                 done.append(finished_run(study, *missing[ended.position], ended.outcome))
                 _write(data, done)
 

@@ -14,7 +14,7 @@ from pathb_jax.cli import command
 from pathb_jax.cli.progress_format import duration
 from pathb_jax.config import SEED_LIMIT, Backend, MatmulPrecision, ParallelRuns, Tier, default_hint
 from pathb_jax.errors import InputError
-from pathb_jax.ladder.protocol import load_protocol, planned_run, standing
+from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.ladder.statistics import clopper_pearson
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ Flags that depart from the protocol make the verdict exploratory.
 Exit status: 0 a candidate was adopted; 3 all were rejected (a finding); 2 bad input; 1 failure."""
 
 REJECTED = 3
+MOST_TRAIN_SEEDS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +79,8 @@ class LadderFlags:
     fresh: bool = False
     """Start over: move what is in --out aside (to <out>.superseded-1, -2, ...), delete nothing."""
     accept_environment_change: bool = False
-    """Resume although commit, versions or device differ from the ladder's; this becomes a
-    recorded departure from the protocol."""
+    """Go on, and take up runs, although program, versions or device differ from what trained them;
+    this becomes a recorded departure from the protocol."""
     progress: bool = True
     """Show progress of the runs."""
     backend: Backend = "auto"
@@ -101,8 +102,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     protocol = load_protocol(flags.protocol)
     planned = planned_run(protocol, tier=flags.tier, updates=flags.updates, seed=flags.seed)
     out = flags.out or Path(f"results/mesa/phase7v2-{planned.tier.lower()}-cliff-subset")
-    if flags.train_seeds < 1 or planned.seed + flags.train_seeds > SEED_LIMIT:
-        raise InputError("--train-seeds", flags.train_seeds, "give a whole number >= 1")
+    most = min(MOST_TRAIN_SEEDS, SEED_LIMIT - planned.seed)
+    if not 1 <= flags.train_seeds <= most:
+        allowed = f"give a whole number from 1 to {most}"
+        raise InputError("--train-seeds", flags.train_seeds, allowed)
     command.check_parallel_runs(flags.parallel_runs)
     if not 1 <= flags.runs_per_device <= command.MOST_PARALLEL_RUNS:
         allowed = f"give a whole number from 1 to {command.MOST_PARALLEL_RUNS}"
@@ -149,6 +152,7 @@ def _plan_and_run(
         skip_batch=flags.skip_batch,
         accept_environment_change=flags.accept_environment_change,
         matmul_precision=flags.matmul_precision,
+        deterministic=flags.deterministic,
         train_seeds=flags.train_seeds,
         speculative=flags.speculative,
         parallel_runs=flags.parallel_runs,
@@ -163,7 +167,7 @@ def _plan_and_run(
     if flags.plan or not finished:
         with signals.ending_at_once():  # nothing is written before
             measured = estimate.measure(plan)
-        _print_plan(plan, measured)
+        _print_plan(plan, record, measured)
     if flags.plan:
         return 0
     if finished:
@@ -186,7 +190,7 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> int:
     return 0 if record["verdict"] == "adopted" else REJECTED
 
 
-def _print_plan(plan: "LadderPlan", estimate: "Estimate") -> None:
+def _print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate") -> None:
     console = Console(highlight=False, soft_wrap=True)
     planned, protocol = plan.run, plan.protocol
     console.print(
@@ -200,11 +204,8 @@ def _print_plan(plan: "LadderPlan", estimate: "Estimate") -> None:
         change = ", ".join(f"{k} {defaults[k]:g} -> {v:g}" for k, v in candidate.change.items())
         table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
     console.print(table)
-    deviations = plan.deviations or ["none"]
-    console.print(
-        f"verdict will be {standing(protocol, plan.deviations)}; departures: "
-        f"{'; '.join(deviations)}"
-    )
+    departures = "; ".join(record["deviations"]) or "none"
+    console.print(f"verdict will be {record['standing']}; departures: {departures}")
     console.print(f"files: {plan.out}")
     runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
     seeds = plan.train_seeds

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pathb_jax.ladder.acceptance import grade_predictions, judge, passed_all
+from pathb_jax.ladder.evidence import trained_by
 from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.statistics import clopper_pearson
@@ -36,7 +37,7 @@ def judge_in_order(
         if entry["tag"] not in outcomes:
             return
         outcome = outcomes[entry["tag"]]
-        passed = _grade(plan, entry, outcome)
+        passed = _grade(plan, record, entry, outcome)
         if adopted:
             entry["status"] = "informative"
         elif outcome.diverged is not None:
@@ -54,7 +55,7 @@ def judge_in_order(
             )
 
 
-def _grade(plan: LadderPlan, entry: Any, outcome: RunOutcome) -> bool:
+def _grade(plan: LadderPlan, record: LadderRecord, entry: Any, outcome: RunOutcome) -> bool:
     """Put receipts and figures of a run into its entry; return whether it passed all stages."""
     receipts = judge(
         plan.protocol.stages,
@@ -63,24 +64,26 @@ def _grade(plan: LadderPlan, entry: Any, outcome: RunOutcome) -> bool:
         diverged=_diverged_text(outcome) or "",
     )
     entry["stages"] = [receipt.to_dict() for receipt in receipts]
-    _fill(plan, entry, outcome)
+    _fill(plan, record, entry, outcome)
     return passed_all(receipts)
 
 
 def add_other_seed(
-    plan: LadderPlan, entry: CandidateRecord, seed: int, outcome: RunOutcome
+    plan: LadderPlan, record: LadderRecord, entry: CandidateRecord, seed: int, outcome: RunOutcome
 ) -> None:
     """Add a run that does not vote to its candidate's entry, in the order of seeds."""
     added = new_other_seed(seed, outcome.files.out.name, outcome.files.slug)
-    _grade(plan, added, outcome)
+    _grade(plan, record, added, outcome)
     added["status"] = "diverged" if outcome.diverged else "finished"
     others = [item for item in entry.get("other_seeds", []) if item["seed"] != seed]
     entry["other_seeds"] = sorted([*others, added], key=lambda item: item["seed"])
 
 
-def fill_batch_run(plan: LadderPlan, entry: BatchRecord, outcome: RunOutcome) -> None:
+def fill_batch_run(
+    plan: LadderPlan, record: LadderRecord, entry: BatchRecord, outcome: RunOutcome
+) -> None:
     """Put a batch run's figures into its entry."""
-    _fill(plan, entry, outcome)
+    _fill(plan, record, entry, outcome)
     first = outcome.summaries.get(plan.protocol.stages.success_floor.seed_start, {})
     entry["success_rate"] = first.get("success_rate")
     entry["mean_terminal_alignment"] = first.get("mean_terminal_alignment")
@@ -106,7 +109,7 @@ def count_seeds(plan: LadderPlan, record: LadderRecord) -> None:
     }
 
 
-def _fill(plan: LadderPlan, entry: Any, outcome: RunOutcome) -> None:
+def _fill(plan: LadderPlan, record: LadderRecord, entry: Any, outcome: RunOutcome) -> None:
     """Put a run's figures into its candidate's or batch run's entry of the record."""
     start = plan.protocol.stages.success_floor.seed_start
     mode = classify(
@@ -133,6 +136,7 @@ def _fill(plan: LadderPlan, entry: Any, outcome: RunOutcome) -> None:
             )
             for set_start, summary in outcome.summaries.items()
         },
+        "trained": trained_by(record, outcome),
     }
 
 

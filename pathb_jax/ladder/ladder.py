@@ -7,8 +7,9 @@ Source: specification, ladder page.
 
 from collections.abc import Iterator, Sequence
 
-from pathb_jax import placement, run
+from pathb_jax import backend, placement, run
 from pathb_jax.config import RunConfig
+from pathb_jax.ladder.evidence import take_up
 from pathb_jax.ladder.grading import (
     add_other_seed,
     count_hours,
@@ -42,15 +43,19 @@ def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> Ladder
     if is_finished(plan, record := open_record(plan)):
         return record
     with locked(plan.out):
-        return _run_locked(plan, open_record(plan), observer)
+        record = open_record(plan)
+        _run_locked(plan, record, observer)
+        record["ended"] = backend.utc_now()
+        write_record(plan.record_path, record)
+    return record
 
 
-def _run_locked(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> LadderRecord:
+def _run_locked(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> None:
+    record["ended"] = None
     adopted = _climb(plan, record, observer)
     if adopted is None:
         record["verdict"] = "rejected"
-        write_record(plan.record_path, record)
-        return record
+        return
     record["verdict"], record["adopted"] = "adopted", adopted.tag
     if not record["batch"]:
         for batch_run in plan.protocol.batch:
@@ -63,7 +68,6 @@ def _run_locked(plan: LadderPlan, record: LadderRecord, observer: run.Observer) 
     write_record(plan.record_path, record)
     if not plan.skip_batch:
         _run_batch(plan, record, adopted, observer)
-    return record
 
 
 def _climb(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> Candidate | None:
@@ -111,11 +115,12 @@ def _train_group(
     voting: dict[str, RunOutcome] = {}
     for position, outcome in _train_all(plan, configs, observer):
         candidate, seed = items[position]
+        take_up(plan, record, outcome)
         if seed == plan.run.seed:
             voting[candidate.tag] = outcome
             judge_in_order(plan, record, voting)
         else:
-            add_other_seed(plan, entries[candidate.tag], seed, outcome)
+            add_other_seed(plan, record, entries[candidate.tag], seed, outcome)
         count_seeds(plan, record)
         count_hours(record)
         write_record(plan.record_path, record)
@@ -141,6 +146,7 @@ def _run_batch(
     configs = [plan.batch_run(batch_run, adopted) for batch_run in plan.protocol.batch]
     for position, outcome in _train_all(plan, configs, observer):
         entry = entries[position]
-        fill_batch_run(plan, entry, outcome)
+        take_up(plan, record, outcome)
+        fill_batch_run(plan, record, entry, outcome)
         count_hours(record)
         write_record(plan.record_path, record)

@@ -1,9 +1,11 @@
 """A ladder's record at the beginning: made anew, or taken up and checked against the plan."""
 
+import socket
 from typing import Any
 
 from pathb_jax import backend
 from pathb_jax.errors import InputError
+from pathb_jax.ladder.evidence import ENVIRONMENT, add_departures, check_runs
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import parse_protocol, protocol_differences, standing
 from pathb_jax.outcome import run_files
@@ -16,19 +18,24 @@ from pathb_jax.store.record_schema import (
     new_seed_overlap,
 )
 
-ENVIRONMENT = "environment: "
-"""Deviations that begin so were found at a resumption; the others were planned."""
-
 
 def open_record(plan: LadderPlan) -> LadderRecord:
     """Read the record of this ladder if there is one, else make a new one; write nothing.
 
     Raises:
         InputError: the folder holds a ladder of another protocol or another plan, or a broken
-            record.
+            record; or it, or a run there, comes from another environment, and the plan does not
+            accept that.
     """
-    if not plan.record_path.exists():
-        return _new_record(plan)
+    record = _recorded(plan) if plan.record_path.exists() else _new_record(plan)
+    if not is_finished(plan, record):
+        add_departures(record, backend.departures(record["environment"]))
+        check_runs(plan, record)
+    return record
+
+
+def _recorded(plan: LadderPlan) -> LadderRecord:
+    """Read the record that is there, if it is of this ladder in this environment."""
     record = read_record(plan.record_path)
     recorded = record["protocol"]
     if recorded["sha256"] != plan.protocol.sha256:
@@ -63,18 +70,15 @@ def _note_environment(plan: LadderPlan, record: LadderRecord) -> None:
         InputError: it does not.
     """
     now = _environment(plan)
-    changes = backend.environment_differences(record.get("environment", now), now)
-    if not changes:
-        return
-    if not plan.accept_environment_change:
+    changes = backend.environment_differences(record.setdefault("environment", now), now)
+    if changes and not plan.accept_environment_change:
         raise InputError(
             "--out",
             str(plan.out),
             f"the ladder there began in another environment ({'; '.join(changes)}), where its "
             "bits may differ; restore that, or give --accept-environment-change, or --fresh",
         )
-    record["deviations"] += [f"{ENVIRONMENT}{change}" for change in changes]
-    record["standing"], record["canonical"] = "exploratory", False
+    add_departures(record, changes)
     record["environment"] = now
 
 
@@ -134,6 +138,8 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
         command=plan.command,
     )
     record["environment"] = environment
+    record["started"], record["ended"] = backend.utc_now(), None
+    record["host"] = socket.gethostname()
     return record
 
 

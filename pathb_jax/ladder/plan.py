@@ -16,8 +16,10 @@ from pathb_jax.config import (
     TaskConfig,
     TrainConfig,
 )
+from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
 from pathb_jax.ladder.schema import BatchRun, Candidate, Run
+from pathb_jax.store.artifacts import LONGEST_LABEL
 
 RECORD = "ladder.json"
 
@@ -33,6 +35,7 @@ class LadderPlan:
     skip_batch: bool = False
     accept_environment_change: bool = False
     matmul_precision: MatmulPrecision = "float32"
+    deterministic: bool = True
     train_seeds: int = 1
     """Training seeds per candidate; the first votes, the others inform."""
     speculative: bool = False
@@ -43,12 +46,46 @@ class LadderPlan:
     """Where to train instead of on this machine; changes no bit of any run."""
     command: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a plan that could not reach its verdict, whichever candidate is adopted.
+
+        Raises:
+            InputError: two runs mean one folder, a run's name is too long for files, or its
+                configuration is not allowed.
+        """
+        owners: dict[str, str] = {}
+        for candidate in self.protocol.candidates:
+            for seed in self.seeds:
+                config = self.candidate_run(candidate, seed)
+                self._claim(owners, config, candidate, f"training seed {seed}")
+        for adopted in self.protocol.candidates:
+            batch = dict(owners)
+            for batch_run in self.protocol.batch:
+                config = self.batch_run(batch_run, adopted)
+                self._claim(batch, config, adopted, f"batch run {batch_run.label}")
+
+    def _claim(
+        self, owners: dict[str, str], config: RunConfig, candidate: Candidate, what: str
+    ) -> None:
+        """Note whose a run's folder is; refuse one that is another run's."""
+        label = config.output.run_label
+        owner = f"candidate {candidate.tag}, {what}"
+        # Some file systems hold names to be the same that differ in case.
+        if (other := owners.setdefault(label.casefold(), owner)) != owner:
+            raise InputError(
+                f"protocol {self.protocol.file}: candidates.tag",
+                candidate.tag,
+                f"{label} would be the folder of two runs: {other}; {owner}",
+            )
+
     @property
     def deviations(self) -> list[str]:
         """Departures from the protocol file."""
         found = plan_deviations(self.protocol, self.run)
         if self.matmul_precision != "float32":
             found.append(deviation("matmul_precision", "float32", self.matmul_precision))
+        if not self.deterministic:
+            found.append(deviation("deterministic", True, False))
         if self.speculative:
             found.append(deviation("execution", "one candidate after another", "speculative"))
         if self.runs_per_device != 1:
@@ -89,6 +126,12 @@ class LadderPlan:
         self, label: str, variant: str, mixed_lambda: float | None, candidate: Candidate, seed: int
     ) -> RunConfig:
         planned = self.run
+        if len(label) > LONGEST_LABEL:
+            raise InputError(
+                f"protocol {self.protocol.file}: label and tag",
+                label,
+                f"together they name a run and its files: at most {LONGEST_LABEL} characters",
+            )
         return RunConfig(
             task=TaskConfig(variant),  # type: ignore[arg-type]  # the protocol checked the names
             train=TrainConfig(
@@ -115,6 +158,7 @@ class LadderPlan:
                 run_label=label,
                 out=self.out / label,
                 backend=self.backend,
+                deterministic=self.deterministic,
                 accept_environment_change=self.accept_environment_change,
             ),
         ).validated()

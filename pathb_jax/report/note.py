@@ -104,6 +104,12 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         "here": here,
         "best": best,
         "misjudgements": _misjudgements(record, plan) if plan else {},
+        "trained": (trained := _trained(record)),
+        "early": [name for name, run in trained.items() if run.get("before_ladder")],
+        "undated": [
+            *([] if record.get("started") or not trained else ["the ladder"]),
+            *(name for name, run in trained.items() if not run.get("started")),
+        ],
     }
 
 
@@ -171,6 +177,32 @@ def _runs(record: LadderRecord) -> list[CandidateRecord | BatchRecord]:
     return [*record["candidates"], *record["batch"]]
 
 
+def _trained(record: LadderRecord) -> dict[str, Mapping[str, Any]]:
+    """Return what trained each run that ended, by its folder; empty where nothing says it."""
+    runs: list[Any] = [*_runs(record)]
+    runs += [item for c in record["candidates"] for item in c.get("other_seeds", [])]
+    return {
+        run.get("run_dir") or run["label"]: run.get("trained", {})
+        for run in runs
+        if "trained" in run or run.get("env_steps") or run.get("summaries")
+    }
+
+
+def _remarks(trained: Mapping[str, Any]) -> str:
+    """Return what makes the training of a run less than plain."""
+    found = ["began before the ladder was opened"] if trained.get("before_ladder") else []
+    found += ["with uncommitted changes"] if trained.get("dirty") else []
+    found += [
+        f"after update {entry['resumed_after_update']} in another environment"
+        for entry in trained.get("environment_changes", [])
+    ]
+    return _cell("; ".join(found) or "-")
+
+
+def _recorded(value: str | None, length: int | None = None) -> str:
+    return _cell(value[:length]) if value else "not recorded"
+
+
 def _write_figures(
     record: LadderRecord, plan: Protocol | None, folder: Path, note_folder: Path
 ) -> dict[str, str]:
@@ -236,6 +268,8 @@ def _filters(plan: Protocol | None, base: str) -> dict[str, Any]:
         "outcome": _outcome,
         "percent": lambda chance: "-" if chance is None else f"{100 * chance:.1f} %",
         "rate": _rate,
+        "recorded": _recorded,
+        "remarks": _remarks,
         "seeds": _seeds,
         "stage": _stage,
         "steps": lambda steps: "-" if steps is None else f"{steps:.1f}",

@@ -98,6 +98,11 @@ _SUMMARY_COUNTS = ("seed_start", "seeds", "success_count")
 _SUMMARY_MEANS = ("success_rate", "mean_terminal_alignment", "mean_steps")
 
 
+LONGEST_LABEL = 120
+"""Of a run's label: file names end at 255 bytes on the common systems, and it is not alone in them.
+"""
+
+
 def slug(variant: str, tier: str, seed: int, run_label: str) -> str:
     """Return the name that a run's files share.
 
@@ -109,9 +114,9 @@ def slug(variant: str, tier: str, seed: int, run_label: str) -> str:
     Raises:
         InputError: the label would not do as part of a file name.
     """
-    # file names end at 255 bytes on the common systems, and the slug is not alone in them
-    if not re.fullmatch(r"[A-Za-z0-9._-]{0,120}", run_label):
-        raise InputError("--run-label", run_label, "use at most 120 of A-Z a-z 0-9 . _ -")
+    if len(run_label) > LONGEST_LABEL or not re.fullmatch(r"[A-Za-z0-9._-]*", run_label):
+        allowed = f"use at most {LONGEST_LABEL} of A-Z a-z 0-9 . _ -"
+        raise InputError("--run-label", run_label, allowed)
     return f"{variant}_{tier.lower()}_seed_{seed}" + (f"_{run_label}" if run_label else "")
 
 

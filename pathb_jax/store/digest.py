@@ -21,7 +21,7 @@ from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.store.tables import read_table
 
 RECORD = "ladder.json"
-_TIMES = ("wall_seconds", "env_steps_per_second")
+_CIRCUMSTANCES = ("wall_seconds", "env_steps_per_second", "trained")
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -85,16 +85,17 @@ def _lasting(record: LadderRecord) -> dict[str, Any]:
     }
     kept["protocol"] = record["protocol"]["sha256"]
     for name in ("candidates", "batch"):
-        kept[name] = [_without_times(entry) for entry in record[name]]
+        kept[name] = [_without_circumstances(entry) for entry in record[name]]
     if "training_seeds" in record:
         kept["training_seeds"] = record["training_seeds"]
     return kept
 
 
-def _without_times(value: Any) -> Any:
+def _without_circumstances(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _without_times(x) for name, x in value.items() if name not in _TIMES}
-    return [_without_times(item) for item in value] if isinstance(value, list) else value
+        kept = {name: x for name, x in value.items() if name not in _CIRCUMSTANCES}
+        return {name: _without_circumstances(x) for name, x in kept.items()}
+    return [_without_circumstances(x) for x in value] if isinstance(value, list) else value
 
 
 def _table_sha(path: Path) -> str:

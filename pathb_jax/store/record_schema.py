@@ -69,6 +69,21 @@ class StageRecord(TypedDict):
     reasons: list[str]
 
 
+class TrainedRecord(TypedDict):
+    """What trained a run, where and when (UTC), as its manifest says it; None: it does not."""
+
+    started: str | None
+    ended: str | None
+    host: str | None
+    commit: str | None
+    dirty: bool | None
+    program: str | None
+    environment_changes: list[Any]
+    """What changed while the run was stopped: `resumed_after_update`, `changes`."""
+    before_ladder: bool
+    """It began before the ladder was opened."""
+
+
 class SeedRecord(TypedDict):
     """A candidate's run with another training seed, which informs and does not vote."""
 
@@ -84,6 +99,7 @@ class SeedRecord(TypedDict):
     failure_figures: NotRequired[dict[str, float | None]]
     diverged: NotRequired[str | None]
     summaries: NotRequired[dict[str, SetSummary]]
+    trained: NotRequired[TrainedRecord]
 
 
 class CandidateRecord(TypedDict):
@@ -104,6 +120,7 @@ class CandidateRecord(TypedDict):
     diverged: NotRequired[str | None]
     summaries: NotRequired[dict[str, SetSummary]]
     other_seeds: NotRequired[list[SeedRecord]]
+    trained: NotRequired[TrainedRecord]
 
 
 class BatchRecord(TypedDict):
@@ -124,6 +141,7 @@ class BatchRecord(TypedDict):
     env_steps: NotRequired[int]
     wall_seconds: NotRequired[float]
     env_steps_per_second: NotRequired[float]
+    trained: NotRequired[TrainedRecord]
 
 
 class ComputeRecord(TypedDict):
@@ -175,6 +193,11 @@ class LadderRecord(TypedDict):
     training_seeds: NotRequired[TrainingSeeds]
     environment: NotRequired[dict[str, Any]]
     command: NotRequired[str]
+    started: NotRequired[str]
+    """When the ladder was opened (UTC), before it trained anything."""
+    ended: NotRequired[str | None]
+    host: NotRequired[str]
+    """Where it was opened."""
 
 
 def new_record(

@@ -150,7 +150,9 @@ def missing_runs(
                 yield anchor, seed
 
 
-def run_config(anchor: Anchor, training_seed: int, out: Path) -> RunConfig:
+def run_config(
+    anchor: Anchor, training_seed: int, out: Path, accept_environment_change: bool = False
+) -> RunConfig:
     """Configuration of one run; its files go into a folder of its own below `out`."""
     label = f"{anchor.name.replace('.', '_')}_seed_{training_seed}"
     return RunConfig(
@@ -159,16 +161,30 @@ def run_config(anchor: Anchor, training_seed: int, out: Path) -> RunConfig:
         hparams=Hparams(mixed_lambda=anchor.mixed_lambda, lr=anchor.lr),
         schedule=ScheduleConfig(updates=anchor.updates, seed=training_seed),
         evaluation=EvaluationConfig(eval_seed_start=(EVAL_SEED_START,), eval_seeds=EVAL_SEEDS),
-        output=OutputConfig(run_label=label, out=out / label),
+        output=OutputConfig(
+            run_label=label, out=out / label, accept_environment_change=accept_environment_change
+        ),
     ).validated()
 
 
-def train_one(anchor: Anchor, training_seed: int, out: Path, observer: Any) -> AnchorRun:
-    """Train one run, or take it up, and return its row."""
-    from pathb_jax import run
-    from pathb_jax.store.json_files import read_json
+def train_one(
+    anchor: Anchor,
+    training_seed: int,
+    out: Path,
+    observer: Any,
+    accept_environment_change: bool = False,
+) -> AnchorRun:
+    """Train one run, or take it up, and return its row.
 
-    outcome = run.train(run_config(anchor, training_seed, out), observer)
+    Raises:
+        InputError: the run that is there comes from another environment, and that is not accepted.
+    """
+    from pathb_jax import run
+    from pathb_jax.outcome import check_trained_here
+
+    config = run_config(anchor, training_seed, out, accept_environment_change)
+    outcome = run.train(config, observer)
+    check_trained_here(config, outcome)
     summary = outcome.summaries[EVAL_SEED_START]
     return AnchorRun(
         anchor=anchor.name,
@@ -179,7 +195,7 @@ def train_one(anchor: Anchor, training_seed: int, out: Path, observer: Any) -> A
         mean_steps=summary["mean_steps"],
         env_steps=outcome.env_steps,
         env_steps_per_second=outcome.env_steps / outcome.train_seconds,
-        **provenance(read_json(outcome.files.manifest)),
+        **provenance(outcome.manifest),
     )
 
 

@@ -164,7 +164,6 @@ def finished_run(
     study: Study, mixed_lambda: float, training_seed: int, outcome: Any
 ) -> EnvelopeRun:
     """Return the row of a run, from the files that `outcome` (a `RunOutcome`) names."""
-    from pathb_jax.store.json_files import read_json
     from pathb_jax.store.tables import read_table
 
     figures: dict[str, Any] = {
@@ -194,7 +193,7 @@ def finished_run(
         seeds=study.eval_seeds,
         env_steps=outcome.env_steps,
         env_steps_per_second=outcome.env_steps / max(outcome.train_seconds, 1e-9),
-        **provenance(read_json(outcome.files.manifest)),
+        **provenance(outcome.manifest),
         **figures,
     )
 

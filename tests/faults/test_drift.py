@@ -135,44 +135,135 @@ def git(folder, *words):
     ).stdout.strip()
 
 
-def test_another_commit(whole, tmp_path, tally):
-    checkout, out = tmp_path / "checkout", tmp_path / "out"
-    checkout.mkdir()
+@pytest.fixture
+def checkout(tmp_path):
+    """A committed copy of the program."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
     for name in ("pathb_jax", "envs", "scripts"):
         ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(REPOSITORY / name, checkout / name, ignore=ignore)
-    git(checkout, "init", "-q")
-    git(checkout, "add", ".")
-    git(checkout, "commit", "-qm", "one")
-    first = git(checkout, "rev-parse", "HEAD")
-    words = [str(checkout / "scripts" / "ladder.py"), *ladder_words(whole.protocol, out)]
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "one")
+    return folder
 
-    def ladder(*more):
-        environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.Popen(
-            [sys.executable, *words, *more],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
 
-    process = ladder()
+def started_there(checkout, words):
+    """Start a ladder with the copy's program."""
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(checkout / "scripts" / "ladder.py"), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def edit(checkout):
+    """Change the program, though nothing that it does."""
+    edited = checkout / "pathb_jax" / "ladder" / "acceptance.py"
+    edited.write_text(edited.read_text() + "# edited\n")
+
+
+def test_another_commit_and_an_edited_program(whole, checkout, tmp_path, tally):
+    out = tmp_path / "out"
+    words = ladder_words(whole.protocol, out)
+    process = started_there(checkout, words)
     wait_for(lambda: any(out.glob("*/manifests/*.json")))
     process.kill()
     assert finish(process).code == -signal.SIGKILL
-    git(checkout, "commit", "-qm", "two", "--allow-empty")
-    second = git(checkout, "rev-parse", "HEAD")
-    refused = finish(ladder())
+    edit(checkout)
+    refused = finish(started_there(checkout, words))
     assert refused.code == 2, refused
-    assert f"source.commit: {first!r} -> {second!r}" in refused.error
-    (checkout / "scripts" / "edited.py").write_text("# dirty\n")
-    refused = finish(ladder())
+    assert "source.program: " in refused.error
     assert "source.dirty: False -> True" in refused.error
-    accepted = finish(ladder("--accept-environment-change"))
+    git(checkout, "checkout", "-q", ".")
+    # Another commit of the same program is the same program; so it is with a picture beside it.
+    git(checkout, "commit", "-qm", "two", "--allow-empty")
+    (checkout / "picture.png").write_bytes(b"picture")
+    again = finish(started_there(checkout, words))
+    assert again.code == 0, again
+    record = read(out / "ladder.json")
+    assert (record["standing"], record["deviations"]) == ("registered", [])
+    assert_same_runs(whole, out)
+    tally("another commit of the same program, and an edited one, between stop and resume", 2, 2)
+    runs = [*record["candidates"], *record["batch"]]
+    assert record["started"] <= min(entry["trained"]["started"] for entry in runs)
+    assert max(entry["trained"]["ended"] for entry in runs) <= record["ended"]
+
+    # Without its record the ladder takes the finished runs up, if they are of this program.
+    (out / "ladder.json").unlink()
+    edit(checkout)
+    refused = finish(started_there(checkout, words))
+    assert refused.code == 2, refused
+    assert f"run {runs[0]['run_dir']} there was trained in another environment" in refused.error
+    assert not (out / "ladder.json").exists()
+    accepted = finish(started_there(checkout, [*words, "--accept-environment-change"]))
     assert accepted.code == 0, accepted
     record = read(out / "ladder.json")
-    assert f"environment: source.commit: {first!r} -> {second!r}" in record["deviations"]
     assert record["standing"] == "exploratory"
-    assert_same_runs(whole, out)
-    tally("another commit, then a dirty tree, between stop and resume", 2, 2)
+    listed = [line for line in record["deviations"] if "source.program: " in line]
+    assert len(listed) == len(runs)
+    assert "environment: program: as committed -> with uncommitted changes" in record["deviations"]
+    assert all(entry["trained"]["before_ladder"] for entry in record["candidates"])
+    tally("a finished ladder's record deleted, its runs taken up by an edited program", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "now"),
+    [("JAX_THREEFRY_PARTITIONABLE", "0", False), ("JAX_DISABLE_MOST_OPTIMIZATIONS", "1", True)],
+)
+def test_a_setting_of_jax_changed(whole, tmp_path, tally, name, value, now):
+    expected = f"backend.jax_config.{name.lower()}: None -> {now}"
+    resumed_elsewhere(whole, tmp_path, expected, **{name: value})
+    tally("a setting of JAX changed between stop and resume", 1, 1)
+
+
+def test_a_setting_of_jax_from_the_beginning(whole, tmp_path):
+    words = ladder_words(whole.protocol, tmp_path / "out", "--plan")
+    planned = run("ladder.py", words, JAX_THREEFRY_PARTITIONABLE="0")
+    assert planned.code == 0, planned
+    said = "departures: environment: jax_threefry_partitionable: default -> False"
+    assert f"verdict will be exploratory; {said}" in planned.out
+
+
+FINISH = """
+import sys
+from pathlib import Path
+from pathb_jax import backend
+from pathb_jax.ladder.plan import LadderPlan
+from pathb_jax.ladder.protocol import load_protocol, planned_run
+from pathb_jax.run import train
+backend.select_backend("auto")
+protocol = load_protocol(sys.argv[1])
+plan = LadderPlan(
+    protocol, planned_run(protocol), Path(sys.argv[2]), accept_environment_change=True
+)
+train(plan.candidate_run(protocol.candidates[1]))
+"""
+
+
+def test_a_run_finished_elsewhere_does_not_launder_the_change(whole, tmp_path, tally):
+    out, flag = tmp_path / "out", "--xla_cpu_enable_fast_math=false"
+    words = ladder_words(whole.protocol, out)
+    kill_in_the_second_run(words, tmp_path)
+    subprocess.run(
+        [sys.executable, "-c", FINISH, str(whole.protocol), str(out)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": flag},
+        check=True,
+    )
+    before = tree_of(out)
+    refused = run("ladder.py", words)
+    assert refused.code == 2, refused
+    assert flag in refused.error
+    assert tree_of(out) == before
+    accepted = run("ladder.py", [*words, "--accept-environment-change"])
+    assert accepted.code == 0, accepted
+    record = read(out / "ladder.json")
+    assert record["standing"] == "exploratory"
+    entry = record["candidates"][1]
+    assert any(entry["run_dir"] in line and flag in line for line in record["deviations"])
+    assert entry["trained"]["environment_changes"][0]["changes"]
+    tally("a run finished alone in another environment, then taken up by its ladder", 1, 1)

@@ -6,6 +6,12 @@ from typing import Any
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def _one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock of records, so that they can be compared whole."""
+    monkeypatch.setattr("pathb_jax.backend.utc_now", lambda: "2026-01-02T03:04:05Z")
+
+
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch):
     """Return a function that puts pretended runs in place of real ones."""

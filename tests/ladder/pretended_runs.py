@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pathb_jax import backend
 from pathb_jax.config import RunConfig
 from pathb_jax.outcome import RunOutcome, run_files
 from pathb_jax.run import Observer
@@ -28,6 +29,20 @@ def history(updates: int, figures: Mapping[str, Any]) -> dict[str, np.ndarray]:
         "value_loss": np.full(updates, figures.get("value_loss", 100.0)),
         "entropy": np.linspace(1.8, 1.4, updates),
         "log_std": np.linspace(-0.5, -0.7, updates),
+    }
+
+
+def manifest(config: RunConfig, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run says of what trained it; `figures` may hold a "manifest" that differs."""
+    return {
+        "status": "diverged" if "diverged" in figures else "completed",
+        "config": config.to_dict(),
+        "started": "2026-01-02T03:04:05Z",
+        "ended": "2026-01-02T04:05:06Z",
+        "host": "here",
+        "environment_changes": [],
+        **backend.environment(),
+        **figures.get("manifest", {}),
     }
 
 
@@ -60,6 +75,7 @@ def outcome(config: RunConfig, figures: Mapping[str, Any], trained: bool) -> Run
         evaluations=evaluations,
         diverged=diverged,
         trained=trained,
+        manifest=manifest(config, figures),
     )
 
 

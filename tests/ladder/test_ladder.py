@@ -354,6 +354,7 @@ def test_the_order_in_which_runs_end_decides_nothing(plan, pretend, tmp_path, or
     ("asked", "said"),
     [
         ({"matmul_precision": "tf32"}, "matmul_precision: float32 -> tf32"),
+        ({"deterministic": False}, "deterministic: True -> False"),
         ({"runs_per_device": 4}, "runs_per_device: 1 -> 4"),
         ({"parallel_runs": 2}, None),
     ],

@@ -349,3 +349,58 @@ def test_other_training_seeds_are_told_apart_from_the_one_that_votes(tmp_path: P
     assert "| 2 | open (a candidate" in section
     assert "Of 1 other seeds with a verdict, 1 would have given another one." in section
     assert "### Other training seeds" not in written(adopted(tmp_path), tmp_path)
+
+
+TRAINED = {
+    "started": "2026-01-02T03:04:05Z",
+    "ended": "2026-01-02T04:05:06Z",
+    "host": "a|host",
+    "commit": "12345e678901" + "0" * 28,
+    "dirty": False,
+    "program": "ab" * 32,
+    "environment_changes": [],
+    "before_ladder": False,
+}
+
+
+def test_what_trained_each_run_and_when(tmp_path: Path) -> None:
+    record = with_other_seeds(tmp_path)
+    record["started"], record["host"] = "2026-01-02T03:00:00Z", "here"
+    record["ended"] = "2026-01-03T00:00:00Z"
+    runs = [*record["candidates"][:2], record["batch"][0]]
+    runs += [item for c in record["candidates"] for item in c.get("other_seeds", [])]
+    for run in runs:
+        run["trained"] = dict(TRAINED)
+    changed = {"resumed_after_update": 7, "changes": ["backend.cores: 2 -> 4"]}
+    runs[-1]["trained"] |= {"environment_changes": [changed], "dirty": True}
+    text = written(record, tmp_path)
+    plain = (
+        "| 2026-01-02T03:04:05Z | 2026-01-02T04:05:06Z | a\\|host | 12345e678901 | abababababab |"
+    )
+    assert text.count(f"{plain} - |") == 6
+    remarks = "with uncommitted changes; after update 7 in another environment"
+    assert f"| {runs[-1]['run_dir']} {plain} {remarks} |" in text
+    assert "opened: 2026-01-02T03:00:00Z (host: here). Its end: 2026-01-03T00:00:00Z." in text
+    assert "not recorded" not in text.lower()
+    assert "before this ladder" not in text
+
+
+def test_runs_from_before_the_ladder_are_said_to_be(tmp_path: Path) -> None:
+    record = adopted(tmp_path)
+    record["started"] = "2026-01-02T05:00:00Z"
+    first = record["candidates"][0]
+    first["trained"] = {**TRAINED, "before_ladder": True}  # type: ignore[typeddict-item]
+    text = written(record, tmp_path)
+    assert f"Begun before this ladder was opened: {first['run_dir']}." in text
+    assert "began before the ladder was opened |" in text
+
+
+def test_what_a_record_does_not_tell_is_said_not_to_be_recorded(tmp_path: Path) -> None:
+    record = adopted(tmp_path)
+    text = written(record, tmp_path)
+    assert "opened: not recorded (host: not recorded). Its end: not recorded." in text
+    row = " | not recorded" * 5
+    for run in (*record["candidates"][:2], record["batch"][0]):
+        assert f"| {run['run_dir']}{row} | - |" in text
+    assert "Not recorded when it began: the ladder, mixed_0_90_pathb_lr1e4, " in text
+    assert "It is not over." in written(incomplete(tmp_path), tmp_path)

@@ -1,0 +1,103 @@
+"""Whether a run may count: what trained it has to be what the ladder runs in, or it is listed.
+
+A run's folder can be older than the ladder's record, or have been finished by another command. What
+its manifest says of program, versions, settings and device is compared like the ladder's own.
+"""
+
+from typing import Any
+
+from pathb_jax import backend
+from pathb_jax.errors import InputError
+from pathb_jax.ladder.plan import LadderPlan
+from pathb_jax.outcome import RunOutcome, find_manifest, recorded_environment, run_files
+from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, TrainedRecord
+
+ENVIRONMENT = "environment: "
+"""Deviations that begin so are the environment's; the others were planned."""
+
+
+def add_departures(record: LadderRecord, found: list[str]) -> None:
+    """Add what the environment departs in to the record's deviations, each once."""
+    lines = [f"{ENVIRONMENT}{line}" for line in found]
+    record["deviations"] += [line for line in lines if line not in record["deviations"]]
+    if lines:
+        record["standing"], record["canonical"] = "exploratory", False
+
+
+def check_runs(plan: LadderPlan, record: LadderRecord) -> None:
+    """Look at every run that is there and may be taken up, before anything trains.
+
+    Raises:
+        InputError: one comes from another environment, and the plan does not accept that; or its
+            folder holds something else.
+    """
+    configs = [
+        plan.candidate_run(candidate, seed)
+        for candidate, entry in zip(plan.protocol.candidates, record["candidates"], strict=True)
+        for seed in plan.seeds
+        if not is_taken_up(plan, entry, seed)
+    ]
+    chosen = [c for c in plan.protocol.candidates if c.tag == record["adopted"]]
+    if not plan.skip_batch:
+        configs += [plan.batch_run(item, tag) for tag in chosen for item in plan.protocol.batch]
+    for config in configs:
+        files = run_files(config)
+        if (manifest := find_manifest(config, files)) is not None:
+            _unrecorded(plan, record, files.out.name, manifest)
+
+
+def is_taken_up(plan: LadderPlan, entry: CandidateRecord, seed: int) -> bool:
+    """Say whether a candidate's run is judged in the record."""
+    if seed == plan.run.seed:
+        return bool(entry["stages"])
+    return any(item["seed"] == seed for item in entry.get("other_seeds", []))
+
+
+def take_up(plan: LadderPlan, record: LadderRecord, outcome: RunOutcome) -> None:
+    """Make it a recorded deviation if a run that counts comes from another environment.
+
+    Raises:
+        InputError: it does, and the plan does not accept that.
+    """
+    name = outcome.files.out.name
+    changes = _unrecorded(plan, record, name, outcome.manifest)
+    add_departures(record, [f"{name}: {change}" for change in changes])
+
+
+def _unrecorded(plan: LadderPlan, record: LadderRecord, name: str, manifest: Any) -> list[str]:
+    """List how a run's environment differs that no deviation of the record says yet."""
+    now = record["environment"]
+    changes = backend.environment_differences(recorded_environment(manifest), now)
+    for resumption in manifest.get("environment_changes", []):
+        changes += resumption["changes"]
+    known = record["deviations"]
+    new = [
+        change
+        for change in dict.fromkeys(changes)
+        if f"{ENVIRONMENT}{change}" not in known and f"{ENVIRONMENT}{name}: {change}" not in known
+    ]
+    if new and not plan.accept_environment_change:
+        raise InputError(
+            "--out",
+            str(plan.out),
+            f"run {name} there was trained in another environment ({'; '.join(new)}); restore "
+            "that, or give --accept-environment-change, or --fresh",
+        )
+    return new
+
+
+def trained_by(record: LadderRecord, outcome: RunOutcome) -> TrainedRecord:
+    """Return what trained a run, when and where."""
+    manifest = outcome.manifest
+    source = manifest.get("source", {})
+    started, opened = manifest.get("started"), record.get("started")
+    return {
+        "started": started,
+        "ended": manifest.get("ended"),
+        "host": manifest.get("host"),
+        "commit": source.get("commit"),
+        "dirty": source.get("dirty"),
+        "program": source.get("program"),
+        "environment_changes": list(manifest.get("environment_changes", [])),
+        "before_ladder": bool(started and opened and started < opened),
+    }
