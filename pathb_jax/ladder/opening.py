@@ -6,8 +6,8 @@ from pathb_jax import backend
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import parse_protocol, protocol_differences, standing
+from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.outcome import run_files
-from pathb_jax.store.record import read_record
 from pathb_jax.store.record_schema import (
     CandidateRecord,
     LadderRecord,
@@ -29,7 +29,7 @@ def open_record(plan: LadderPlan) -> LadderRecord:
     """
     if not plan.record_path.exists():
         return _new_record(plan)
-    record = read_record(plan.record_path)
+    record = read_ladder(plan.record_path)
     recorded = record["protocol"]
     if recorded["sha256"] != plan.protocol.sha256:
         changes = "the recorded text is missing"
