@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from pathb_jax import placement, run
 from pathb_jax.config import RunConfig
+from pathb_jax.ladder import verifying
 from pathb_jax.ladder.grading import (
     add_other_seed,
     count_hours,
@@ -40,9 +41,14 @@ def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> Ladder
     """
     observer = observer or run.Observer()
     if is_finished(plan, record := open_record(plan)):
+        verifying.look_again(plan, record)
         return record
     with locked(plan.out):
-        return _run_locked(plan, open_record(plan), observer)
+        record = open_record(plan)
+        verifying.look_back(plan, observer)
+        record = _run_locked(plan, record, observer)
+        verifying.conclude(plan, record)
+    return record
 
 
 def _run_locked(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> LadderRecord:
@@ -124,9 +130,13 @@ def _train_group(
 def _train_all(
     plan: LadderPlan, configs: Sequence[RunConfig], observer: run.Observer
 ) -> Iterator[placement.Finished]:
-    return placement.train_all(
+    """Train, or take up what is finished and tell what does not hold of it."""
+    for finished in placement.train_all(
         configs, observer, plan.parallel_runs, plan.runs_per_device, plan.cluster
-    )
+    ):
+        if not finished.outcome.trained:
+            verifying.look_at_run(finished.outcome, observer)
+        yield finished
 
 
 def _run_batch(

@@ -155,6 +155,19 @@ class TrainingSeeds(TypedDict):
     verdicts: dict[str, str]
 
 
+class VerificationRecord(TypedDict):
+    """What a verification of the record found; a line per problem, `at` is UTC.
+
+    `said` maps what else was looked at to its outcome, "policies replayed" to "12 of 12 sets".
+    """
+
+    figures: int
+    reproduced: int
+    problems: list[str]
+    said: dict[str, str]
+    at: str
+
+
 class LadderRecord(TypedDict):
     """A ladder, from its first minute to its verdict."""
 
@@ -175,6 +188,7 @@ class LadderRecord(TypedDict):
     training_seeds: NotRequired[TrainingSeeds]
     environment: NotRequired[dict[str, Any]]
     command: NotRequired[str]
+    verification: NotRequired[VerificationRecord]
 
 
 def new_record(

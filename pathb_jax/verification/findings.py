@@ -27,10 +27,6 @@ class Verification(NamedTuple):
         said = [f"{name}: {text}" for name, text in self.said.items()]
         return "; ".join([f"{self.reproduced} of {self.figures} figures reproduced", *said])
 
-    def to_record(self, at: str) -> dict[str, Any]:
-        """Return what a ladder's record keeps of it; `at` is the time."""
-        return {**self._asdict(), "at": at}
-
 
 @dataclass
 class Findings:
@@ -49,7 +45,7 @@ class Findings:
 
     def problem(self, where: str, what: str) -> None:
         """Note that something does not hold."""
-        self.problems.append(f"{where}: {_line(what)}")
+        self.problems.append(_line(f"{where}: {what}"))
 
     def hold(self, where: str, condition: bool, what: str) -> None:
         """Note `what` unless the condition holds."""
@@ -111,5 +107,6 @@ def _equal(told: Any, found: Any, tolerance: float) -> bool:
 
 
 def _line(text: str) -> str:
-    shown = " ".join(text.split())
+    """Return text as one line without signs that a terminal would obey."""
+    shown = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
     return shown if len(shown) <= 300 else shown[:300] + "..."
