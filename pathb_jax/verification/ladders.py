@@ -61,7 +61,8 @@ class _Ladder:
         said["program"] = registration.check_environment(record, self.runs, found)
 
     def _candidates(self, replay: bool) -> None:
-        found, pinned = self.found, self.protocol["candidates"]
+        found = self.found
+        pinned = sorted(self.protocol["candidates"], key=lambda candidate: candidate["order"])
         told = [(c["order"], c["tag"], c["hparams"]) for c in self.record["candidates"]]
         expected = [(c["order"], c["tag"], c["change"]) for c in pinned]
         found.same(f"{RECORD}: candidates", told, expected)

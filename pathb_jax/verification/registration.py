@@ -79,7 +79,6 @@ def protocol_of(
     found.same(f"{RECORD}: standing", record["standing"], standing)
     found.same(f"{RECORD}: canonical", record["canonical"], standing == "canonical")
     said["protocol"] = f"the shipped {original[0]}" if original else "one of its own"
-    protocol["candidates"].sort(key=lambda candidate: candidate["order"])
     return protocol
 
 
