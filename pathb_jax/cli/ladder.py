@@ -33,7 +33,11 @@ Writes ladder.json and a result note under --out, and each run's files in a fold
 Started again with the same flags it goes on where it stopped; a finished ladder only reports.
 Flags that depart from the protocol make the verdict exploratory.
 
-Exit status: 0 a candidate was adopted; 3 all were rejected (a finding); 2 bad input; 1 failure."""
+At its end every figure is recomputed from the raw files and every policy replayed, as
+`verify` does.
+
+Exit status: 0 a candidate was adopted; 3 all were rejected (a finding); 2 bad input; 1 failure, or
+something of the record does not hold."""
 
 REJECTED = 3
 MOST_TRAIN_SEEDS = 1000
@@ -187,7 +191,17 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> int:
         write_note(plan.record_path, flags.note)
     _print_record(record)
     print(f"record: {plan.record_path}\nnote:   {note}")
+    if not _print_verification(record):
+        return command.FAILURE
     return 0 if record["verdict"] == "adopted" else REJECTED
+
+
+def _print_verification(record: "LadderRecord") -> bool:
+    """Say what does not hold of the record; return whether everything does."""
+    problems = record["verification"]["problems"] if "verification" in record else []
+    for problem in problems:
+        print(f"does not hold: {problem}", file=sys.stderr)
+    return not problems
 
 
 def _print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate") -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from pathb_jax import backend, placement, run
 from pathb_jax.config import RunConfig
+from pathb_jax.ladder import verifying
 from pathb_jax.ladder.evidence import take_up
 from pathb_jax.ladder.grading import (
     add_other_seed,
@@ -41,12 +42,14 @@ def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> Ladder
     """
     observer = observer or run.Observer()
     if is_finished(plan, record := open_record(plan)):
+        verifying.look_again(plan, record)
         return record
     with locked(plan.out):
         record = open_record(plan)
+        verifying.look_back(plan, observer)
         _run_locked(plan, record, observer)
         record["ended"] = backend.utc_now()
-        write_record(plan.record_path, record)
+        verifying.conclude(plan, record)
     return record
 
 
@@ -129,9 +132,13 @@ def _train_group(
 def _train_all(
     plan: LadderPlan, configs: Sequence[RunConfig], observer: run.Observer
 ) -> Iterator[placement.Finished]:
-    return placement.train_all(
+    """Train, or take up what is finished and tell what does not hold of it."""
+    for finished in placement.train_all(
         configs, observer, plan.parallel_runs, plan.runs_per_device, plan.cluster
-    )
+    ):
+        if not finished.outcome.trained:
+            verifying.look_at_run(finished.outcome, observer)
+        yield finished
 
 
 def _run_batch(

@@ -8,8 +8,8 @@ from pathb_jax.errors import InputError
 from pathb_jax.ladder.evidence import ENVIRONMENT, add_departures, check_runs
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import parse_protocol, protocol_differences, standing
+from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.outcome import run_files
-from pathb_jax.store.record import read_record
 from pathb_jax.store.record_schema import (
     CandidateRecord,
     LadderRecord,
@@ -36,7 +36,7 @@ def open_record(plan: LadderPlan) -> LadderRecord:
 
 def _recorded(plan: LadderPlan) -> LadderRecord:
     """Read the record that is there, if it is of this ladder in this environment."""
-    record = read_record(plan.record_path)
+    record = read_ladder(plan.record_path)
     recorded = record["protocol"]
     if recorded["sha256"] != plan.protocol.sha256:
         changes = "the recorded text is missing"

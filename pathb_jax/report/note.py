@@ -17,9 +17,9 @@ import numpy as np
 from pathb_jax.errors import InputError
 from pathb_jax.ladder import statistics
 from pathb_jax.ladder.protocol import Protocol, parse_protocol
+from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.store.artifacts import RunFiles, read_history
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.store.record import read_record
 from pathb_jax.store.record_schema import (
     BatchRecord,
     CandidateRecord,
@@ -45,10 +45,10 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
         The path of the note.
 
     Raises:
-        InputError: the record is missing or broken.
+        InputError: the record is missing, broken, or contradicts itself.
         OSError: something cannot be written.
     """
-    record = read_record(record_path)
+    record = read_ladder(record_path)
     note = note_path or record_path.parent / NOTE_NAME
     plan, warning = _plan(record)
     environment = jinja2.Environment(

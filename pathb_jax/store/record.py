@@ -7,13 +7,13 @@ are kept. It is written whole or not at all.
 import math
 import types
 import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import read_json, write_json
-from pathb_jax.store.record_schema import LadderRecord, SetSummary
+from pathb_jax.store.record_checks import check_against_itself
+from pathb_jax.store.record_schema import LadderRecord
 
 
 def write_record(path: Path, record: LadderRecord) -> None:
@@ -32,32 +32,15 @@ def read_record(path: Path) -> LadderRecord:
     """Read and check a record.
 
     Raises:
-        InputError: there is none, or it is broken; the message names the key.
+        InputError: there is none, or it is broken or contradicts itself; the message names the key.
     """
     try:
         record = read_json(path)
     except OSError as error:
         raise InputError(str(path), error.strerror, "give a record that can be read") from None
     _check(record, LadderRecord, f"{path.name}: ")
-    _check_counts(record, f"{path.name}: ")
+    check_against_itself(record, f"{path.name}: ")
     return typing.cast(LadderRecord, record)
-
-
-def _check_counts(record: LadderRecord, root: str) -> None:
-    """A set of k successes of n seeds has 0 <= k <= n and n >= 1: intervals rest on it."""
-    runs: list[tuple[str, Mapping[str, SetSummary]]] = [
-        (f"{root}candidates[{index}].summaries", candidate.get("summaries", {}))
-        for index, candidate in enumerate(record["candidates"])
-    ]
-    runs += [
-        (f"{root}batch[{index}].summaries", run.get("summaries", {}))
-        for index, run in enumerate(record["batch"])
-    ]
-    for where, summaries in runs:
-        for start, summary in summaries.items():
-            count, seeds = summary["success_count"], summary["seeds"]
-            found = f"{count} of {seeds}"
-            _require(0 <= count <= seeds and seeds > 0, f"{where}.{start}", found, "a count")
 
 
 def _plain(value: Any) -> Any:

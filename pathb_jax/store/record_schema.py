@@ -173,6 +173,19 @@ class TrainingSeeds(TypedDict):
     verdicts: dict[str, str]
 
 
+class VerificationRecord(TypedDict):
+    """What a verification of the record found; a line per problem, `at` is UTC.
+
+    `said` maps what else was looked at to its outcome, "policies replayed" to "12 of 12 sets".
+    """
+
+    figures: int
+    reproduced: int
+    problems: list[str]
+    said: dict[str, str]
+    at: str
+
+
 class LadderRecord(TypedDict):
     """A ladder, from its first minute to its verdict."""
 
@@ -198,6 +211,7 @@ class LadderRecord(TypedDict):
     ended: NotRequired[str | None]
     host: NotRequired[str]
     """Where it was opened."""
+    verification: NotRequired[VerificationRecord]
 
 
 def new_record(

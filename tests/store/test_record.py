@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,19 @@ CANDIDATE_KEYS = [
 ]
 
 
+def stages(*passed: bool | None) -> Any:
+    names = ("success_floor", "training_dynamics", "seed_shift")
+    reasons = {True: [], False: ["0.219 < 0.40"], None: ["not judged: success_floor failed"]}
+    figures = {"success_rate": 0.219, "threshold": 0.40}
+    return [
+        {"stage": k, "name": name, "passed": p, "figures": dict(figures), "reasons": reasons[p]}
+        for k, (name, p) in enumerate(zip(names, passed, strict=True), start=1)
+    ]
+
+
 def a_record() -> LadderRecord:
-    label = "mixed_0_90_pathb_lr1e4"
+    """An exploratory ladder of three candidates that adopted the second."""
+    tags = {"lr1e4": {"lr": 1e-4}, "vc0_25": {"value_coef": 0.25}, "clip0_1": {"clip_range": 0.1}}
     record = new_record(
         protocol={"name": "path_b", "sha256": "0" * 64, "file": "path_b.toml"},
         standing="exploratory",
@@ -44,7 +56,10 @@ def a_record() -> LadderRecord:
             "versions": {"jax": "0.10.2"},
         },
         seed_overlap=new_seed_overlap(20000, 64, [10000, 20000, 30000], 32),
-        candidates=[new_candidate(1, "lr1e4", {"lr": 1e-4}, label, f"slug_{label}")],
+        candidates=[
+            new_candidate(order, tag, change, f"mixed_0_90_pathb_{tag}", f"slug_{tag}")
+            for order, (tag, change) in enumerate(tags.items(), start=1)
+        ],
         predictions=["GG1", "GG2", "GG3"],
         planned_hours=None,
         plan={"tier": "Small", "updates": 122, "seed": 0, "env_steps": 999424},
@@ -58,19 +73,12 @@ def a_record() -> LadderRecord:
         "mean_steps": 170.5,
         "env_config": {},
     }
-    candidate = record["candidates"][0]
-    candidate["summaries"] = {"10000": new_set_summary(summary, (0.093, 0.4))}
-    figures = {"success_rate": 0.219, "threshold": 0.40}
-    candidate["stages"] = [
-        {
-            "stage": 1,
-            "name": "success_floor",
-            "passed": False,
-            "figures": figures,
-            "reasons": ["0.219 < 0.40"],
-        }
-    ]
-    record["batch"] = [new_batch_run("mixed_0_95_pathb_lr1e4", "mixed_x", 0.95, "slug")]
+    first, second, _ = record["candidates"]
+    first["summaries"] = {"10000": new_set_summary(summary, (0.093, 0.4))}
+    first["stages"], first["status"] = stages(False, None, None), "rejected"
+    second["stages"], second["status"] = stages(True, True, True), "adopted"
+    record["verdict"], record["adopted"] = "adopted", "vc0_25"
+    record["batch"] = [new_batch_run("mixed_0_95_pathb_vc0_25", "mixed_x", 0.95, "slug")]
     return record
 
 
@@ -82,8 +90,7 @@ def test_keys_as_the_ladder_page_fixes_them(tmp_path: Path) -> None:
     assert list(content["batch"][0])[:3] == ["label", "success_rate", "mean_terminal_alignment"]
     assert content["format"] == "pathb-ladder-v1"
     assert content["canonical"] is False
-    assert content["verdict"] == "incomplete"
-    assert content["adopted"] is None
+    assert (content["verdict"], content["adopted"]) == ("adopted", "vc0_25")
     assert content["predictions"] == {"GG1": "untested", "GG2": "untested", "GG3": "untested"}
     assert content["compute"] == {"planned_hours": None, "used_hours": 0.0}
 
@@ -210,3 +217,102 @@ def test_not_a_record(data: bytes, tmp_path: Path) -> None:
     for path in (tmp_path / "ladder.json", tmp_path, tmp_path / "none.json"):
         with pytest.raises(InputError):
             read_record(path)
+
+
+EDITS: dict[str, tuple[tuple[Any, ...], Any, str]] = {
+    "nobody is adopted": (("adopted",), "nobody", "adopted: 'nobody'"),
+    "another is adopted": (("adopted",), "lr1e4", "adopted: 'lr1e4'"),
+    "none is adopted": (("adopted",), None, "adopted: None"),
+    "adopted though rejected": (("verdict",), "rejected", "adopted: 'vc0_25'"),
+    "adopted though incomplete": (("verdict",), "incomplete", "adopted: 'vc0_25'"),
+    "canonical with departures": (("standing",), "canonical", "standing: 'canonical'"),
+    "no departure and exploratory": (("deviations",), [], "standing: 'exploratory'"),
+    "canonical though exploratory": (("canonical",), True, "canonical: True"),
+    "no candidates": (("candidates",), [], r"candidates: \[\]"),
+    "an order twice": (("candidates", 1, "order"), 1, r"candidates\[1\]\.order: 1"),
+    "a tag twice": (("candidates", 2, "tag"), "lr1e4", r"candidates\[2\]\.tag: 'lr1e4'"),
+    "a folder twice": (
+        ("candidates", 1, "run_dir"),
+        "mixed_0_90_pathb_lr1e4",
+        r"candidates\[1\]\.run_dir: 'mixed_0_90_pathb_lr1e4'",
+    ),
+    "a folder elsewhere": (("batch", 0, "run_dir"), "../x", r"batch\[0\]\.run_dir: '../x'"),
+    "rejected though passed": (
+        ("candidates", 1, "status"),
+        "rejected",
+        r"candidates\[1\]\.status: 'rejected'",
+    ),
+    "adopted though failed": (
+        ("candidates", 0, "status"),
+        "adopted",
+        r"candidates\[0\]\.status: 'adopted'",
+    ),
+    "diverged without a reason": (
+        ("candidates", 0, "status"),
+        "diverged",
+        r"candidates\[0\]\.status: 'diverged'",
+    ),
+    "judged and not run": (
+        ("candidates", 0, "status"),
+        "not_run",
+        r"candidates\[0\]\.status: 'not_run'",
+    ),
+    "informative without stages": (
+        ("candidates", 2, "status"),
+        "informative",
+        r"candidates\[2\]\.status: 'informative'",
+    ),
+    "a stage after a failure": (
+        ("candidates", 0, "stages", 1, "passed"),
+        True,
+        r"candidates\[0\]\.stages\[1\]\.passed: True",
+    ),
+    "a stage left out": (
+        ("candidates", 0, "stages", 0, "stage"),
+        2,
+        r"candidates\[0\]\.stages: \[2, 2, 3\]",
+    ),
+    "passed with a reason": (
+        ("candidates", 1, "stages", 0, "reasons"),
+        ["x"],
+        r"candidates\[1\]\.stages\[0\]\.reasons",
+    ),
+    "another rate than the count's": (
+        ("candidates", 0, "summaries", "10000", "success_rate"),
+        0.5,
+        r"summaries\.10000\.success_rate: 0\.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_record_that_contradicts_itself_is_refused(edit: str, tmp_path: Path) -> None:
+    path, value, said = EDITS[edit]
+    record: Any = a_record()
+    holder = record
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = value
+    file = tmp_path / "ladder.json"
+    file.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"^ladder\.json: ") as raised:
+        read_record(file)
+    assert re.search(said, str(raised.value)), raised.value
+    assert "\n" not in str(raised.value)
+
+
+def test_a_record_that_does_not_is_read(tmp_path: Path) -> None:
+    write_record(tmp_path / "ladder.json", a_record())
+    assert read_record(tmp_path / "ladder.json") == a_record()
+    fresh = new_record(
+        **{name: a_record()[name] for name in ("protocol", "backend", "seed_overlap", "plan")},  # type: ignore[literal-required]
+        standing="registered",
+        deviations=[],
+        candidates=[new_candidate(1, "lr1e4", {"lr": 1e-4}, "run", "slug")],
+        predictions=["GG1"],
+        planned_hours=None,
+        command="",
+    )
+    assert (fresh["verdict"], fresh["adopted"], fresh["batch"]) == ("incomplete", None, [])
+    write_record(tmp_path / "ladder.json", fresh)
+    assert read_record(tmp_path / "ladder.json") == fresh

@@ -1,0 +1,91 @@
+"""`verify`: recompute a ladder's record from its runs' raw files, and replay its policies."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from pathb_jax.cli import command
+from pathb_jax.config import default_hint
+from pathb_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from pathb_jax.verification.findings import Verification
+
+DESCRIPTION = """Recompute a ladder's record, or a run's summaries, from the raw files beside it.
+
+Every receipt, rate, interval, failure mode, grade, count of training seeds, status and verdict is
+computed again from histories and evaluation rows, by code apart from the ladder's. Histories,
+in-run evaluations and policy files are compared with the last checkpoint, rows with each other by
+the task's geometry, and every policy is played again in a float64 world apart from the trainer's.
+Protocol hash, settings, program digests and dates are compared. What older records do not hold is
+called "not recorded".
+
+Not told by the files, and so not checked: the command, host names beyond the manifests' own, and
+training itself, which only a repetition can check.
+
+Exit status: 0 everything holds; 1 something does not, a line each; 2 bad input, such as a record
+that is broken or contradicts itself."""
+
+BROKEN = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyFlags:
+    """What to verify."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
+    """A ladder's folder (with ladder.json) or a run's (with manifests/)."""
+    replay: bool = True
+    """Play every policy again, which takes a second per run at Small and half a minute at Large."""
+    json: Annotated[Path | None, default_hint("none")] = None
+    """Write what was found to this file too."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; `arguments` default to the process's."""
+    return command.run(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    flags = command.parse(VerifyFlags, arguments, DESCRIPTION)
+    if not flags.folder.is_dir():
+        raise InputError("DIR", str(flags.folder), "there is no such folder")
+    if flags.json is not None:
+        _check_target(flags.json, flags.folder)
+
+    import jax  # takes a second; wrong flags are reported before
+
+    jax.config.update("jax_platforms", "cpu")  # nothing here needs an accelerator
+    from pathb_jax.verification.verify import verify
+
+    found = verify(flags.folder, flags.replay)
+    _print(found)
+    if flags.json is not None:
+        from pathb_jax.store.json_files import write_json
+
+        write_json(flags.json, {"folder": str(flags.folder), **found._asdict()})
+    return 0 if found.holds else BROKEN
+
+
+def _check_target(target: Path, folder: Path) -> None:
+    command.check_writable("--json", target.parent)
+    if target.is_dir():
+        raise InputError("--json", str(target), "it is a folder; give the path of a file")
+    if target.resolve().is_relative_to(folder.resolve()):
+        allowed = f"it lies in {folder}, which is only read; give a path elsewhere"
+        raise InputError("--json", str(target), allowed)
+
+
+def _print(found: "Verification") -> None:
+    for problem in found.problems:
+        print(f"does not hold: {problem}")
+    print(found.summary)
+    print("everything holds" if found.holds else f"{len(found.problems)} things do not hold")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Believing no run and no record unchecked: when a ladder takes them up, and when it ends."""
+
+from pathlib import Path
+
+from pathb_jax import backend
+from pathb_jax.errors import InputError
+from pathb_jax.ladder.plan import LadderPlan
+from pathb_jax.outcome import RunOutcome
+from pathb_jax.run import Observer
+from pathb_jax.store.lock import locked
+from pathb_jax.store.record import write_record
+from pathb_jax.store.record_schema import LadderRecord, VerificationRecord
+from pathb_jax.verification.findings import Findings
+from pathb_jax.verification.runs import check_run
+from pathb_jax.verification.verify import verify
+
+
+def look_back(plan: LadderPlan, observer: Observer) -> None:
+    """Tell what does not hold of what an earlier session left; nothing is replayed."""
+    if plan.record_path.exists():
+        for problem in _verified(plan.out, replay=False)["problems"]:
+            observer.notice(problem)
+
+
+def look_at_run(outcome: RunOutcome, observer: Observer) -> None:
+    """Tell what does not hold of a run that was finished before and is taken up."""
+    found = Findings()
+    check_run(outcome.files, found, replay=False)
+    for problem in found.problems:
+        observer.notice(problem)
+
+
+def look_again(plan: LadderPlan, record: LadderRecord) -> None:
+    """Check a finished ladder that only reports; its record changes only if something is wrong.
+
+    Policies are replayed again if something was wrong before, or nothing was verified.
+    """
+    before = record.get("verification")
+    held = before is not None and not before["problems"]
+    found = _verified(plan.out, replay=not held)
+    if held and not found["problems"]:
+        return
+    with locked(plan.out):
+        record["verification"] = found
+        write_record(plan.record_path, record)
+
+
+def conclude(plan: LadderPlan, record: LadderRecord) -> None:
+    """Verify a ladder at its end, policies and all; what is found goes into the written record."""
+    record["verification"] = _verified(plan.out, replay=True)
+    write_record(plan.record_path, record)
+
+
+def _verified(folder: Path, replay: bool) -> VerificationRecord:
+    """Verify; a verification that cannot be done is a problem of its own, and ends no ladder."""
+    at = backend.utc_now()
+    try:
+        found = verify(folder, replay)
+    except (InputError, OSError) as error:
+        problem = f"verification was not possible: {error}"
+        return {"figures": 0, "reproduced": 0, "problems": [problem], "said": {}, "at": at}
+    return {
+        "figures": found.figures,
+        "reproduced": found.reproduced,
+        "problems": found.problems,
+        "said": found.said,
+        "at": at,
+    }

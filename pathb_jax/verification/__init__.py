@@ -1,0 +1,1 @@
+"""Holding a record and its runs against themselves, with code of its own."""

@@ -1,0 +1,305 @@
+"""The ladder's rules a second time, in plain Python: what a run's raw figures have to lead to.
+
+Written from the specification's ladder page, apart from `ladder`, whose records it is to check.
+Rates and thresholds are compared as fractions of the decimal numbers that stand in the files.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+Count = tuple[int, int]
+"""Successes, seeds."""
+Figures = dict[str, float | None]
+NAMES = ("success_floor", "training_dynamics", "seed_shift")
+
+
+class Facts(NamedTuple):
+    """One finished run, as its raw files tell it."""
+
+    counts: Mapping[int, Count]
+    """First seed of a set -> successes and seeds, counted from the rows."""
+    alignments: Mapping[int, float]
+    mean_steps: Mapping[int, float]
+    history: Mapping[str, Sequence[float]]
+    updates: int
+    half_alignments: Mapping[int, float]
+    """Of the in-run evaluation at half the run."""
+    diverged: str | None
+
+
+class Comparison(NamedTuple):
+    """A reason that compares: "entropy 2.300 >= 2.28"."""
+
+    name: str
+    value: float
+    sign: str
+    limit: float
+
+
+class Stage(NamedTuple):
+    """What a receipt has to say."""
+
+    number: int
+    name: str
+    passed: bool | None
+    figures: Figures
+    reasons: list[str | Comparison]
+
+
+def exact(number: float) -> Fraction:
+    """Return the decimal number that a float shows as."""
+    return Fraction(repr(float(number)))
+
+
+def stages(protocol: Mapping[str, Any], facts: Facts) -> list[Stage]:
+    """Judge a run by the protocol's three stages."""
+    rules = protocol["stages"]
+    found = [_floor(rules, facts), _dynamics(rules, facts), _shift(rules, facts)]
+    judged: list[Stage] = []
+    failed = ""
+    for index, (figures, reasons) in enumerate(found):
+        passed: bool | None = not reasons
+        if failed:
+            passed, reasons = None, [f"not judged: {failed} failed"]
+        elif reasons:
+            failed = NAMES[index]
+        judged.append(Stage(index + 1, NAMES[index], passed, figures, reasons))
+    return judged
+
+
+_Found = tuple[Figures, list[str | Comparison]]
+
+
+def _floor(rules: Mapping[str, Any], facts: Facts) -> _Found:
+    start, threshold = rules["success_floor"]["seed_start"], rules["success_floor"]["threshold"]
+    count = facts.counts.get(start)
+    figures: Figures = {
+        "success_rate": _rate(count),
+        "successes": count[0] if count else None,
+        "seeds": count[1] if count else None,
+        "threshold": threshold,
+    }
+    if facts.diverged is not None:
+        return figures, [f"diverged: {facts.diverged}"]
+    if count is None:
+        return figures, [f"no evaluation on the seeds from {start}"]
+    if Fraction(*count) < exact(threshold):
+        return figures, [Comparison("", count[0] / count[1], "<", threshold)]
+    return figures, []
+
+
+def _dynamics(rules: Mapping[str, Any], facts: Facts) -> _Found:
+    rule = rules["training_dynamics"]
+    window = rule["window"]
+    entropy, log_std, value_loss = (
+        facts.history[name][-window:] for name in ("entropy", "log_std", "value_loss")
+    )
+    rows = len(entropy)
+    figures: Figures = {
+        "rows": rows,
+        "entropy": entropy[-1] if rows else None,
+        "entropy_below": rule["entropy_below"],
+        "log_std": log_std[-1] if rows else None,
+        "log_std_rise": _minus(log_std[-1], log_std[0]) if rows else None,
+        "log_std_rise_at_most": rule["log_std_rise_at_most"],
+        "value_loss_max": max(value_loss) if rows else None,
+        "value_loss_at_most": rule["value_loss_at_most"],
+    }
+    reasons: list[str | Comparison] = []
+    if rows < window:
+        reasons.append(f"{rows} history rows, {window} needed")
+    for name, sign, limit in (
+        ("entropy", ">=", rule["entropy_below"]),
+        ("log_std_rise", ">", rule["log_std_rise_at_most"]),
+        ("value_loss_max", ">", rule["value_loss_at_most"]),
+    ):
+        value = figures[name]
+        if value is None:
+            reasons.append(f"{name} is missing or not finite")
+        elif value > limit or (sign == ">=" and value == limit):
+            reasons.append(Comparison(name, value, sign, limit))
+    return figures, reasons
+
+
+def _shift(rules: Mapping[str, Any], facts: Facts) -> _Found:
+    allowed = rules["seed_shift"]["difference_at_most"]
+    starts = rules["success_floor"]["seed_start"], rules["seed_shift"]["seed_start"]
+    first, second = (facts.counts.get(start) for start in starts)
+    figures: Figures = {
+        f"success_{starts[0]}": _rate(first),
+        f"success_{starts[1]}": _rate(second),
+        "difference": None,
+        "threshold": allowed,
+    }
+    if first is None or second is None:
+        missing = [start for start in starts if start not in facts.counts]
+        return figures, [f"no evaluation on the seeds from {start}" for start in missing]
+    distance = abs(Fraction(*first) - Fraction(*second))
+    figures["difference"] = float(distance)
+    if distance > exact(allowed):
+        return figures, [Comparison("", float(distance), ">", allowed)]
+    return figures, []
+
+
+def says(text: str, reason: str | Comparison) -> bool:
+    """Say whether a recorded reason says what it has to."""
+    if isinstance(reason, str):
+        return text == reason
+    words = re.fullmatch(r"(?:(\w+) )?(\S+) (<|>|>=) (\S+)", text)
+    if words is None or (words[1] or "", words[3]) != (reason.name, reason.sign):
+        return False
+    try:
+        left, right = float(words[2]), float(words[4])
+    except ValueError:
+        return False
+    digits = len(words[2].partition(".")[2])
+    true = {"<": left < right, ">": left > right, ">=": left >= right}[reason.sign]
+    return true and right == reason.limit and abs(left - reason.value) <= 0.5001 * 10**-digits
+
+
+def failure_mode(
+    table: Mapping[str, Any], log_std_init: float, start: int, facts: Facts
+) -> tuple[str, Figures]:
+    """Name what went wrong in a run, with the figures that named it.
+
+    Args:
+        table: the protocol's numbers.
+        log_std_init: what the run's log_std started from.
+        start: first seed of stage 1's set.
+        facts: the run.
+    """
+    sixth = math.ceil(Fraction(facts.updates, table["critic_window_divisor"]))
+    window = max(table["critic_window_at_least"], sixth)
+    log_std, value_loss, rewards = (
+        facts.history[name][-window:] for name in ("log_std", "value_loss", "mean_reward")
+    )
+    count, alignment = facts.counts.get(start), facts.alignments.get(start)
+    half = facts.half_alignments.get(start)
+    few = count is not None and Fraction(*count) < exact(table["healthy_success_at_least"])
+    known: Figures = {
+        "success_rate": _rate(count),
+        "alignment": alignment,
+        "half_alignment": half,
+        "alignment_gain": _minus(alignment, half),
+        "log_std": log_std[-1] if log_std else None,
+        "log_std_init": log_std_init,
+        "log_std_rise": _minus(log_std[-1], log_std[0]) if log_std else None,
+        "value_loss_max": max(value_loss) if value_loss else None,
+        "reward_fall": _fall(rewards, table["critic_reward_rows"]),
+    }
+
+    def at_least(name: str, limit: float) -> bool:
+        value = known[name]
+        return value is not None and value >= limit
+
+    def below(name: str, limit: float) -> bool:
+        value = known[name]
+        return value is not None and value < limit
+
+    def at_most(name: str, limit: float) -> bool:
+        return below(name, limit) or known[name] == limit
+
+    nothing = count is not None and count[0] == 0
+    modes = {
+        "diverged": facts.diverged is not None,
+        "bootstrap_failure": nothing
+        and below("alignment", table["bootstrap_alignment_below"])
+        and at_least("log_std", log_std_init),
+        "critic_destabilisation": at_least("log_std_rise", table["critic_log_std_rise_at_least"])
+        and at_least("value_loss_max", table["critic_value_loss_at_least"])
+        and at_least("reward_fall", table["critic_reward_fall_at_least"]),
+        "mode_collapse": few
+        and at_least("alignment", table["collapse_alignment_at_least"])
+        and at_most("log_std", table["collapse_log_std_at_most"]),
+        "under_budget": few
+        and at_least("alignment_gain", table["under_budget_alignment_gain_at_least"]),
+        "healthy": count is not None and not few,
+        "unclassified": True,
+    }
+    mode = next(name for name, matches in modes.items() if matches)
+    return mode, {name: known[name] for name in _TRIGGERS.get(mode, tuple(known))}
+
+
+_TRIGGERS = {
+    "bootstrap_failure": ("success_rate", "alignment", "log_std", "log_std_init"),
+    "critic_destabilisation": ("log_std_rise", "value_loss_max", "reward_fall"),
+    "mode_collapse": ("alignment", "success_rate", "log_std"),
+    "under_budget": ("success_rate", "alignment", "half_alignment", "alignment_gain"),
+    "healthy": ("success_rate",),
+}
+
+
+def _rate(count: Count | None) -> float | None:
+    return None if count is None else count[0] / count[1]
+
+
+def _minus(late: float | None, early: float | None) -> float | None:
+    return None if late is None or early is None else float(exact(late) - exact(early))
+
+
+def _fall(rewards: Sequence[float], rows: int) -> float | None:
+    if len(rewards) < rows:
+        return None
+    return _minus(math.fsum(rewards[:rows]) / rows, math.fsum(rewards[-rows:]) / rows)
+
+
+def interval(successes: int, seeds: int) -> tuple[float, float]:
+    """Return the exact (Clopper-Pearson) 95 % interval, as quantiles of beta distributions."""
+    from scipy.stats import beta  # takes a second
+
+    low = beta.ppf(0.025, successes, seeds - successes + 1) if successes else 0.0
+    high = beta.ppf(0.975, successes + 1, seeds - successes) if successes < seeds else 1.0
+    return float(low), float(high)
+
+
+Passed = Sequence[bool | None]
+"""What the stages of one run said."""
+
+
+def statuses(judged: Sequence[tuple[Passed, bool] | None]) -> list[tuple[str, ...]]:
+    """Return the statuses that each candidate may have.
+
+    Args:
+        judged: per candidate, in order, its stages and whether it diverged; None: not judged.
+    """
+    allowed: list[tuple[str, ...]] = []
+    for item in judged:
+        if item is None:
+            allowed.append(("not_run", "running"))
+        elif ("adopted",) in allowed:
+            allowed.append(("informative",))
+        elif item[1]:
+            allowed.append(("diverged",))
+        else:
+            allowed.append(("adopted",) if all(item[0]) else ("rejected",))
+    return allowed
+
+
+def grades(
+    predictions: Sequence[Mapping[str, Any]], passed: Mapping[str, Passed]
+) -> dict[str, str]:
+    """Grade the predictions by the candidates that voted, tag -> stages, in order."""
+    graded = {}
+    for prediction in predictions:
+        before = prediction["stage"] - 1
+        reached = [tag for tag, stage in passed.items() if all(stage[:before])]
+        named = prediction["candidate"]
+        tag = (reached[0] if reached else "") if named == "first" else named
+        grade = "untested"
+        if tag in reached:
+            grade = "confirmed" if passed[tag][before] else "falsified"
+        graded[prediction["id"]] = grade
+    return graded
+
+
+def verdict_of_seed(passed: Mapping[str, Mapping[int, Passed]], seed: int) -> str:
+    """Return the verdict that a training seed would have given."""
+    for tag, by_seed in passed.items():
+        if seed not in by_seed:
+            return "open"
+        if all(by_seed[seed]):
+            return f"adopted {tag}"
+    return "rejected"
