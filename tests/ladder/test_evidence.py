@@ -97,7 +97,7 @@ def test_a_change_of_the_whole_ladder_is_listed_once(plan, pretend, monkeypatch)
     old["backend"]["cores"], new["backend"]["cores"] = 1000, 1001
     record = read_record(plan.record_path)
     record["environment"] = old
-    monkeypatch.setattr("pathb_jax.ladder.opening.read_record", lambda path: record)
+    monkeypatch.setattr("pathb_jax.ladder.opening.read_ladder", lambda path: record)
     monkeypatch.setattr(backend, "environment", lambda: new)
     change = "backend.cores: 1000 -> 1001"
     resumed = {"environment_changes": [{"resumed_after_update": 1, "changes": [change]}]}
