@@ -194,7 +194,8 @@ def check_output(flag: str, path: Path | None, is_own: IsOwn, kind: str) -> None
     if path.is_dir():
         raise InputError(flag, str(path), "it is a folder; give the path of a file")
     # A run's own evaluations look like those on request; they are what verdicts are read from.
-    evidence = (_real(path).parent.parent / "manifests").is_dir()
+    folder = _real(path).parent
+    evidence = folder.name == "logs" and (folder.parent / "manifests").is_dir()
     try:
         own = not evidence and is_own(read_bounded(path, LARGEST_OUTPUT))
     except (InputError, OSError):

@@ -16,7 +16,11 @@ def kept_remarks(page: Path) -> str:
 
 def is_own_page(heading: str) -> IsOwn:
     """Recognise a study's page by its heading and the marker of its remarks."""
-    return lambda data: data.startswith(f"{heading}\n".encode()) and REMARKS.encode() in data
+
+    def is_own(data: bytes) -> bool:
+        return data.partition(b"\n")[0].strip() == heading.encode() and REMARKS.encode() in data
+
+    return is_own
 
 
 def link(target: Path, page: Path) -> str:
