@@ -74,9 +74,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         raise InputError("--anchors", [], "give at least one row")
     if flags.train_seeds is not None and flags.train_seeds < 1:
         raise InputError("--train-seeds", flags.train_seeds, "give a whole number >= 1")
+    path, doc = command.study_files(flags.out, flags.table, flags.doc, "anchors")
     if not flags.page_only:
         command.check_writable("--out", flags.out)
-    path, doc = command.study_files(flags.out, flags.table, flags.doc, "anchors")
+        command.check_writable("--table", path.parent)
 
     from pathb_jax.report.anchors_page import FIGURE, HEADING
     from pathb_jax.report.remarks import is_own_page
@@ -95,7 +96,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         chosen = [anchor for anchor in ANCHORS if anchor.name in flags.anchors]
         with ProgressBar(quiet=not flags.progress) as bar:
             for anchor, seed in missing_runs(chosen, done, flags.train_seeds):
-                table.add(train_one(anchor, seed, flags.out, bar))
+                if (run := train_one(anchor, seed, flags.out, bar)) is not None:
+                    table.add(run)
+                else:
+                    bar.notice(f"{anchor.name}, seed {seed}: diverged, so it is no row")
         done = table.read()  # with the runs of other processes
     _write_page(doc, path, done)
     print(f"table: {path}\npage: {doc}")

@@ -224,12 +224,11 @@ def study_files(out: Path, table: Path | None, doc: Path | None, name: str) -> t
     """Return a study's table and page: by default NAME.csv in `out`, and NAME.md beside the table.
 
     Raises:
-        InputError: the table cannot be one, or not be written.
+        InputError: the table cannot be one.
     """
     table = table or out / f"{name}.csv"
     if table.suffix != ".csv" or table.is_dir():
         raise InputError("--table", str(table), "give the path of a CSV file (.csv)")
-    check_writable("--table", table.parent)
     return table, doc or table.with_name(f"{name.upper()}.md")
 
 

@@ -100,6 +100,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     command.check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
     table = envelope_table(path)
     if not flags.page_only:
+        command.check_writable("--table", path.parent)
         done = table.read()
         if done and done[0].settings != settings(study):
             allowed = f"it holds runs of {done[0].settings}; choose another --out or --table"

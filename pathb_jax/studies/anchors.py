@@ -170,12 +170,14 @@ def run_config(anchor: Anchor, training_seed: int, out: Path) -> RunConfig:
     ).validated()
 
 
-def train_one(anchor: Anchor, training_seed: int, out: Path, observer: Any) -> AnchorRun:
-    """Train one run, or take it up, and return its row."""
+def train_one(anchor: Anchor, training_seed: int, out: Path, observer: Any) -> AnchorRun | None:
+    """Train one run, or take it up, and return its row; a run that diverged has none."""
     from pathb_jax import run
     from pathb_jax.store.json_files import read_json
 
     outcome = run.train(run_config(anchor, training_seed, out), observer)
+    if outcome.diverged is not None:
+        return None
     summary = outcome.summaries[EVAL_SEED_START]
     return AnchorRun(
         anchor=anchor.name,

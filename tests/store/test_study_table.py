@@ -5,8 +5,10 @@ import sys
 from typing import Annotated, NamedTuple
 
 import pytest
+from filelock import FileLock
 
 from pathb_jax.errors import InputError
+from pathb_jax.store import study_table
 from pathb_jax.store.study_table import StudyTable, Within
 
 
@@ -207,3 +209,13 @@ def test_a_row_added_since_a_table_was_read_is_kept(table):
     table.add(run(0.1))
     other.add(run(0.2))
     assert table.add(run(0.3)) == [run(0.1), run(0.2), run(0.3)]
+
+
+def test_nothing_is_written_while_another_process_writes(table, monkeypatch):
+    table.add(run(0.1))
+    monkeypatch.setattr(study_table, "LOCK_SECONDS", 0.0)
+    with FileLock(table.path.with_name(".runs.csv.lock")):
+        with pytest.raises(InputError, match="'in use' is not allowed; another process"):
+            table.add(run(0.2))
+        assert table.read() == [run(0.1)]
+    assert table.add(run(0.2)) == [run(0.1), run(0.2)]

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -144,3 +145,14 @@ def test_rows_of_a_process_that_started_later_are_kept(tmp_path, monkeypatch):
         *(("small-mixed-0.90-1M", 0), ("small-mixed-0.90-1M", 1)),
         *(("small-terminal-1M", 0), ("small-terminal-1M", 1)),
     ]
+
+
+def test_a_run_that_diverged_is_no_row_and_stops_nothing(tmp_path, monkeypatch, capsys):
+    from pathb_jax import run
+
+    lost = SimpleNamespace(diverged={"update": 3, "quantity": "loss"}, summaries={})
+    monkeypatch.setattr(run, "train", lambda config, observer: lost)
+    words = ["--anchors", "small-terminal-1M", "--train-seeds", "2", "--out", str(tmp_path)]
+    assert command.main(words) == 0
+    assert not (tmp_path / "anchors.csv").exists()
+    assert "small-terminal-1M, seed 1: diverged" in capsys.readouterr().err
