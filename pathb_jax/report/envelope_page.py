@@ -1,4 +1,4 @@
-"""The envelope page: figures against lambda, thresholds, cliff or trough, published figures."""
+"""The envelope page: figures against lambda, breach, cliff or trough, published figures."""
 
 import math
 import textwrap
