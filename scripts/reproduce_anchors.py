@@ -1,4 +1,4 @@
-"""Train the anchor rows and write docs/ANCHORS.md: `python scripts/reproduce_anchors.py --help`."""
+"""Train the anchor rows and write their page: `python scripts/reproduce_anchors.py --help`."""
 
 import sys
 

@@ -162,7 +162,7 @@ def test_an_envelope_has_the_same_figures_on_a_cluster(repository, tmp_path):
     words += ["--eval-seeds", "4"]
     with ray_cluster(2) as there:
         for name, more in (("here", []), ("there", ["--ray", there.address])):
-            places = ["--doc", f"{name}/page.md", "--out", f"{name}/runs"]
+            places = ["--table", f"{name}/table.csv", "--out", f"{name}/runs"]
             (tmp_path / name).mkdir()
             done = run(repository, [*words, *places, *more], tmp_path)
             assert done.returncode == 0, done.stderr

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Train rows of the anchor table with many training seeds and compare.
 
-Trains what is missing from DOC's data file (anchors.csv beside it), adds each finished run to it,
-and writes the page anew. Stop and start it at will: a run that was stopped goes on from its last
-checkpoint in --out, finished ones are never repeated.
+Trains what is missing from the table of finished runs, adds each run to it as it ends, and writes
+the page anew. Stop and start it at will: a run that was stopped goes on from its last checkpoint
+in --out, runs in the table are never repeated. Several processes may add to one table.
 
 Small rows take minutes, Medium rows 5 to 15 minutes per run on two cores."""
 
@@ -49,12 +49,14 @@ class AnchorFlags:
     """Rows to train; the page shows all."""
     train_seeds: Annotated[int | None, default_hint("as many as the row has")] = None
     """Train at most this many training seeds of each row: 0, 1, ..."""
-    doc: Path = Path("docs/ANCHORS.md")
-    """The page; its data file is anchors.csv beside it."""
     out: Path = Path("results/anchors")
     """Folder for the runs."""
+    table: Annotated[Path | None, default_hint("anchors.csv in --out")] = None
+    """The table of finished runs, a CSV file: what is missing from it is trained."""
+    doc: Annotated[Path | None, default_hint("beside the table")] = None
+    """The page, a Markdown file; its figure goes into figures/ beside it."""
     page_only: bool = False
-    """Train nothing, only write the page from the data file."""
+    """Train nothing, only write the page from the table."""
     progress: bool = True
     """Show progress of the runs."""
     accept_environment_change: bool = False
@@ -74,51 +76,43 @@ def _main(arguments: Sequence[str] | None) -> int:
         raise InputError("--anchors", [], "give at least one row")
     if flags.train_seeds is not None and flags.train_seeds < 1:
         raise InputError("--train-seeds", flags.train_seeds, "give a whole number >= 1")
-    command.check_writable("--out", flags.out)
-    command.check_writable("--doc", flags.doc.parent)
-
-    # Importing JAX takes seconds; wrong flags are reported before.
-    from pathb_jax import backend
-    from pathb_jax.cli.progress import ProgressBar
-    from pathb_jax.studies.anchors import ANCHORS, missing_runs, train_one
-
-    data = flags.doc.parent / "anchors.csv"
-    done = _read(data)
+    path, doc = command.study_files(flags.out, flags.table, flags.doc, "anchors")
     if not flags.page_only:
+        command.check_writable("--out", flags.out)
+        command.check_writable("--table", path.parent)
+
+    from pathb_jax.report.anchors_page import FIGURE, HEADING
+    from pathb_jax.report.remarks import is_own_page
+    from pathb_jax.studies.anchors import ANCHORS, anchors_table, missing_runs
+
+    command.check_page("--doc", doc, is_own_page(HEADING), [FIGURE])
+    table = anchors_table(path)
+    done = table.read()
+    if not flags.page_only:
+        # Importing JAX takes seconds; wrong flags are reported before.
+        from pathb_jax import backend
+        from pathb_jax.cli.progress import ProgressBar
+        from pathb_jax.studies.anchors import train_one
+
         backend.select_backend(flags.backend)
         chosen = [anchor for anchor in ANCHORS if anchor.name in flags.anchors]
         with ProgressBar(quiet=not flags.progress) as bar:
             for anchor, seed in missing_runs(chosen, done, flags.train_seeds):
                 accept = flags.accept_environment_change
-                done.append(train_one(anchor, seed, flags.out, bar, accept))
-                _write(data, done)
-    _write_page(flags.doc, data, done)
-    print(f"page: {flags.doc}")
+                if (run := train_one(anchor, seed, flags.out, bar, accept)) is not None:
+                    table.add(run)
+                else:
+                    bar.notice(f"{anchor.name}, seed {seed}: diverged, so it is no row")
+        done = table.read()  # with the runs of other processes
+    _write_page(doc, path, done)
+    print(f"table: {path}\npage: {doc}")
     return 0
 
 
-def _read(data: Path) -> "list[AnchorRun]":
-    from pathb_jax.store.tables import read_table
-    from pathb_jax.studies.anchors import AnchorRun
-
-    if not data.exists():
-        return []
-    columns = read_table(data, AnchorRun._fields)
-    rows = zip(*(columns[name].tolist() for name in AnchorRun._fields), strict=True)
-    return [AnchorRun(*row) for row in rows]
-
-
-def _write(data: Path, done: "list[AnchorRun]") -> None:
-    from pathb_jax.store.tables import write_table
-    from pathb_jax.studies.anchors import AnchorRun
-
-    write_table(data, {name: [getattr(run, name) for run in done] for name in AnchorRun._fields})
-
-
-def _write_page(doc: Path, data: Path, done: "list[AnchorRun]") -> None:
+def _write_page(doc: Path, table: Path, done: "Sequence[AnchorRun]") -> None:
     from pathb_jax.report.anchors_page import write_anchors_page
     from pathb_jax.report.remarks import kept_remarks
     from pathb_jax.studies.anchors import ANCHORS, compare
 
     comparisons = [compare(anchor, done) for anchor in ANCHORS]
-    write_anchors_page(doc, comparisons, data.name, kept_remarks(doc))
+    write_anchors_page(doc, comparisons, table, kept_remarks(doc))

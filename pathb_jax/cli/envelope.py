@@ -1,10 +1,9 @@
 """`envelope`: train every lambda with several training seeds, and say where training breaks."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 from rich import box
 from rich.console import Console
@@ -23,19 +22,20 @@ from pathb_jax.config import (
 from pathb_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from pathb_jax.store.study_table import StudyTable
     from pathb_jax.studies.envelope import Envelope, EnvelopeRun, Study
 
 DESCRIPTION = """Train one policy per lambda and training seed, and say where training breaks.
 
 Lambda is the weight of the reward channel: 0 trains signature_ppo_dense, 1 reward_ppo_phase3,
 anything between mixed_ppo_phase3 at that lambda. Tells success, alignment, mean steps and distance
-to the false basin against lambda, where they breach their limits, and whether that is a single
-cliff or a trough with recovery.
+to the false basin against lambda, from where on policies go for that basin, and whether that is a
+single cliff or a trough with recovery.
 
-Adds each finished run to DOC's data file (a CSV file of the same name beside it), and at the end
-writes the page anew, with everything in that file. Stop and start it at will: a run that was
-stopped goes on from its last checkpoint in --out, finished ones are never repeated. More lambdas
-or seeds may be asked for later; other settings need another --doc.
+Adds each finished run to the table, and at the end writes the page anew, with everything in that
+table. Stop and start it at will: a run that was stopped goes on from its last checkpoint in --out,
+runs in the table are never repeated. More lambdas or seeds may be asked for later; other settings
+need another --out. Several processes may add to one table.
 
 Ten lambdas with four seeds take 400 M environment steps: at Small 7 to 40 minutes on two cores.
 
@@ -65,12 +65,14 @@ class EnvelopeFlags:
     """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
     head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
     all machines share. No figure depends on it."""
-    doc: Path = Path("docs/ENVELOPE.md")
-    """The page; its data file lies beside it (envelope.csv), its figure in figures/."""
     out: Path = Path("results/envelope")
     """Folder for the runs."""
+    table: Annotated[Path | None, default_hint("envelope.csv in --out")] = None
+    """The table of finished runs, a CSV file: what is missing from it is trained."""
+    doc: Annotated[Path | None, default_hint("beside the table")] = None
+    """The page, a Markdown file; its figure goes into figures/ beside it."""
     page_only: bool = False
-    """Train nothing, only write the page from the data file; flags of the runs say nothing."""
+    """Train nothing, only write the page from the table; flags of the runs say nothing."""
     accept_environment_change: bool = False
     """Take up runs although program, versions or device differ from theirs; this is recorded."""
     progress: bool = True
@@ -88,23 +90,29 @@ def _main(arguments: Sequence[str] | None) -> int:
     flags = command.parse(EnvelopeFlags, arguments, DESCRIPTION)
     lambdas = _checked(flags)
 
-    from pathb_jax.studies.envelope import Study, envelope, settings
+    from pathb_jax.report.envelope_page import HEADING, figure_name
+    from pathb_jax.report.remarks import is_own_page
+    from pathb_jax.studies.envelope import Study, envelope, envelope_table, settings
 
     study = Study(flags.tier, flags.updates, flags.eval_seeds, flags.hparams)
     _config(flags, study, lambdas[0], flags.train_seeds - 1)  # refused, if it is, before any work
-    data = flags.doc.with_name(f"{flags.doc.stem.lower()}.csv")
-    done = _read(data)
+    path, doc = command.study_files(flags.out, flags.table, flags.doc, "envelope")
+    command.check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
+    table = envelope_table(path)
     if not flags.page_only:
+        command.check_writable("--table", path.parent)
+        done = table.read()
         if done and done[0].settings != settings(study):
-            allowed = f"{data} holds runs of {done[0].settings}; choose another --doc"
-            raise InputError("--doc", str(flags.doc), allowed)
-        _train(flags, study, lambdas, data, done)
+            allowed = f"it holds runs of {done[0].settings}; choose another --out or --table"
+            raise InputError("--table", str(path), allowed)
+        _train(flags, study, lambdas, table, done)
+    done = table.read()  # with the runs of other processes
     if not done:
-        raise InputError("--page-only", True, f"{data} holds no run yet")
+        raise InputError("--page-only", True, f"{path} holds no run yet")
     found = envelope(done)
     _print(found)
-    _write_page(flags.doc, data, found)
-    print(f"data: {data}\npage: {flags.doc}")
+    _write_page(doc, path, found)
+    print(f"table: {path}\npage: {doc}")
     return 0
 
 
@@ -124,9 +132,6 @@ def _checked(flags: EnvelopeFlags) -> list[float]:
     command.check_ray(flags.ray, flags.parallel_runs)
     if flags.hparams.mixed_lambda is not None:
         raise InputError("--mixed-lambda", flags.hparams.mixed_lambda, "give it in --lambdas")
-    if flags.doc.is_dir() or flags.doc.suffix == ".csv":
-        raise InputError("--doc", str(flags.doc), "give the path of a Markdown file")
-    command.check_writable("--doc", flags.doc.parent)
     if not flags.page_only:
         command.check_writable("--out", flags.out)
     return sorted(lambdas)
@@ -147,15 +152,15 @@ def _train(
     flags: EnvelopeFlags,
     study: "Study",
     lambdas: Sequence[float],
-    data: Path,
-    done: "list[EnvelopeRun]",
+    table: "StudyTable[EnvelopeRun]",
+    done: "Sequence[EnvelopeRun]",
 ) -> None:
-    """Train what is missing; add each run to `done` and to the data file as it ends."""
+    """Train what is missing from `done`; add each run to the table as it ends."""
     from pathb_jax.studies.envelope import finished_run, missing_runs
 
     missing = list(missing_runs(lambdas, flags.train_seeds, done))
     if not missing:
-        print(f"{data}: all runs are there; nothing to train")
+        print(f"{table.path}: all runs are there; nothing to train")
         return
 
     configs = [_config(flags, study, *one) for one in missing]
@@ -177,49 +182,12 @@ def _train(
         with bar:
             for ended in runs:
                 check_trained_here(configs[ended.position], ended.outcome, there)
-                done.append(finished_run(study, *missing[ended.position], ended.outcome))
-                _write(data, done)
-
-
-def _read(data: Path) -> "list[EnvelopeRun]":
-    from pathb_jax.store.tables import read_table
-    from pathb_jax.studies.envelope import EnvelopeRun
-
-    if not data.exists():
-        return []
-    columns, types = read_table(data, EnvelopeRun._fields), get_type_hints(EnvelopeRun)
-    try:
-        cells = [map(types[name], columns[name].tolist()) for name in EnvelopeRun._fields]
-        done = [EnvelopeRun(*row) for row in zip(*cells, strict=True)]
-    except ValueError as error:
-        allowed = f"{data} has to hold figures as this command writes them ({error})"
-        raise InputError("--doc", str(data), allowed) from None
-    settings = sorted({run.settings for run in done})
-    if len(settings) > 1:
-        allowed = f"it has to hold runs of one study, not of {' and '.join(settings)}"
-        raise InputError("--doc", str(data), allowed)
-    return done
-
-
-def _write(data: Path, done: "list[EnvelopeRun]") -> None:
-    from pathb_jax.store.tables import write_table
-    from pathb_jax.studies.envelope import EnvelopeRun
-
-    ordered = sorted(done, key=lambda run: (run.mixed_lambda, run.training_seed))
-    columns: dict[str, Any] = {
-        name: [_cell(getattr(run, name)) for run in ordered] for name in EnvelopeRun._fields
-    }
-    write_table(data, columns)
-
-
-def _cell(value: Any) -> Any:
-    """Return what a table holds: an empty cell for a figure that a diverged run does not have."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+                table.add(finished_run(study, *missing[ended.position], ended.outcome))
 
 
 def _print(found: "Envelope") -> None:
     from pathb_jax.report.envelope_page import HEADINGS, cells, statements
-    from pathb_jax.studies.envelope_statistics import RULE
+    from pathb_jax.studies.envelope_statistics import LURED, RULE
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     table = Table(*HEADINGS, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -228,11 +196,12 @@ def _print(found: "Envelope") -> None:
     console.print(table)
     for line in statements(found):
         console.print(line)
+    console.print(f"lured: {LURED}")
     console.print(f"rule for the shape: {RULE}")
 
 
-def _write_page(doc: Path, data: Path, found: "Envelope") -> None:
+def _write_page(doc: Path, table: Path, found: "Envelope") -> None:
     from pathb_jax.report.envelope_page import write_envelope_page
     from pathb_jax.report.remarks import kept_remarks
 
-    write_envelope_page(doc, found, data.name, kept_remarks(doc))
+    write_envelope_page(doc, found, table, kept_remarks(doc))

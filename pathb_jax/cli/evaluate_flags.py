@@ -9,6 +9,15 @@ from typing import Annotated, Literal
 from pathb_jax.cli import command
 from pathb_jax.config import SEED_LIMIT, Backend, SensorTier, default_hint
 from pathb_jax.errors import InputError
+from pathb_jax.store.artifacts import EVALUATION_COLUMNS
+from pathb_jax.store.own_files import is_own_csv, is_own_json, is_own_picture
+
+OWN = {
+    "csv": (is_own_csv(EVALUATION_COLUMNS), "table"),
+    "json": (is_own_json("subject", "sets"), "summary"),
+    "render": (is_own_picture, "picture"),
+}
+"""Flag that names an output: how an earlier one is recognised, and what it is."""
 
 Channel = Literal[
     "reward", "observation", "signature-sensor", "geometry", "basin-position", "basin-observation"
@@ -134,10 +143,10 @@ def check(flags: EvaluateFlags) -> None:
             "--sensor-tier", flags.world.sensor_tier, "the oracle needs privileged-field"
         )
     _check_interventions(flags.probe, flags.edit)
-    for name in ("csv", "json", "render"):
-        path = getattr(flags.report, name)
-        if path is not None:
-            command.check_writable(f"--{name}", path.parent)
+    outputs = vars(flags.report)
+    command.check_distinct({f"--{name}": outputs[name] for name in OWN})
+    for name, (is_own, kind) in OWN.items():
+        command.check_output(f"--{name}", outputs[name], is_own, kind)
     if flags.report.render_episodes < 1:
         raise InputError("--render-episodes", flags.report.render_episodes, "give a number >= 1")
 

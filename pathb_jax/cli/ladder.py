@@ -116,10 +116,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         raise InputError("--runs-per-device", flags.runs_per_device, allowed)
     command.check_ray(flags.ray, flags.parallel_runs, flags.runs_per_device)
     command.check_writable("--out", out)
-    if flags.note is not None:
-        command.check_writable("--note", flags.note.parent)
-        if flags.note.is_dir():
-            raise InputError("--note", str(flags.note), "it is a folder; give the path of a file")
+    _check_notes(flags, out)
 
     # Importing JAX takes seconds; wrong flags are reported before.
     with command.computing(
@@ -132,6 +129,16 @@ def _main(arguments: Sequence[str] | None) -> int:
     ) as cluster:
         words = sys.argv[1:] if arguments is None else arguments
         return _plan_and_run(flags, protocol, planned, out, words, cluster)
+
+
+def _check_notes(flags: LadderFlags, out: Path) -> None:
+    """Refuse to replace what is no note of this command."""
+    from pathb_jax.report.note import FIGURES, NOTE_NAME, is_own_note
+
+    if flags.note is not None:
+        command.check_page("--note", flags.note, is_own_note, [*FIGURES.values()])
+    if not flags.fresh:  # which moves what is there
+        command.check_page("--out", out / NOTE_NAME, is_own_note, [*FIGURES.values()])
 
 
 def _plan_and_run(

@@ -14,6 +14,7 @@ from rich.table import Table
 from pathb_jax.cli import command
 from pathb_jax.config import TIERS, Backend, Tier, default_hint
 from pathb_jax.errors import InputError
+from pathb_jax.store.own_files import is_own_json
 from pathb_jax.studies.reproducibility import (
     CommandFailed,
     Finding,
@@ -105,10 +106,7 @@ def _refuse_bad_input(flags: ReproducibilityFlags) -> None:
     command.check_writable("--keep", flags.keep)
     if flags.keep is not None and flags.keep.exists() and any(flags.keep.iterdir()):
         raise InputError("--keep", str(flags.keep), "it has files already; give a new folder")
-    if flags.json is not None:
-        command.check_writable("--json", flags.json.parent)
-        if flags.json.is_dir():
-            raise InputError("--json", str(flags.json), "it is a folder; give the path of a file")
+    command.check_output("--json", flags.json, is_own_json(format=FORMAT), "table")
 
 
 def _digest(folder: Path, print_parts: bool) -> int:

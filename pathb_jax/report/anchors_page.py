@@ -6,35 +6,39 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pathb_jax.report.figures import COLOURS, png
+from pathb_jax.report.remarks import link
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.studies.anchors import EVAL_SEEDS, Comparison
 
+HEADING = "# Anchor figures"
 FIGURE = "figures/anchors.png"
 
 
 def write_anchors_page(
-    path: Path, comparisons: Sequence[Comparison], data_name: str, remarks: str
+    path: Path, comparisons: Sequence[Comparison], table: Path, remarks: str
 ) -> None:
     """Write the page and its figure, each whole or not at all.
 
     Args:
         path: the Markdown file; the figure goes into `figures/` beside it.
         comparisons: one per anchor, in the order of the page.
-        data_name: file beside the page that holds every run.
+        table: the file that holds every run.
         remarks: Markdown that explains, kept from an earlier page.
     """
     write_atomically(path.parent / FIGURE, png(_figure(comparisons)))
     lines = [
-        "# Anchor figures",
+        HEADING,
         "",
         "Rows of the investigation's table of anchor figures, trained again here with several",
         "training seeds each: same task, same algorithm, another implementation. Successes are of",
-        f"{EVAL_SEEDS} seeds from 10000. Every run is a row of [{data_name}]({data_name}).",
+        f"{EVAL_SEEDS} seeds from 10000. Every run is a row of",
+        f"[{table.name}]({link(table, path)}).",
         "",
         "    python scripts/reproduce_anchors.py",
         "",
-        "The command trains what is missing from that file and writes this page anew; it can be",
-        "stopped and started at will.",
+        "The command trains what is missing from its own table (results/anchors/anchors.csv, or",
+        "what --table names) and writes a page like this one beside it; it can be stopped and",
+        "started at will.",
         "",
         "| anchor | runs | successes: mean [95 % interval] | range | published "
         "| alignment: mean, range | published | test |",

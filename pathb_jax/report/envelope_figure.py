@@ -34,7 +34,7 @@ def envelope_png(found: Envelope) -> bytes:
     *panels, legend = figure.subplots(2, 3).flat
     positions = np.arange(len(found.samples))
     lambdas = [one.mixed_lambda for one in found.samples]
-    breach = found.thresholds[-1].at
+    breach = found.breach.at
     for axes, (name, label) in zip(panels, PANELS.items(), strict=True):
         _seeds(axes, found.samples, name)
         at = [lambdas.index(point.mixed_lambda) for point in found.points]

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pathb_jax.ladder.schema import TrainingDynamics
+from pathb_jax.store.own_files import SOFTWARE
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette: told apart by colour-blind readers too."""
@@ -99,5 +100,5 @@ def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     stream = io.BytesIO()
     # No version inside: the same record gives the same bytes.
-    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=110, metadata={"Software": SOFTWARE})
     return stream.getvalue()

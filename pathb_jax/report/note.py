@@ -30,7 +30,21 @@ from pathb_jax.store.record_schema import (
 NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"
 """The note's name beside the record (ladder page, "Files")."""
 
+FIGURES = {
+    "dynamics": "figures/path_b_dynamics.png",
+    "success": "figures/path_b_success.png",
+}
+"""The note's figures, beside it."""
+
+MARKER = "written by pathb_jax: a ladder's result note"
+"""Ends every note, so that it is recognised and may be written anew."""
+
 Count = tuple[int, int]
+
+
+def is_own_note(data: bytes) -> bool:
+    """Recognise a note by its marker; notes of earlier versions by how they begin."""
+    return f"<!-- {MARKER} -->".encode() in data or data.startswith(b"# Path B: results\n\n**")
 
 
 def write_note(record_path: Path, note_path: Path | None = None) -> Path:
@@ -62,6 +76,7 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
         warning=warning,
         record_name=record_path.name,
         record_link=_relative(record_path, note.parent),
+        marker=MARKER,
     )
     write_atomically(note, text)
     return note
@@ -228,10 +243,9 @@ def _write_figures(
         images["success"] = figures.success_png(
             rates, stages.success_floor.threshold if stages else None
         )
-    links = {name: f"figures/path_b_{name}.png" for name in images}
     for name, data in images.items():
-        write_atomically(note_folder / links[name], data)
-    return links
+        write_atomically(note_folder / FIGURES[name], data)
+    return {name: FIGURES[name] for name in images}
 
 
 def _history(folder: Path, run: CandidateRecord) -> dict[str, np.ndarray]:

@@ -1,6 +1,9 @@
-"""Remarks that people add to a generated page, kept when it is written anew."""
+"""Generated pages: how they are recognised, and people's remarks on them, which are kept."""
 
+import os
 from pathlib import Path
+
+from pathb_jax.store.own_files import IsOwn
 
 REMARKS = "<!-- remarks: kept when the page is written anew -->"
 
@@ -9,3 +12,17 @@ def kept_remarks(page: Path) -> str:
     """Return the marker and all that follows it in a page; the marker alone if there is none."""
     old = page.read_text(encoding="utf-8") if page.exists() else ""
     return REMARKS + old.partition(REMARKS)[2]
+
+
+def is_own_page(heading: str) -> IsOwn:
+    """Recognise a study's page by its heading and the marker of its remarks."""
+
+    def is_own(data: bytes) -> bool:
+        return data.partition(b"\n")[0].strip() == heading.encode() and REMARKS.encode() in data
+
+    return is_own
+
+
+def link(target: Path, page: Path) -> str:
+    """Return a link from a page to a file."""
+    return Path(os.path.relpath(target.resolve(), page.parent.resolve())).as_posix()

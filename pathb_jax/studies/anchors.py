@@ -1,17 +1,18 @@
 """The anchor figures: rows of the specification's table, trained with many training seeds.
 
-Finished runs are collected in one CSV file, so that the study can be done in parts, on one machine
-or several. Source of the published figures: specification, trainer page, "Anchor figures".
+Finished runs are collected in one table, so that the study can be done in parts, on one machine or
+several. Source of the published figures: specification, trainer page, "Anchor figures".
 """
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from pathb_jax.config import (
+    SEED_LIMIT,
     EvaluationConfig,
     Hparams,
     OutputConfig,
@@ -22,7 +23,8 @@ from pathb_jax.config import (
     TrainConfig,
     VariantName,
 )
-from pathb_jax.studies.provenance import provenance
+from pathb_jax.store.study_table import StudyTable, Within
+from pathb_jax.studies.provenance import PROVENANCE, provenance
 
 EVAL_SEED_START = 10000
 EVAL_SEEDS = 64
@@ -105,19 +107,24 @@ ANCHORS = (
 
 
 class AnchorRun(NamedTuple):
-    """One finished run, a row of the study's CSV file."""
+    """One finished run, a row of the study's table."""
 
     anchor: str
-    training_seed: int
-    successes: int
-    seeds: int
-    mean_terminal_alignment: float
-    mean_steps: float
-    env_steps: int
-    env_steps_per_second: float
+    training_seed: Annotated[int, Within(0, SEED_LIMIT - 1)]
+    successes: Annotated[int, Within(0, EVAL_SEEDS)]
+    seeds: Annotated[int, Within(EVAL_SEEDS, EVAL_SEEDS)]
+    mean_terminal_alignment: Annotated[float, Within(0, 1)]
+    mean_steps: Annotated[float, Within(0)]
+    env_steps: Annotated[int, Within(0)]
+    env_steps_per_second: Annotated[float, Within(0)]
     commit: str
     jax: str
     device_kind: str
+
+
+def anchors_table(path: Path) -> StudyTable[AnchorRun]:
+    """Return the table of the study's finished runs."""
+    return StudyTable(path, AnchorRun, key=("anchor", "training_seed"), incidental=PROVENANCE)
 
 
 class Comparison(NamedTuple):
@@ -173,8 +180,8 @@ def train_one(
     out: Path,
     observer: Any,
     accept_environment_change: bool = False,
-) -> AnchorRun:
-    """Train one run, or take it up, and return its row.
+) -> AnchorRun | None:
+    """Train one run, or take it up, and return its row; a run that diverged has none.
 
     Raises:
         InputError: the run that is there comes from another environment, and that is not accepted.
@@ -185,6 +192,8 @@ def train_one(
     config = run_config(anchor, training_seed, out, accept_environment_change)
     outcome = run.train(config, observer)
     check_trained_here(config, outcome)
+    if outcome.diverged is not None:
+        return None
     summary = outcome.summaries[EVAL_SEED_START]
     return AnchorRun(
         anchor=anchor.name,

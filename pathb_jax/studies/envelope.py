@@ -1,15 +1,17 @@
 """The envelope: how far lambda, the weight of the reward channel, can go before training breaks.
 
-Every lambda is trained with the same training seeds. Finished runs are collected in one CSV file,
-so that the study can be done in parts. Its statistics are in `envelope_statistics`.
+Every lambda is trained with the same training seeds. Finished runs are collected in one table, so
+that the study can be done in parts. Its statistics are in `envelope_statistics`.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from pathb_jax.config import (
+    SEED_LIMIT,
     EvaluationConfig,
     Hparams,
     OutputConfig,
@@ -20,16 +22,17 @@ from pathb_jax.config import (
     TrainConfig,
     VariantName,
 )
+from pathb_jax.store.study_table import StudyTable, Within
 from pathb_jax.studies.envelope_statistics import (
+    Breach,
     Point,
     Samples,
     Shape,
-    Threshold,
+    breach,
     shape,
     summarise,
-    thresholds,
 )
-from pathb_jax.studies.provenance import provenance
+from pathb_jax.studies.provenance import PROVENANCE, provenance
 
 EVAL_SEED_START = 10000
 SIGNATURE: VariantName = "signature_ppo_dense"
@@ -40,32 +43,68 @@ BASIN_MOVED_TO = (2.5, 2.5)
 """Where the battery moves the false basin to (specification, battery page)."""
 
 
+FARTHEST = 10.7
+"""No two points that matter here lie farther apart: the arena's corner from the false basin."""
+
+
 class EnvelopeRun(NamedTuple):
-    """One finished run, a row of the study's CSV file; a diverged run has no figures (NaN)."""
+    """One finished run, a row of the study's table; a diverged run has no figures."""
 
     settings: str
-    """What all runs of a file share, as `settings` writes it."""
-    mixed_lambda: float
-    training_seed: int
-    diverged: int
-    successes: float
-    seeds: int
-    mean_terminal_alignment: float
-    mean_steps: float
-    mean_basin_distance: float
+    """What all runs of a table share, as `settings` writes it."""
+    mixed_lambda: Annotated[float, Within(0, 1)]
+    training_seed: Annotated[int, Within(0, SEED_LIMIT - 1)]
+    diverged: Annotated[int, Within(0, 1)]
+    successes: Annotated[int | None, Within(0)]
+    seeds: Annotated[int, Within(1)]
+    mean_terminal_alignment: Annotated[float | None, Within(0, 1)]
+    mean_steps: Annotated[float | None, Within(0)]
+    mean_basin_distance: Annotated[float | None, Within(0, FARTHEST)]
     """Mean distance from the last position to the false basin."""
-    basin_preference: float
+    basin_preference: Annotated[float | None, Within(-FARTHEST, FARTHEST)]
     """Mean of `basin_preference` over the episodes."""
-    env_steps: int
-    env_steps_per_second: float
+    env_steps: Annotated[int, Within(0)]
+    env_steps_per_second: Annotated[float, Within(0)]
     commit: str
     jax: str
     device_kind: str
 
     @property
     def success_rate(self) -> float:
-        """Successes over evaluation seeds."""
+        """Successes over evaluation seeds, of a run that did not diverge."""
+        assert self.successes is not None
         return self.successes / self.seeds
+
+
+FIGURES = (
+    "successes",
+    "mean_terminal_alignment",
+    "mean_steps",
+    "mean_basin_distance",
+    "basin_preference",
+)
+"""Columns that are empty for a diverged run."""
+
+
+def envelope_table(path: Path) -> StudyTable[EnvelopeRun]:
+    """Return the table of an envelope's finished runs."""
+    return StudyTable(
+        path,
+        EnvelopeRun,
+        key=("mixed_lambda", "training_seed"),
+        incidental=PROVENANCE,
+        shared=("settings", "seeds"),
+        fault=_fault,
+    )
+
+
+def _fault(run: EnvelopeRun) -> str:
+    empty = {getattr(run, name) is None for name in FIGURES}
+    if empty != {bool(run.diverged)}:
+        return f"a diverged run, and no other, has no {', '.join(FIGURES)}"
+    if run.successes is not None and run.successes > run.seeds:
+        return "there cannot be more successes than seeds"
+    return ""
 
 
 class Study(NamedTuple):
@@ -166,20 +205,14 @@ def finished_run(
     """Return the row of a run, from the files that `outcome` (a `RunOutcome`) names."""
     from pathb_jax.store.tables import read_table
 
-    figures: dict[str, Any] = {
-        "successes": float("nan"),
-        "mean_terminal_alignment": float("nan"),
-        "mean_steps": float("nan"),
-        "mean_basin_distance": float("nan"),
-        "basin_preference": float("nan"),
-    }
+    figures: dict[str, Any] = dict.fromkeys(FIGURES)
     if outcome.diverged is None:
         columns = ("terminalX", "terminalY", "terminalBasinDistance")
         episodes = read_table(outcome.files.evaluation_csv(EVAL_SEED_START, first=True), columns)
         x, y, distance = (episodes[name] for name in columns)
         summary = outcome.summaries[EVAL_SEED_START]
         figures = {
-            "successes": float(summary["success_count"]),
+            "successes": summary["success_count"],
             "mean_terminal_alignment": summary["mean_terminal_alignment"],
             "mean_steps": summary["mean_steps"],
             "mean_basin_distance": float(np.mean(distance)),
@@ -210,7 +243,7 @@ class Envelope(NamedTuple):
     samples: list[Samples]
     """In increasing lambda."""
     points: list[Point]
-    thresholds: list[Threshold]
+    breach: Breach
     shape: Shape
 
     @property
@@ -234,8 +267,8 @@ def envelope(done: Sequence[EnvelopeRun]) -> Envelope:
         env_steps=max(run.env_steps for run in done),
         samples=samples,
         points=points,
-        thresholds=thresholds(samples),
-        shape=shape(points),
+        breach=breach(samples),
+        shape=shape(points, [one.mixed_lambda for one in samples if not len(one.success)]),
     )
 
 

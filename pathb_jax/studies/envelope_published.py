@@ -8,7 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pathb_jax.config import Tier
-from pathb_jax.studies.envelope_statistics import ALIGNMENT_FLOOR, PREFERENCE_LIMIT, Point
+from pathb_jax.studies.envelope_statistics import (
+    ALIGNMENT_FLOOR,
+    PREFERENCE_LIMIT,
+    Mean,
+    Point,
+    side,
+)
 
 
 class Published(NamedTuple):
@@ -50,7 +56,8 @@ class Beside(NamedTuple):
     published: Published
     ours: Point
     same_alignment: bool | None
-    """Whether both alignments lie on the same side of the floor; None: not published."""
+    """Whether both alignments lie on the same side of the floor; None: ours cannot be told, or
+    none is published."""
     same_preference: bool | None
     """Whether both basin preferences lie on the same side of the limit; likewise."""
 
@@ -61,11 +68,14 @@ def beside(points: Sequence[Point]) -> Iterator[Beside]:
     for row in PUBLISHED:
         if (point := ours.get(row.mixed_lambda)) is None:
             continue
-        alignment, preference = None, None
-        if row.alignment is not None:
-            below = row.alignment < ALIGNMENT_FLOOR
-            alignment = below == (point.alignment.mean < ALIGNMENT_FLOOR)
-        if row.preference is not None:
-            beyond = row.preference >= PREFERENCE_LIMIT
-            preference = beyond == (point.preference.mean >= PREFERENCE_LIMIT)
-        yield Beside(row, point, alignment, preference)
+        yield Beside(
+            row,
+            point,
+            _same_side(row.alignment, point.alignment, ALIGNMENT_FLOOR),
+            _same_side(row.preference, point.preference, PREFERENCE_LIMIT),
+        )
+
+
+def _same_side(published: float | None, ours: Mean, limit: float) -> bool | None:
+    told = side(ours, limit)
+    return None if published is None or told is None else told == (published >= limit)

@@ -44,7 +44,7 @@ FLAGS = {
     "edit-step edit-scale edit-shift edit-point edit-mask edit-replacement csv json render "
     "render-episodes",
     "reproducibility": "digest parts",
-    "anchors": "anchors doc out page-only backend",
+    "anchors": "anchors table doc out page-only backend",
 }
 
 

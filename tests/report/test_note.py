@@ -13,7 +13,7 @@ from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.protocol import load_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson, success_floor_flip
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
-from pathb_jax.report.note import NOTE_NAME, write_note
+from pathb_jax.report.note import NOTE_NAME, is_own_note, write_note
 from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, write_history
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import (
@@ -321,6 +321,16 @@ def test_a_protocol_text_that_is_not_the_one_named(tmp_path: Path) -> None:
     assert "does not have the SHA-256 that it states" in written(record, tmp_path)
     record["protocol"]["text"] = "broken ["
     assert "cannot be read" in written(record, tmp_path)
+
+
+def test_a_note_is_recognised_with_and_without_its_marker(tmp_path: Path) -> None:
+    note = written(adopted(tmp_path), tmp_path)
+    assert is_own_note(note.encode())
+    before_there_was_one = note.rpartition("<!--")[0]
+    assert "<!--" not in before_there_was_one
+    assert is_own_note(before_there_was_one.encode())
+    assert not is_own_note(b"# Path B: results of my own\n")
+    assert not is_own_note((tmp_path / "ladder.json").read_bytes())
 
 
 def test_broken_histories_are_left_out(tmp_path: Path) -> None:

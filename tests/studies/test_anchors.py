@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -8,6 +9,7 @@ from pathb_jax.cli import anchors as command
 from pathb_jax.studies.anchors import (
     ANCHORS,
     AnchorRun,
+    anchors_table,
     compare,
     exact_difference_of_means,
     missing_runs,
@@ -88,11 +90,10 @@ def test_one_published_seed_is_held_against_the_range():
 
 
 def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path: Path, capsys):
-    doc, data = tmp_path / "ANCHORS.md", tmp_path / "anchors.csv"
-    runs = [finished("small-terminal-1M", seed, 20 + seed) for seed in range(5)]
-    command._write(data, runs)
-    assert command._read(data) == runs
-    arguments = ["--page-only", "--doc", str(doc), "--out", str(tmp_path / "runs")]
+    doc, table = tmp_path / "ANCHORS.md", anchors_table(tmp_path / "anchors.csv")
+    for seed in range(5):
+        table.add(finished("small-terminal-1M", seed, 20 + seed))
+    arguments = ["--page-only", "--table", str(table.path), "--out", str(tmp_path / "runs")]
     assert command.main(arguments) == 0
     doc.write_text(doc.read_text() + "\nBecause of the basin.\n")
     assert command.main(arguments) == 0
@@ -107,3 +108,51 @@ def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path: Path, capsys)
 def test_every_row_gets_its_first_seed_first():
     rows = [anchor("medium-terminal-10M"), anchor("medium-mixed-0.90-10M")]
     assert [seed for _, seed in missing_runs(rows, [], 2)] == [0, 0, 1, 1]
+
+
+def test_the_shipped_table_is_readable_and_is_nobodys_own(repository, tmp_path, monkeypatch):
+    assert len(anchors_table(repository / "docs/anchors.csv").read()) >= 46
+    asked = []
+
+    def train_one(anchor, seed, out, observer):
+        asked.append((anchor.name, seed))
+        return finished(anchor.name, seed, 3)
+
+    monkeypatch.setattr("pathb_jax.studies.anchors.train_one", train_one)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").symlink_to(repository / "docs")
+    words = ["--anchors", "small-terminal-1M", "--train-seeds", "2", "--no-progress"]
+    assert command.main(words) == 0
+    assert asked == [("small-terminal-1M", 0), ("small-terminal-1M", 1)]
+    assert (
+        "| small-terminal-1M | 2 of 16 |" in (tmp_path / "results/anchors/ANCHORS.md").read_text()
+    )
+    assert command.main(words) == 0
+    assert len(asked) == 2
+
+
+def test_rows_of_a_process_that_started_later_are_kept(tmp_path, monkeypatch):
+    table = anchors_table(tmp_path / "anchors.csv")
+
+    def train_one(anchor, seed, out, observer):
+        table.add(finished("small-mixed-0.90-1M", seed, 5))  # what the other process writes
+        return finished(anchor.name, seed, 3)
+
+    monkeypatch.setattr("pathb_jax.studies.anchors.train_one", train_one)
+    words = ["--anchors", "small-terminal-1M", "--train-seeds", "2", "--no-progress"]
+    assert command.main([*words, "--out", str(tmp_path)]) == 0
+    assert [(run.anchor, run.training_seed) for run in table.read()] == [
+        *(("small-mixed-0.90-1M", 0), ("small-mixed-0.90-1M", 1)),
+        *(("small-terminal-1M", 0), ("small-terminal-1M", 1)),
+    ]
+
+
+def test_a_run_that_diverged_is_no_row_and_stops_nothing(tmp_path, monkeypatch, capsys):
+    from pathb_jax import run
+
+    lost = SimpleNamespace(diverged={"update": 3, "quantity": "loss"}, summaries={})
+    monkeypatch.setattr(run, "train", lambda config, observer: lost)
+    words = ["--anchors", "small-terminal-1M", "--train-seeds", "2", "--out", str(tmp_path)]
+    assert command.main(words) == 0
+    assert not (tmp_path / "anchors.csv").exists()
+    assert "small-terminal-1M, seed 1: diverged" in capsys.readouterr().err

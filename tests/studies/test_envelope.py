@@ -10,12 +10,12 @@ import pytest
 
 from pathb_jax.cli import envelope as command
 from pathb_jax.config import VARIANTS, Hparams, OutputConfig
-from pathb_jax.errors import InputError
 from pathb_jax.studies.envelope import (
     EnvelopeRun,
     Study,
     basin_preference,
     envelope,
+    envelope_table,
     missing_runs,
     run_config,
     settings,
@@ -31,7 +31,7 @@ def finished(mixed_lambda: float, seed: int, alignment: float = 0.95, **changes)
         mixed_lambda=mixed_lambda,
         training_seed=seed,
         diverged=0,
-        successes=3.0,
+        successes=3,
         seeds=4,
         mean_terminal_alignment=alignment,
         mean_steps=150.0,
@@ -48,7 +48,7 @@ def finished(mixed_lambda: float, seed: int, alignment: float = 0.95, **changes)
 
 def diverged(mixed_lambda: float, seed: int) -> EnvelopeRun:
     names = ("successes", "mean_terminal_alignment", "mean_steps", "mean_basin_distance")
-    nothing = dict.fromkeys((*names, "basin_preference"), math.nan)
+    nothing = dict.fromkeys((*names, "basin_preference"))
     return finished(mixed_lambda, seed, diverged=1, **nothing)
 
 
@@ -56,9 +56,17 @@ def words(folder: Path, *more: str) -> list[str]:
     """The command's words for a study of two updates in `folder`."""
     return [
         *("--lambdas", *LAMBDAS, "--train-seeds", "2", "--updates", "2", "--eval-seeds", "4"),
-        *("--doc", str(folder / "ENVELOPE.md"), "--out", str(folder / "runs"), "--no-progress"),
-        *more,
+        *("--table", str(folder / "envelope.csv"), "--out", str(folder / "runs")),
+        *("--no-progress", *more),
     ]
+
+
+def table_of(folder: Path, *runs: EnvelopeRun):
+    """The table of the study in `folder`, with these runs added."""
+    table = envelope_table(folder / "envelope.csv")
+    for run in runs:
+        table.add(run)
+    return table
 
 
 @pytest.fixture
@@ -135,13 +143,11 @@ def test_the_command_that_trains_it_again_is_told():
 
 
 def test_every_run_is_written_as_it_ends_and_none_is_repeated(tmp_path, trained, capsys):
-    data = tmp_path / "envelope.csv"
-    command._write(data, [finished(0.9, 0)])
+    table = table_of(tmp_path, finished(0.9, 0))
     assert command.main(words(tmp_path)) == 0
     seconds = ["small_lambda_0_9_seed_1", "small_lambda_0_0_seed_1"]
     assert trained == [*seconds, "small_lambda_0_0_seed_0"]
-    rows = command._read(data)
-    assert [(row.mixed_lambda, row.training_seed) for row in rows] == [
+    assert [(row.mixed_lambda, row.training_seed) for row in table.read()] == [
         *((0.0, 0), (0.0, 1)),
         *((0.9, 0), (0.9, 1)),
     ]
@@ -162,34 +168,33 @@ def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
     whole = placement.train_all
     monkeypatch.setattr(placement, "train_all", train_all)
     assert command.main(words(tmp_path)) == 143
-    (row,) = command._read(tmp_path / "envelope.csv")
+    (row,) = table_of(tmp_path).read()
     assert (row.mixed_lambda, row.training_seed) == (0.9, 0)
     monkeypatch.setattr(placement, "train_all", whole)
     assert command.main(words(tmp_path)) == 0
     assert len(trained) == 3
 
 
-def test_other_settings_need_another_page(tmp_path, trained, capsys):
+def test_other_settings_need_another_table(tmp_path, trained, capsys):
     assert command.main(words(tmp_path)) == 0
     before = (tmp_path / "envelope.csv").read_bytes()
     assert command.main(words(tmp_path, "--value-coef", "0.25")) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: --doc: ")
+    assert error.startswith("error: --table: ")
     assert error.count("\n") == 1
-    assert "choose another --doc" in error
+    assert "choose another --out or --table" in error
     assert (tmp_path / "envelope.csv").read_bytes() == before
 
 
 def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path, capsys):
-    levels = {0.0: 0.99, 0.5: 0.95, 0.9: 0.5, 1.0: 0.1}
+    levels = {0.0: 0.0, 0.5: 0.25, 0.9: 4.0, 1.0: 5.5}
     runs = [
-        finished(mixed_lambda, seed, level + seed / 1000)
+        finished(mixed_lambda, seed, basin_preference=level + seed / 1000)
         for mixed_lambda, level in levels.items()
         for seed in range(3)
     ]
     runs[2] = diverged(0.0, 2)
-    command._write(tmp_path / "envelope.csv", runs)
-    assert str(command._read(tmp_path / "envelope.csv")) == str(runs)
+    assert table_of(tmp_path, *runs).read() == runs
     doc = tmp_path / "ENVELOPE.md"
     assert command.main(words(tmp_path, "--page-only")) == 0
     doc.write_text(doc.read_text() + "\nBecause of the basin.\n")
@@ -199,21 +204,60 @@ def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path, capsys):
     assert "| 0 | 3 (1 diverged) | 0.750 [0.750, 0.750] |" in text
     assert "| 0.9 | Small | 1 M | 0.031 |" in text
     for told in (text, printed):
-        assert "alignment below 0.90: from lambda 0.54" in told
-        assert "basin preference 1 or more: nowhere" in told
-        assert "shape: single cliff" in told
-        assert "By the mean alignment over training seeds" in told
+        assert "alignment below 0.90, for whatever reason: nowhere that can be told" in told
+        assert "breach: from lambda 0.579" in told
+        assert "shape: single cliff (between lambda 0.5 and 0.9)" in told
+        assert "Going up in lambda. Trough with recovery" in told
     assert (tmp_path / "figures/envelope.png").read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_study_of_one_run_or_of_diverged_runs_has_a_page_too(tmp_path):
-    for runs in ([finished(0.9, 0)], [diverged(0.3, 0), diverged(0.9, 0)]):
-        command._write(tmp_path / "envelope.csv", runs)
-        assert command.main(words(tmp_path, "--page-only")) == 0
-    text = (tmp_path / "ENVELOPE.md").read_text()
-    assert "every run diverged at lambda 0.3, 0.9" in text
-    assert "shape: undecided" in text
+def told_of(folder: Path, capsys, *runs: EnvelopeRun) -> str:
+    """What the command prints of these runs."""
+    folder.mkdir()
+    table_of(folder, *runs)
+    assert command.main(words(folder, "--page-only")) == 0
+    return capsys.readouterr().out
+
+
+def test_one_run_tells_no_shape(tmp_path, capsys):
+    for preference in (0.25, 5.5):
+        run = finished(0.9, 0, basin_preference=preference)
+        told = told_of(tmp_path / str(preference), capsys, run)
+        assert "breach: cannot be told, as a lambda has one training seed" in told
+        assert "shape: cannot be told: it is open whether lambda 0.9 is lured" in told
+
+
+def test_runs_that_all_diverged_tell_no_shape(tmp_path, capsys):
+    told = told_of(tmp_path / "lost", capsys, diverged(0.3, 0), diverged(0.9, 0))
+    assert "every run diverged at lambda 0.3, 0.9" in told
+    assert "shape: cannot be told: it is open whether lambda 0.3, 0.9 is lured" in told
+
+
+def both(fail: dict) -> list[EnvelopeRun]:
+    return [finished(at, seed, 0.3 - seed / 100, **fail) for at in (0.5, 0.9) for seed in range(4)]
+
+
+def test_two_lambdas_that_both_fail_are_no_cliff(tmp_path, capsys):
+    lured = told_of(tmp_path / "lured", capsys, *both({"basin_preference": 5.5}))
+    assert "shape: cannot be told: lambda 0.5, the lowest, is lured already" in lured
+    assert "breach: cannot be told where, as lambda 0.5, the lowest, is lured already" in lured
+    assert "95 % interval: below 0.5" in lured
+    lost = told_of(tmp_path / "lost", capsys, *both({"basin_preference": -0.5}))
+    assert "alignment below 0.90, for whatever reason: at lambda 0.5, 0.9" in lost
+    assert "breach: nowhere" in lost
+    assert "shape: no breach" in lost
+    for told in (lured, lost):
+        assert "single cliff" not in told.partition("lured: ")[0]
+        assert "0.5000 to 0.5000" not in told
+
+
+def test_where_nothing_lures_there_is_no_breach(tmp_path, capsys):
+    runs = [finished(0.0, seed, basin_preference=3.0) for seed in range(4)]
+    runs += [finished(0.9, seed) for seed in range(4)]
+    told = told_of(tmp_path / "low", capsys, *runs)
+    assert "shape: cannot be told: policies go for the basin at lambda 0 already" in told
+    assert "from lambda 0" not in told
 
 
 @pytest.mark.parametrize(
@@ -236,6 +280,8 @@ def test_a_study_of_one_run_or_of_diverged_runs_has_a_page_too(tmp_path):
         (["--mixed-lambda", "0.5"], "--lambdas"),
         (["--doc", "."], "--doc"),
         (["--doc", "envelope.csv"], "--doc"),
+        (["--table", "."], "--table"),
+        (["--table", "ENVELOPE.md"], "--table"),
         (["--page-only"], "--page-only"),
     ],
 )
@@ -251,16 +297,62 @@ def test_bad_input_is_one_line_and_2(flags, blamed, tmp_path, trained, monkeypat
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(",150.0,", ",soon,"), ("--tier Small", "--tier Large"), ("training_seed,", "seed,")],
+    [
+        (",150.0,", ",soon,"),
+        (",150.0,", ",inf,"),
+        (",150.0,", ",,"),
+        (",3,4,", ",1000,4,"),
+        (",3,4,", ",3,0,"),
+        (",0.95,", ",1.5,"),
+        ("--tier Small", "--tier Large"),
+        ("training_seed,", "seed,"),
+        (",cpu\n", ",c"),
+    ],
 )
-def test_a_data_file_that_is_none_is_refused(old, new, tmp_path, trained, capsys):
-    data = tmp_path / "envelope.csv"
-    command._write(data, [finished(0.9, 0), finished(0.9, 1)])
-    data.write_text(data.read_text().replace(old, new, 1))
-    assert command.main(words(tmp_path, "--page-only")) == 2
-    assert str(data) in capsys.readouterr().err
-    with pytest.raises(InputError):
-        command._read(data)
+def test_a_table_that_is_none_is_refused(old, new, tmp_path, trained, capsys):
+    table = table_of(tmp_path, finished(0.9, 0), finished(0.9, 1))
+    table.path.write_text(new.join(table.path.read_text().rsplit(old, 1)))
+    before = table.path.read_bytes()
+    for more in ([], ["--page-only"]):
+        assert command.main(words(tmp_path, *more)) == 2
+        error = capsys.readouterr().err
+        assert str(table.path) in error
+        assert error.count("\n") == 1
+    assert trained == []
+    assert table.path.read_bytes() == before
+
+
+def test_what_is_shipped_is_no_run_of_ones_own(repository, tmp_path, trained, monkeypatch):
+    """The README's command in a fresh clone trains, whatever docs/ holds."""
+    assert len(envelope_table(repository / "docs/envelope.csv").read()) == 40
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").symlink_to(repository / "docs")
+    before = (repository / "docs/envelope.csv").stat()
+    assert command.main(["--lambdas", "0.0", "0.9", "--train-seeds", "1", "--no-progress"]) == 0
+    assert len(trained) == 2
+    assert len(envelope_table(tmp_path / "results/envelope/envelope.csv").read()) == 2
+    assert (tmp_path / "results/envelope/ENVELOPE.md").exists()
+    assert (repository / "docs/envelope.csv").stat() == before
+
+
+def test_the_rows_of_a_second_command_are_kept(tmp_path, trained, monkeypatch):
+    """One command starts, trains and ends while another is between two of its runs."""
+    from pathb_jax import placement
+
+    def train_all(configs, observer, parallel_runs, cluster=None):
+        for position in range(len(configs)):
+            yield SimpleNamespace(position=position, outcome=None)
+            if position == 0:
+                monkeypatch.setattr(placement, "train_all", alone)
+                other = words(tmp_path, "--lambdas", "0.3", "--train-seeds", "2")
+                assert command.main(other) == 0
+
+    alone = placement.train_all
+    monkeypatch.setattr(placement, "train_all", train_all)
+    assert command.main(words(tmp_path)) == 0
+    rows = [(row.mixed_lambda, row.training_seed) for row in table_of(tmp_path).read()]
+    assert rows == [(at, seed) for at in (0.0, 0.3, 0.9) for seed in (0, 1)]
+    assert "| 0.3 | 2 |" in (tmp_path / "ENVELOPE.md").read_text()
 
 
 def test_help_does_not_wait_for_jax():
@@ -282,7 +374,7 @@ def test_a_real_study(tmp_path, repository):
     wanted = [*script, *words(tmp_path, "--train-seeds", "1", "--backend", "cpu")]
     done = subprocess.run(wanted, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
-    rows = command._read(tmp_path / "envelope.csv")
+    rows = table_of(tmp_path).read()
     assert [row.mixed_lambda for row in rows] == [0.0, 0.9]
     for row in rows:
         assert row.env_steps == 2 * 8192
@@ -296,4 +388,4 @@ def test_a_real_study(tmp_path, repository):
     # A run that was finished but not yet in the data file is read, not trained again.
     (tmp_path / "envelope.csv").unlink()
     assert subprocess.run(wanted, capture_output=True, timeout=900).returncode == 0
-    assert command._read(tmp_path / "envelope.csv") == rows
+    assert table_of(tmp_path).read() == rows

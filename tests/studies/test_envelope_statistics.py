@@ -5,28 +5,30 @@ import pytest
 
 from pathb_jax.studies.envelope_published import PUBLISHED, beside
 from pathb_jax.studies.envelope_statistics import (
+    Mean,
     Samples,
+    breach,
     first_crossing,
     mean_interval,
     shape,
+    side,
     summarise,
-    thresholds,
 )
 
 
-def samples(alignments, preferences=None):
-    """Samples from {lambda: alignments of its training seeds}."""
+def samples(preferences, alignment=0.95):
+    """Samples from {lambda: basin preferences of its training seeds}."""
     return [
         Samples(
             mixed_lambda=mixed_lambda,
             diverged=0,
-            success=np.clip(values, 0, 1),
-            alignment=np.array(values),
+            success=np.full(len(values), 0.5),
+            alignment=np.full(len(values), alignment),
             steps=np.full(len(values), 100.0),
             basin_distance=np.full(len(values), 3.0),
-            preference=np.array((preferences or {}).get(mixed_lambda, [0.0] * len(values))),
+            preference=np.array(values),
         )
-        for mixed_lambda, values in alignments.items()
+        for mixed_lambda, values in preferences.items()
     ]
 
 
@@ -35,8 +37,9 @@ def around(mean, spread=0.01):
     return [mean - spread, mean - spread / 2, mean + spread / 2, mean + spread]
 
 
-def decide(*means, spread=0.01):
-    values = {index / len(means): around(mean, spread) for index, mean in enumerate(means)}
+def decide(*preferences, spread=0.01):
+    count = len(preferences)
+    values = {index / count: around(mean, spread) for index, mean in enumerate(preferences)}
     return shape(summarise(samples(values)))
 
 
@@ -64,7 +67,7 @@ def test_a_lambda_whose_runs_all_diverged_has_no_means():
     assert (point.mixed_lambda, point.runs, point.diverged) == (0.3, 2, 0)
 
 
-# Thresholds
+# The breach
 
 
 @pytest.mark.parametrize(
@@ -73,120 +76,158 @@ def test_a_lambda_whose_runs_all_diverged_has_no_means():
         ([-1.0, -1.0, 1.0, 2.0], 0.7),  # half of the way from 0.5 to 0.9
         ([-1.0, -3.0, 1.0, -1.0], 0.8),  # three quarters of it; a return changes nothing
         ([-1.0, -1.0, 0.0, 1.0], 0.9),
-        ([0.5, -1.0, 1.0, 1.0], 0.0),  # the lowest lambda exceeds it already
+        ([0.5, -1.0, 1.0, 1.0], -math.inf),  # the lowest lambda exceeds it already
         ([-1.0, -1.0, -1.0, -0.1], math.inf),
     ],
 )
 def test_where_a_limit_is_crossed(excess, expected):
-    excess = np.array(excess)
-    at = first_crossing(np.array([0.0, 0.5, 0.9, 1.0]), excess, excess >= 0)
+    at = first_crossing(np.array([0.0, 0.5, 0.9, 1.0]), np.array(excess))
     assert float(at) == pytest.approx(expected)
 
 
 def test_crossings_of_many_resamples_at_once():
     excess = np.array([[-1.0, 1.0], [-1.0, -1.0], [1.0, 1.0]])
-    found = first_crossing(np.array([0.2, 0.4]), excess, excess > 0)
-    np.testing.assert_allclose(found, [0.3, np.inf, 0.2])
+    found = first_crossing(np.array([0.2, 0.4]), excess)
+    np.testing.assert_allclose(found, [0.3, np.inf, -np.inf])
 
 
-def test_thresholds_of_alignment_preference_and_either():
-    found = thresholds(
-        samples(
-            {0.0: around(1.0), 0.5: around(0.95), 1.0: around(0.85)},
-            {0.0: around(0.0), 0.5: around(2.0), 1.0: around(4.0)},
-        )
-    )
-    assert [one.at for one in found] == pytest.approx([0.75, 0.25, 0.25])
-    for one in found:
-        low, high = one.interval
-        assert low < one.at < high
-        assert high - low < 0.1
-        assert one.uncrossed == 0.0
+def test_the_breach_is_towards_the_basin_and_nowhere_else():
+    found = breach(samples({0.0: around(0.0), 0.5: around(2.0), 1.0: around(4.0)}))
+    assert found.at == pytest.approx(0.25)
+    low, high = found.interval
+    assert low < found.at < high
+    assert high - low < 0.1
+    assert (found.below, found.nowhere) == (0.0, 0.0)
+    alike = samples({0.0: around(-1.0), 1.0: around(-1.0)}, alignment=0.1)
+    assert breach(alike) == (math.inf, (math.inf, math.inf), 0.0, 1.0)
 
 
-def test_an_alignment_of_exactly_the_floor_is_not_below_and_a_preference_of_one_counts():
-    at_floor, at_limit, _ = thresholds(samples({0.0: [0.9], 1.0: [0.9]}, {1.0: [1.0]}))
-    assert at_floor.at == math.inf
-    assert at_limit.at == 1.0
+def test_a_preference_of_one_counts():
+    assert breach(samples({0.0: [0.0], 1.0: [1.0]})).at == 1.0
 
 
 def test_resamples_that_cross_nowhere_are_counted_as_beyond():
-    # Both seeds of lambda 1 must be the bad one for its mean to be below 0.90: one in four.
-    found = thresholds(samples({0.0: [1.0, 1.0], 1.0: [0.95, 0.86]}))[0]
+    # Both seeds of lambda 1 must be the bad one for its mean to be 1 or more: one in four.
+    found = breach(samples({0.0: [0.0, 0.0], 1.0: [0.0, 1.6]}))
     assert found.at == math.inf
-    assert found.uncrossed == pytest.approx(0.75, abs=0.02)
-    assert found.interval == (pytest.approx(0.1 / 0.14), math.inf)
+    assert found.nowhere == pytest.approx(0.75, abs=0.02)
+    assert found.interval == (pytest.approx(1.0 / 1.6), math.inf)
 
 
-def test_both_measures_are_resampled_together():
-    # Seed by seed either alignment or preference is breached, at the same lambda.
-    found = thresholds(samples({0.0: [1.0, 1.0], 1.0: [0.5, 1.0]}, {1.0: [0.0, 9.0]}))
-    assert found[0].uncrossed == pytest.approx(0.25, abs=0.02)
-    assert found[1].uncrossed == pytest.approx(0.25, abs=0.02)
-    assert found[2].uncrossed == 0.0
+def test_resamples_beyond_the_limit_at_the_lowest_are_counted_as_below():
+    found = breach(samples({0.5: [0.0, 1.6], 1.0: [4.0, 4.0]}))
+    assert found.below == pytest.approx(0.25, abs=0.02)
+    assert found.interval[0] == -math.inf
+    assert 0.5 < found.interval[1] < 1.0
 
 
 def test_the_bootstrap_repeats():
-    values = samples({0.0: around(1.0), 1.0: around(0.8, 0.1)})
-    assert thresholds(values) == thresholds(values)
+    values = samples({0.0: around(0.0), 1.0: around(1.0, 0.5)})
+    assert breach(values) == breach(values)
 
 
 def test_no_interval_with_a_single_seed_at_some_lambda():
-    found = thresholds(samples({0.0: around(1.0), 1.0: [0.8]}))[0]
+    found = breach(samples({0.0: around(0.0), 1.0: [2.0]}))
     assert found.at == pytest.approx(0.5)
-    assert (found.interval, found.uncrossed) == (None, None)
+    assert found.interval is None
 
 
 def test_nothing_is_crossed_where_there_is_nothing():
-    assert [one.at for one in thresholds([])] == [math.inf] * 3
+    assert breach([]) == (math.inf, None, 0.0, 0.0)
+
+
+# Lured or not
+
+
+@pytest.mark.parametrize(
+    ("mean", "expected"),
+    [
+        (Mean(1.0, (1.0, 1.0)), True),
+        (Mean(2.0, (1.0, 3.0)), True),
+        (Mean(0.5, (0.1, 0.9)), False),
+        (Mean(0.5, (0.0, 1.0)), None),
+        (Mean(5.0, (0.9, 9.1)), None),
+        (Mean(5.0, None), None),
+    ],
+)
+def test_a_side_is_told_where_the_interval_tells_it(mean, expected):
+    assert side(mean, 1.0) is expected
 
 
 # Cliff or trough
 
 
 @pytest.mark.parametrize(
-    ("means", "expected"),
+    ("preferences", "expected"),
     [
-        ((0.99, 0.95, 0.92), ("no breach", None, None)),
-        ((0.99, 0.95, 0.2), ("single cliff", None, None)),
-        ((0.99, 0.6, 0.3, 0.1), ("single cliff", None, None)),
-        ((0.99, 0.97, 0.276, 0.303, 0.267), ("single cliff", None, None)),  # rises by too little
-        ((0.99, 0.5, 0.95, 0.98), ("trough with full recovery", 0.25, 0.75)),
-        ((0.99, 0.6, 0.5, 0.88, 0.1), ("trough with partial recovery", 0.4, 0.6)),
-        ((0.2, 0.95), ("trough with full recovery", 0.0, 0.5)),
+        ((-1.0, 0.0, 0.5), ("no breach", None)),
+        ((0.0, 0.5, 5.5), ("single cliff", (1 / 3, 2 / 3))),
+        ((0.0, 2.0, 4.0, 5.0), ("single cliff", (0.0, 0.25))),
+        ((0.0, 0.3, 5.51, 5.16, 5.56), ("single cliff", (0.2, 0.4))),  # falls by too little
+        ((0.0, 5.0, 0.5, 0.2), ("trough with full recovery", (0.25, 0.75))),
+        ((0.0, 3.0, 5.0, 1.5, 6.0), ("trough with partial recovery", (0.4, 0.6))),
+        ((0.0, 3.0, 0.5, 6.0, 1.5), ("trough with full recovery", (0.2, 0.4))),
     ],
 )
-def test_shapes(means, expected):
-    assert decide(*means) == expected
+def test_shapes(preferences, expected):
+    assert decide(*preferences)[:2] == expected
 
 
-def test_a_full_recovery_is_preferred_to_a_longer_but_partial_one():
-    assert decide(0.99, 0.6, 0.91, 0.1, 0.85).verdict == "trough with full recovery"
+@pytest.mark.parametrize(
+    ("preferences", "spread", "why"),
+    [
+        ((5.0, 5.0), 0.01, "policies go for the basin at lambda 0 already"),
+        ((5.0, 0.0), 0.01, "policies go for the basin at lambda 0 already"),
+        ((0.0, 0.9, 5.0), 0.2, "it is open whether lambda 0.333333 is lured"),
+        ((-1.0, 5.0, 2.5), 0.9, "whether lambda 0.666667 recovers from 0.333333 is within"),
+    ],
+)
+def test_what_the_intervals_cannot_tell_is_not_told(preferences, spread, why):
+    found = decide(*preferences, spread=spread)
+    assert found.verdict == "cannot be told"
+    assert why in found.why
+    assert found.at is None
 
 
-def test_a_return_within_the_intervals_decides_nothing():
-    assert decide(0.99, 0.6, 0.85, spread=0.3).verdict == "undecided"
+def test_a_lowest_lambda_that_is_lured_is_named():
+    found = shape(summarise(samples({0.5: around(5.0), 0.9: around(5.5)})))
+    assert found == ("cannot be told", None, "lambda 0.5, the lowest, is lured already")
 
 
-def test_a_single_seed_decides_only_what_needs_no_comparison():
-    one = {0.0: [0.99], 0.5: [0.5], 1.0: [0.2]}
-    assert shape(summarise(samples(one))).verdict == "undecided"
-    last = {0.0: [0.99], 0.5: [0.95], 1.0: [0.2]}
-    assert shape(summarise(samples(last))).verdict == "single cliff"
-    assert shape(summarise(samples({0.0: [0.99]}))).verdict == "no breach"
+def test_a_single_seed_tells_nothing():
+    for last in (0.0, 5.0):
+        points = summarise(samples({0.0: around(0.0), 1.0: [last]}))
+        assert shape(points).why == "it is open whether lambda 1 is lured"
+
+
+def test_a_lambda_whose_runs_all_diverged_is_open():
+    points = summarise(samples({0.0: around(0.0), 1.0: around(0.1)}))
+    assert shape(points).verdict == "no breach"
+    assert shape(points, [0.5]).why == "it is open whether lambda 0.5 is lured"
+    assert shape([], [0.3, 0.9]).verdict == "cannot be told"
+
+
+def test_a_trough_is_told_whatever_else_is_open():
+    points = summarise(samples({0.0: around(0.0), 0.5: around(5.0), 0.9: around(0.0), 1.0: [3.0]}))
+    assert shape(points, [0.7]).verdict == "trough with full recovery"
 
 
 # Published figures
 
 
 def test_published_runs_stand_beside_the_same_lambda_only():
-    points = summarise(samples({0.97: around(0.5), 0.4: around(0.9)}, {0.97: around(0.0)}))
+    points = summarise(samples({0.97: around(0.0), 0.4: around(0.9)}, alignment=0.5))
     rows = list(beside(points))
     assert {row.published.mixed_lambda for row in rows} == {0.97}
     medium = next(row for row in rows if row.published.tier == "Medium")
     assert (medium.same_alignment, medium.same_preference) == (True, False)
     large = next(row for row in rows if row.published.tier == "Large")
     assert (large.same_alignment, large.same_preference) == (True, None)
+
+
+def test_a_side_that_cannot_be_told_is_held_against_nothing():
+    (medium, _) = beside(summarise(samples({0.97: [0.0, 8.0]})))
+    assert (medium.same_alignment, medium.same_preference) == (False, None)
 
 
 def test_published_rates_are_rates():
