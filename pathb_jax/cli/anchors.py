@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pathb_jax.cli import command
+from pathb_jax.cli.terminal import say
 from pathb_jax.config import Backend, default_hint
 from pathb_jax.errors import InputError
 
@@ -90,7 +91,7 @@ def _main(arguments: Sequence[str] | None) -> int:
                 done.append(train_one(anchor, seed, flags.out, bar))
                 _write(data, done)
     _write_page(flags.doc, data, done)
-    print(f"page: {flags.doc}")
+    say(f"page: {flags.doc}")
     return 0
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from rich.console import Console
 from rich.table import Table
 
 from pathb_jax.cli import command
@@ -16,6 +15,7 @@ from pathb_jax.cli.evaluate_flags import (
     ReportFlags,
     check,
 )
+from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.config import SensorTier
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
@@ -187,7 +187,7 @@ def _summary(player: _Player, result: "SetResult") -> dict[str, Any]:
 
 
 def _print_table(player: _Player, summaries: Sequence[Mapping[str, Any]]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     console.print(f"{player.name} on {player.sensor_tier}")
     table = Table("seeds", "success", "rate", "95 % interval", "mean alignment", "mean steps")
     for summary in summaries:
@@ -274,4 +274,4 @@ def _render(
         basin_center=(float(bank.basin_center[0]), float(bank.basin_center[1])),
         basin_sigma=float(bank.basin_sigma),
     )
-    print(f"picture: {flags.report.render}")
+    say(f"picture: {flags.report.render}")
