@@ -15,6 +15,7 @@ import tyro
 from pathb_jax.cli.terminal import say
 from pathb_jax.config import Backend, ParallelRuns, Tier
 from pathb_jax.errors import InputError
+from pathb_jax.report.style import FigureError
 from pathb_jax.signals import StopRequested, stopping_at_safe_points
 from pathb_jax.store.integrity import CheckpointError
 
@@ -96,6 +97,8 @@ def run(command: Callable[[], int], *, stoppable: bool = False) -> int:
     except KeyboardInterrupt:
         say(f"interrupted: {resume}", sys.stderr)
         return SIGNAL_BASE + signal.SIGINT
+    except FigureError as error:
+        return _fail(f"the picture could not be drawn: {error}", FAILURE)
     except (OSError, CheckpointError) as error:
         return _fail(f"{' '.join(str(error).split())}; {resume}", FAILURE)
 

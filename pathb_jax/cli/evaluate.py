@@ -238,7 +238,8 @@ def _render(
     from envs.shadow_field import bind
     from envs.start_states import start_states
     from pathb_jax.evaluation.evaluator import episode_keys, record_paths
-    from pathb_jax.report.paths import EpisodePath, draw_paths
+    from pathb_jax.report.paths import EpisodePath, paths_png
+    from pathb_jax.store.atomic import write_atomically
 
     assert flags.report.render is not None
     count = min(flags.report.render_episodes, flags.world.eval_seeds)
@@ -263,8 +264,7 @@ def _render(
                 success=bool(metrics.success[i]),
             )
         )
-    draw_paths(
-        flags.report.render,
+    picture = paths_png(
         episodes,
         heading=f"{Path(player.name).name} on {player.sensor_tier}, "
         f"{int(np.sum(metrics.success))} of {count} succeed",
@@ -274,4 +274,5 @@ def _render(
         basin_center=(float(bank.basin_center[0]), float(bank.basin_center[1])),
         basin_sigma=float(bank.basin_sigma),
     )
+    write_atomically(flags.report.render, picture)
     say(f"picture: {flags.report.render}")

@@ -15,7 +15,15 @@ from typing import Any, Literal
 
 from pathb_jax.config import SEED_LIMIT, VARIANTS
 from pathb_jax.errors import InputError
-from pathb_jax.ladder.schema import BatchRun, Candidate, Content, Run
+from pathb_jax.ladder.schema import (
+    BatchRun,
+    Candidate,
+    Content,
+    PathA,
+    ProgrammeRun,
+    Rejection,
+    Run,
+)
 from pathb_jax.ladder.strict_table import read_table, read_value
 
 SHIPPED_SHA256 = {
@@ -28,7 +36,7 @@ _MIXED_VARIANTS = {name for name, variant in VARIANTS.items() if variant.family 
 Standing = Literal["canonical", "registered", "exploratory"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol(Content):
     """A protocol file as read: its fields, its name on disk, its text and what identifies it."""
 
@@ -46,6 +54,13 @@ class Protocol(Content):
     def hparams_of(self, candidate: Candidate) -> dict[str, float]:
         """Return all hyper-parameters of `candidate`: the defaults with its change."""
         return {**dataclasses.asdict(self.hparams), **candidate.change}
+
+    def tier_of(self, told: PathA | ProgrammeRun | Rejection) -> str | None:
+        """Return the tier that something told in the file is about; None where it does not say.
+
+        The shipped file says none (its SHA-256 is fixed) and means that of its run.
+        """
+        return told.tier or (self.run.tier if is_shipped(self) else None)
 
 
 def run_label(stem: str, tag: str) -> str:
@@ -171,7 +186,7 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
     elif isinstance(value, tuple):
         items = [(str(index), item) for index, item in enumerate(value)]
     else:
-        return {prefix: value}
+        return {} if value is None else {prefix: value}  # None stands for an absent field
     flat: dict[str, object] = {}
     for name, item in items:
         flat |= _flat(item, f"{prefix}.{name}" if prefix else name)
@@ -258,10 +273,10 @@ def _check_references(content: Content, root: str) -> None:
         if prediction.candidate not in [*tags, "first"]:
             where = f"{root}predictions[{index}].candidate"
             raise InputError(where, prediction.candidate, f"choose a tag of {tags}, or first")
-    if len(content.compute.candidate_hours) != len(tags):
+    if content.compute and len(content.compute.candidate_hours) != len(tags):
         hours = list(content.compute.candidate_hours)
         where = f"{root}compute.candidate_hours"
         raise InputError(where, hours, f"give one number per candidate: {len(tags)}")
-    segments = [segment.segment for segment in content.path_a.segments]
-    if content.path_a.best not in segments:
+    segments = [segment.segment for segment in content.path_a.segments] if content.path_a else []
+    if content.path_a and content.path_a.best not in segments:
         raise InputError(f"{root}path_a.best", content.path_a.best, f"choose one of {segments}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pathb_jax.report.envelope_figure import envelope_png
+from pathb_jax.report.markdown import code, figure, link
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.studies.envelope import EVAL_SEED_START, Envelope, variant
 from pathb_jax.studies.envelope_published import Beside, beside
@@ -77,8 +78,8 @@ def write_envelope_page(path: Path, found: Envelope, data_name: str, remarks: st
         data_name: file beside the page that holds every run.
         remarks: Markdown that explains, kept from an earlier page.
     """
-    figure = f"figures/{path.stem.lower()}.png"
-    write_atomically(path.parent / figure, envelope_png(found))
+    image = f"figures/{path.stem.lower()}.png"
+    caption = "Success, alignment, steps, distance to the false basin against lambda"
     lines = [
         "# Envelope",
         "",
@@ -87,9 +88,9 @@ def write_envelope_page(path: Path, found: Envelope, data_name: str, remarks: st
         f"training seeds, {found.eval_seeds} evaluation seeds from {EVAL_SEED_START}, acting with",
         f"the mean. Lambda 0 is `{variant(0.0)}`, 1 is `{variant(1.0)}`; between them",
         f"`{variant(0.5)}` with its lambda replaced. Every run is a row of",
-        f"[{data_name}]({data_name}).",
+        f"{link(data_name, data_name)}.",
         "",
-        f"    {found.command}",
+        f"    {code(found.command)}",
         "",
         "The command trains what is missing from that file and writes this page anew; it can be",
         "stopped and started at will.",
@@ -103,7 +104,7 @@ def write_envelope_page(path: Path, found: Envelope, data_name: str, remarks: st
         "false basin than to where the battery moves it. The battery moves it in mid-episode; a",
         "policy that does not see the basin takes no notice, and ends where it ends here.",
         "",
-        f"![Success, alignment, steps, distance to the false basin against lambda]({figure})",
+        figure(path, image, caption, lambda: envelope_png(found)),
         "",
         "## Breach, cliff or trough",
         "",

@@ -82,7 +82,8 @@ def at(path: tuple[Any, ...]) -> Any:
 
 
 PATHS = leaves(TABLE)
-FIELDS = [path for path in PATHS if isinstance(path[-1], str)]
+OPTIONAL = [("rejection",), ("compute",), ("path_a",), ("programme",)]
+FIELDS = [path for path in PATHS if isinstance(path[-1], str) and path not in OPTIONAL]
 NUMBERS = [path for path in PATHS if isinstance(at(path), int | float)]
 
 
@@ -153,6 +154,31 @@ def test_missing_field(path: tuple[Any, ...]) -> None:
         parse(changed(path, None))
     knob = path[-2:-1] == ("change",)  # the only knob of its table: then the table is empty
     assert raised.value.field == f"protocol p.toml: {named(path[:-1] if knob else path)}"
+
+
+def test_what_decides_nothing_may_be_left_out() -> None:
+    table = {key: value for key, value in TABLE.items() if (key,) not in OPTIONAL}
+    plan = parse(table)
+    assert (plan.rejection, plan.compute, plan.path_a, plan.programme) == (None, None, None, ())
+    differences = protocol_differences(load_protocol("path_b"), plan)
+    assert "compute.batch_hours: 25.0 -> (absent)" in differences
+    assert not [line for line in differences if "None" in line]
+
+
+def test_what_is_told_has_a_tier_of_its_own() -> None:
+    shipped, copy_ = load_protocol("path_b"), parse(TABLE)
+    assert shipped.path_a
+    assert copy_.path_a
+    assert shipped.tier_of(shipped.path_a) == "Large"  # the file cannot say: its SHA-256 is fixed
+    assert copy_.tier_of(copy_.path_a) is None
+    for path in (("rejection", "tier"), ("path_a", "tier"), ("programme", 0, "tier")):
+        plan = parse(changed(path, "Medium"))
+        told = {"rejection": plan.rejection, "path_a": plan.path_a, "programme": plan.programme[0]}
+        part = told[path[0]]
+        assert part
+        assert plan.tier_of(part) == "Medium"
+        with pytest.raises(InputError, match=re.escape(named(path))):
+            parse(changed(path, "Huge"))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=named)
