@@ -6,7 +6,7 @@ words are in note.md.j2; here is what they need. See the specification's ladder 
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -119,19 +119,13 @@ def _is_path_b(record: LadderRecord) -> bool:
 
 def _told(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
     """Return what the protocol tells beside its rules, as far as it is about this ladder's tier."""
-    told: list[tuple[str, PathA | ProgrammeRun | Rejection | None]] = []
-    if plan:
-        told = [("path_a", plan.path_a), ("rejection", plan.rejection)]
-        told += [("programme", run) for run in plan.programme]
     here = record["plan"]["tier"] if "plan" in record else None
     shown: dict[str, Any] = {"programme": [], "path_a": None, "best": None, "rejection": None}
-    elsewhere: list[tuple[str, str | None]] = []
-    for name, part in told:
-        if part is None:
-            continue
+    elsewhere: dict[tuple[str, str | None], None] = {}
+    for name, part in _told_parts(plan) if plan else ():
         tier = plan.tier_of(part) if plan else None
         if tier is None or tier != here:
-            elsewhere.append((name, tier))
+            elsewhere[name, tier] = None
         elif isinstance(part, ProgrammeRun):
             shown["programme"].append(part)
         else:
@@ -141,10 +135,19 @@ def _told(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
     return {
         **shown,
         "here_tier": here,
-        "elsewhere": list(dict.fromkeys(elsewhere)),
-        "at_its_tier": f" at {plan.run.tier}" if plan and plan.run.tier != here else "",
-        "finding_of": dict(elsewhere).get("rejection"),
+        "said_of": plan.run.tier if plan and plan.run.tier != here else None,
+        "figures_elsewhere": [one for one in elsewhere if one[0] != "rejection"],
+        "rejection_elsewhere": [tier for name, tier in elsewhere if name == "rejection"],
     }
+
+
+def _told_parts(plan: Protocol) -> Iterator[tuple[str, PathA | ProgrammeRun | Rejection]]:
+    for run in plan.programme:
+        yield "programme", run
+    if plan.path_a:
+        yield "path_a", plan.path_a
+    if plan.rejection:
+        yield "rejection", plan.rejection
 
 
 _STANDING = {

@@ -279,8 +279,8 @@ def test_rejected_names_the_ladder_of_failures(tmp_path: Path) -> None:
     )
     assert "a separate critic learning rate, value clipping, an entropy schedule" in text
     assert "At tier Small this says nothing of Large" in text
-    assert "The protocol says of that failure at Large: the entropy bonus is not" in text
-    assert "Not shown, as not about tier Small:\n\n- the protocol's path_a: tier Large" in text
+    assert "The protocol says of that failure, at tier Large: the entropy bonus is not" in text
+    assert "tier Small:\n\n- the protocol's programme: tier Large.\n- the protocol's path_a" in text
     assert "8,340,000" not in text
     assert "mode collapse)" not in text
     assert "Standing: exploratory" in text
