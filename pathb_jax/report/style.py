@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -52,8 +53,11 @@ def _own_style() -> Iterator[None]:
     finally:
         if backend is not None:
             os.environ["MPLBACKEND"] = backend
-    # A dollar in a name begins no formula.
-    with matplotlib.style.context(["default", {"text.parse_math": False}]):
+    # A dollar in a name begins no formula; that a name is too long or in letters that the font
+    # lacks (UserWarning) is seen in the figure.
+    plain = matplotlib.style.context(["default", {"text.parse_math": False}])
+    with plain, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         yield
 
 
