@@ -15,7 +15,7 @@ _ANYWHERE = re.compile(
     r"|&(?=[A-Za-z#])"  # names of characters
     r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis; log_std is left as it is
 )
-_AT_START = re.compile(r"^(?:\d+(?=[.)](?:\s|$))|(?=[#>]|[-+]\s|[-=]{2}))")
+_AT_START = re.compile(r"^(?:\d+(?=[.)](?:\s|$))|(?=[#>]|[-+](?:\s|$)|[-=]{2}))")
 """Where a text that begins a line would begin a heading, a list, a quotation or a rule."""
 
 

@@ -5,8 +5,11 @@ from typing import Any
 
 from pathb_jax.ladder import statistics
 from pathb_jax.ladder.protocol import Protocol
-from pathb_jax.report.markdown import code, link
+from pathb_jax.report.markdown import Markdown, code, link
 from pathb_jax.store.record_schema import LadderRecord, SetSummary
+
+MISSING = Markdown("-")
+"""In the place of a figure that is not there."""
 
 
 def filters(plan: Protocol | None, base: str) -> dict[str, Any]:
@@ -34,11 +37,11 @@ def filters(plan: Protocol | None, base: str) -> dict[str, Any]:
         "number": _number,
         "other_verdicts": _other_verdicts,
         "outcome": _outcome,
-        "percent": lambda chance: "-" if chance is None else f"{100 * chance:.1f} %",
+        "percent": lambda chance: MISSING if chance is None else f"{100 * chance:.1f} %",
         "rate": _rate,
         "seeds": _seeds,
         "stage": _stage,
-        "steps": lambda steps: "-" if steps is None else f"{steps:.1f}",
+        "steps": lambda steps: MISSING if steps is None else f"{steps:.1f}",
         "thousands": lambda count: f"{count:,}",
         "words": _words,
     }
@@ -64,7 +67,7 @@ def _stage(candidate: Mapping[str, Any], number: int) -> str:
         if receipt["stage"] == number:
             why = "; ".join(receipt["reasons"]) if receipt["passed"] is False else ""
             return _outcome(receipt["passed"]) + (f": {why}" if why else "")
-    return "-"
+    return MISSING
 
 
 def _failure(candidate: Mapping[str, Any]) -> str:
@@ -107,7 +110,7 @@ def _other_verdicts(record: LadderRecord) -> str:
 def _number(value: float | None) -> str:
     """Return three decimals; a whole number as it is; the very small and large by four digits."""
     if value is None or isinstance(value, int):
-        return "-" if value is None else str(value)
+        return MISSING if value is None else str(value)
     return f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1000 else f"{value:.4g}"
 
 
@@ -116,4 +119,4 @@ def _outcome(passed: bool | None) -> str:
 
 
 def _words(name: str | None) -> str:
-    return "-" if name is None else name.replace("_", " ")
+    return MISSING if name is None else name.replace("_", " ")
