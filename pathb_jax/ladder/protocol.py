@@ -25,11 +25,17 @@ from pathb_jax.ladder.schema import (
     Run,
 )
 from pathb_jax.ladder.strict_table import read_table, read_value
+from pathb_jax.store.json_files import read_bounded
 
 SHIPPED_SHA256 = {
     "path_b": "bf65ad9983455d68114a754086baf5d61dc9206d3ba6167d3f91b72737a0e2d4",
 }
 """Name -> SHA-256 (over LF line ends) of the protocols that ship with the package."""
+
+MOST_BYTES = 128 * 2**10
+MOST_DOTS = 1000
+"""What a protocol file may hold, and a line of it: a key of very many parts takes the parser time
+that grows with their square. The shipped file has 9 KiB."""
 
 _MIXED_VARIANTS = {name for name, variant in VARIANTS.items() if variant.family == "L-Mixed"}
 
@@ -82,12 +88,10 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     path = Path(name_or_path)
     allowed = f"give a shipped protocol ({', '.join(SHIPPED_SHA256)}) or the path of a TOML file"
     try:
-        if not path.is_file():  # a device or a pipe might never end
-            raise InputError("--protocol", str(name_or_path), allowed)
-        data = path.read_bytes()
+        data = read_bounded(path, MOST_BYTES)
+    except InputError as error:
+        raise InputError("--protocol", str(name_or_path), f"{allowed} ({error.allowed})") from None
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError("--protocol", str(name_or_path), f"{allowed} ({error})") from None
     return parse_protocol(data, path.name)
 
@@ -102,6 +106,8 @@ def parse_protocol(data: bytes, file: str) -> Protocol:
     data = data.replace(b"\r\n", b"\n")
     try:
         text = data.decode()
+        if max((line.count(".") for line in text.split("\n")), default=0) > MOST_DOTS:
+            raise ValueError(f"a line of more than {MOST_DOTS} dots")
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"protocol {file}", str(error)[:200], "give UTF-8 text in TOML") from None

@@ -1,6 +1,7 @@
 """Strict JSON files: written whole, read with a size limit, never NaN or infinity."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,9 +63,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if not path.is_file():
         raise InputError(str(path), "no such file", "it has to be a file")
     with path.open("rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise InputError(str(path), "too large", f"it may have {limit} bytes at most")
+        # Some files of the system tell no size; a file may grow while it is read.
+        large = os.fstat(stream.fileno()).st_size > limit
+        if large or len(data := stream.read(limit + 1)) > limit:
+            raise InputError(str(path), "too large", f"it may have {limit} bytes at most")
     return data
 
 
