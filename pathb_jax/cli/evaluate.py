@@ -73,12 +73,25 @@ def _main(arguments: Sequence[str] | None) -> int:
     results = evaluate(
         env, player.actor, player.data, params, world.eval_seed_start, world.eval_seeds, probe
     )
+    _check_finite(flags, player, results)
     summaries = [_summary(player, result) for result in results]
     _print_table(player, summaries)
     _write(flags.report, player, results, summaries)
     if flags.report.render is not None:
         _render(flags, player, env, params, probe)
     return 0
+
+
+def _check_finite(flags: EvaluateFlags, player: _Player, results: "Sequence[SetResult]") -> None:
+    """Raise InputError where finite numbers led to others: an overflow, or infinity times 0."""
+    import numpy as np
+
+    for result in results:
+        if not all(np.isfinite(figures).all() for figures in vars(result.episodes).values()):
+            flag = "--policy" if flags.subject.policy is not None else "--checkpoint"
+            flag = flag if flags.subject.controller is None else "--controller"
+            allowed = "its numbers, or a flag's, are so large that episodes leave what is finite"
+            raise InputError(flag, player.name, allowed)
 
 
 def _load(flags: EvaluateFlags) -> _Player:
