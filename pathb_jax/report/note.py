@@ -33,6 +33,12 @@ from pathb_jax.store.record_schema import (
 NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"
 """The note's name beside the record (ladder page, "Files")."""
 
+FIGURES = {
+    "dynamics": "figures/path_b_dynamics.png",
+    "success": "figures/path_b_success.png",
+}
+"""The note's figures, beside it."""
+
 Count = tuple[int, int]
 
 
@@ -236,8 +242,7 @@ def _figures(
         floor = stages.success_floor.threshold if stages else None
         caption = "Success rate per run and seed set, with intervals"
         draw["success"] = caption, lambda: success_png(rates, floor)
-    stem = plan.name if plan else "path_b"
-    return {name: figure(note, f"figures/{stem}_{name}.png", *what) for name, what in draw.items()}
+    return {name: figure(note, FIGURES[name], *what) for name, what in draw.items()}
 
 
 def _history(folder: Path, run: CandidateRecord) -> dict[str, np.ndarray]:
