@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from pathb_jax.text import visible
+
 
 class InputError(ValueError):
     """Something the user typed or supplied is not acceptable.
 
-    The message is one line that names the flag or field, the value and what is allowed.
+    The message is one printable line that names the flag or field, the value and what is allowed.
     Commands print it without a traceback and exit with status 2.
 
     Args:
@@ -16,7 +18,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
-        super().__init__(" ".join(f"{field}: {value!r} is not allowed; {allowed}".split()))
+        message = f"{field}: {value!r} is not allowed; {allowed}"
+        super().__init__(visible(" ".join(message.split())))
         self.field, self.value, self.allowed = field, value, allowed
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pathb_jax.cli import command
+from pathb_jax.cli.terminal import say
 from pathb_jax.config import Backend, default_hint
 from pathb_jax.errors import InputError
 
@@ -105,7 +106,8 @@ def _main(arguments: Sequence[str] | None) -> int:
                     bar.notice(f"{anchor.name}, seed {seed}: diverged, so it is no row")
         done = table.read()  # with the runs of other processes
     _write_page(doc, path, done)
-    print(f"table: {path}\npage: {doc}")
+    say(f"table: {path}")
+    say(f"page:  {doc}")
     return 0
 
 

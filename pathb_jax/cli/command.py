@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
+from pathb_jax.cli.terminal import say
 from pathb_jax.config import Backend, ParallelRuns, Tier
 from pathb_jax.errors import InputError
+from pathb_jax.report.style import FigureError
 from pathb_jax.signals import StopRequested, stopping_at_safe_points
 from pathb_jax.store.integrity import CheckpointError
 from pathb_jax.store.json_files import read_bounded
@@ -94,17 +96,19 @@ def run(command: Callable[[], int], *, stoppable: bool = False) -> int:
     except InputError as error:
         return _fail(str(error), BAD_INPUT)
     except StopRequested as stop:
-        print(f"{stop}: saved; the same command goes on from here", file=sys.stderr)
+        say(f"{stop}: saved; the same command goes on from here", sys.stderr)
         return SIGNAL_BASE + stop.signum
     except KeyboardInterrupt:
-        print(f"interrupted: {resume}", file=sys.stderr)
+        say(f"interrupted: {resume}", sys.stderr)
         return SIGNAL_BASE + signal.SIGINT
+    except FigureError as error:
+        return _fail(f"the picture could not be drawn: {error}", FAILURE)
     except (OSError, CheckpointError) as error:
         return _fail(f"{' '.join(str(error).split())}; {resume}", FAILURE)
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}", sys.stderr)
     return code
 
 

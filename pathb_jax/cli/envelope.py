@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from pathb_jax.cli import command
+from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.config import (
     Backend,
     Hparams,
@@ -112,7 +112,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     found = envelope(done)
     _print(found)
     _write_page(doc, path, found)
-    print(f"table: {path}\npage: {doc}")
+    say(f"table: {path}")
+    say(f"page:  {doc}")
     return 0
 
 
@@ -160,7 +161,7 @@ def _train(
 
     missing = list(missing_runs(lambdas, flags.train_seeds, done))
     if not missing:
-        print(f"{table.path}: all runs are there; nothing to train")
+        say(f"{table.path}: all runs are there; nothing to train")
         return
 
     configs = [_config(flags, study, *one) for one in missing]
@@ -189,7 +190,7 @@ def _print(found: "Envelope") -> None:
     from pathb_jax.report.envelope_page import HEADINGS, cells, statements
     from pathb_jax.studies.envelope_statistics import LURED, RULE
 
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = Terminal()
     table = Table(*HEADINGS, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for point in found.points:
         table.add_row(*cells(point))

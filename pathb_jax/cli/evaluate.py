@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from rich.console import Console
 from rich.table import Table
 
 from pathb_jax.cli import command
@@ -16,6 +15,7 @@ from pathb_jax.cli.evaluate_flags import (
     ReportFlags,
     check,
 )
+from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.config import SensorTier
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
@@ -73,12 +73,25 @@ def _main(arguments: Sequence[str] | None) -> int:
     results = evaluate(
         env, player.actor, player.data, params, world.eval_seed_start, world.eval_seeds, probe
     )
+    _check_finite(flags, player, results)
     summaries = [_summary(player, result) for result in results]
     _print_table(player, summaries)
     _write(flags.report, player, results, summaries)
     if flags.report.render is not None:
         _render(flags, player, env, params, probe)
     return 0
+
+
+def _check_finite(flags: EvaluateFlags, player: _Player, results: "Sequence[SetResult]") -> None:
+    """Raise InputError where finite numbers led to others: an overflow, or infinity times 0."""
+    import numpy as np
+
+    for result in results:
+        if not all(np.isfinite(figures).all() for figures in vars(result.episodes).values()):
+            flag = "--policy" if flags.subject.policy is not None else "--checkpoint"
+            flag = flag if flags.subject.controller is None else "--controller"
+            allowed = "its numbers, or a flag's, are so large that episodes leave what is finite"
+            raise InputError(flag, player.name, allowed)
 
 
 def _load(flags: EvaluateFlags) -> _Player:
@@ -187,7 +200,7 @@ def _summary(player: _Player, result: "SetResult") -> dict[str, Any]:
 
 
 def _print_table(player: _Player, summaries: Sequence[Mapping[str, Any]]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     console.print(f"{player.name} on {player.sensor_tier}")
     table = Table("seeds", "success", "rate", "95 % interval", "mean alignment", "mean steps")
     for summary in summaries:
@@ -238,7 +251,8 @@ def _render(
     from envs.shadow_field import bind
     from envs.start_states import start_states
     from pathb_jax.evaluation.evaluator import episode_keys, record_paths
-    from pathb_jax.report.paths import EpisodePath, draw_paths
+    from pathb_jax.report.paths import EpisodePath, paths_png
+    from pathb_jax.store.atomic import write_atomically
 
     assert flags.report.render is not None
     count = min(flags.report.render_episodes, flags.world.eval_seeds)
@@ -263,8 +277,7 @@ def _render(
                 success=bool(metrics.success[i]),
             )
         )
-    draw_paths(
-        flags.report.render,
+    picture = paths_png(
         episodes,
         heading=f"{Path(player.name).name} on {player.sensor_tier}, "
         f"{int(np.sum(metrics.success))} of {count} succeed",
@@ -274,4 +287,5 @@ def _render(
         basin_center=(float(bank.basin_center[0]), float(bank.basin_center[1])),
         basin_sigma=float(bank.basin_sigma),
     )
-    print(f"picture: {flags.report.render}")
+    write_atomically(flags.report.render, picture)
+    say(f"picture: {flags.report.render}")

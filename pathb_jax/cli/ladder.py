@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
 from rich.table import Table
 
 from pathb_jax.cli import command
 from pathb_jax.cli.progress_format import duration
+from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.config import SEED_LIMIT, Backend, MatmulPrecision, ParallelRuns, Tier, default_hint
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run
@@ -172,7 +172,7 @@ def _plan_and_run(
         command=shlex.join(["python", "scripts/ladder.py", *words]),
     )
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:
-        print(f"{out}: what was there is now in {moved}")
+        say(f"{out}: what was there is now in {moved}")
     record = open_record(plan)
     finished = is_finished(plan, record)
     if flags.plan or not finished:
@@ -182,7 +182,7 @@ def _plan_and_run(
     if flags.plan:
         return 0
     if finished:
-        print(f"{out}: this ladder has finished; nothing to train")
+        say(f"{out}: this ladder has finished; nothing to train")
     return _run(plan, flags)
 
 
@@ -197,7 +197,8 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> int:
     if flags.note is not None:
         write_note(plan.record_path, flags.note)
     _print_record(record)
-    print(f"record: {plan.record_path}\nnote:   {note}")
+    say(f"record: {plan.record_path}")
+    say(f"note:   {note}")
     if not _print_verification(record):
         return command.FAILURE
     return 0 if record["verdict"] == "adopted" else REJECTED
@@ -207,12 +208,12 @@ def _print_verification(record: "LadderRecord") -> bool:
     """Say what does not hold of the record; return whether everything does."""
     problems = record["verification"]["problems"] if "verification" in record else []
     for problem in problems:
-        print(f"does not hold: {problem}", file=sys.stderr)
+        say(f"does not hold: {problem}", sys.stderr)
     return not problems
 
 
 def _print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate") -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     planned, protocol = plan.run, plan.protocol
     console.print(
         f"protocol {protocol.name} (sha256 {protocol.sha256[:12]}), tier {planned.tier}, "
@@ -247,7 +248,7 @@ def _print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate"
 
 
 def _print_record(record: "LadderRecord") -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     table = Table("candidate", "status", "success", "95 % interval", "stages", "failure mode")
     for entry in record["candidates"]:
         first = next(iter(entry.get("summaries", {}).values()), None)

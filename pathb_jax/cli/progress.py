@@ -3,11 +3,11 @@
 import sys
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from pathb_jax.cli.progress_format import duration
+from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.run import Observer, Progress
 
 
@@ -19,15 +19,15 @@ class ProgressBar(Observer):
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        console = Console(file=sys.stderr)
+        console = Terminal(sys.stderr, soft_wrap=False)  # live lines must not wrap
         self._quiet = quiet
         self._live = console.is_terminal and not quiet
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             console=console,
             disable=not self._live,
         )
@@ -58,7 +58,7 @@ class ProgressBar(Observer):
         )
         if not self._live:
             line = f"{progress.slug} update {progress.update}/{progress.updates}  {figures}"
-            print(line, file=sys.stderr, flush=True)
+            say(line, sys.stderr)
             return
         if progress.slug not in self._tasks:
             self._tasks[progress.slug] = self._bars.add_task(
@@ -68,4 +68,4 @@ class ProgressBar(Observer):
 
     def notice(self, message: str) -> None:
         """Print one line above the live ones."""
-        self._bars.console.print(message, highlight=False)
+        self._bars.console.print(message)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from pathb_jax.cli import command
+from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.config import TIERS, Backend, Tier, default_hint
 from pathb_jax.errors import InputError
 from pathb_jax.store.own_files import is_own_json
@@ -120,8 +120,8 @@ def _digest(folder: Path, print_parts: bool) -> int:
     if print_parts:
         for part, value in found.items():
             if part != "all":
-                print(f"{value}  {part}")
-    print(f"{found['all']}  {folder}")
+                say(f"{value}  {part}")
+    say(f"{found['all']}  {folder}")
     return 0
 
 
@@ -141,14 +141,14 @@ def _check(flags: ReproducibilityFlags, folder: Path, smaller: dict[str, Any]) -
     started = time.monotonic()
 
     def tell(setting: Setting, what: str) -> None:
-        print(f"{time.monotonic() - started:4.0f} s  {setting.tier}: {what}", file=sys.stderr)
+        say(f"{time.monotonic() - started:4.0f} s  {setting.tier}: {what}", sys.stderr)
 
     try:
         for setting in settings:
             tell(setting, "reference runs, in processes of their own")
             train_references(setting)
     except CommandFailed as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", sys.stderr)
         return BROKEN
 
     # Only now does this process take its devices.
@@ -181,7 +181,7 @@ def _print_table(setting: Setting, findings: Sequence[Finding]) -> None:
     for finding in findings:
         verdict = f"{finding.verdict}: {finding.reason}" if finding.reason else finding.verdict
         table.add_row(finding.check, finding.compared, finding.promise, finding.found, verdict)
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     console.print(table)
@@ -201,8 +201,8 @@ def _report(findings: dict[Tier, list[Finding]]) -> int:
     rows = [(tier, finding) for tier, found in findings.items() for finding in found]
     verdicts = [finding.verdict for _, finding in rows]
     counted: tuple[Verdict, ...] = ("kept", "broken", "not tried")
-    print("promises: " + ", ".join(f"{verdicts.count(v)} {v}" for v in counted))
+    say("promises: " + ", ".join(f"{verdicts.count(v)} {v}" for v in counted))
     for tier, finding in rows:
         if finding.verdict == "broken":
-            print(f"error: broken: {tier}, {finding.check}: {finding.found}", file=sys.stderr)
+            say(f"error: broken: {tier}, {finding.check}: {finding.found}", sys.stderr)
     return BROKEN if "broken" in verdicts else 0

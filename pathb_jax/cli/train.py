@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pathb_jax.cli import command
+from pathb_jax.cli.terminal import say
 from pathb_jax.config import RunConfig
 from pathb_jax.ladder.statistics import clopper_pearson
 
@@ -42,7 +43,7 @@ def _evaluate(config: RunConfig) -> int:
 
     summaries = evaluate_only(config)
     for summary in summaries:
-        print(summary_line(summary))
+        say(summary_line(summary))
     _below_floor(config, summaries[0]["success_rate"])
     return 0
 
@@ -54,16 +55,16 @@ def _train(config: RunConfig) -> int:
     with ProgressBar(quiet=not config.output.progress) as bar:
         outcome = run.train(config, bar)
     if not outcome.trained:
-        print(f"{outcome.files.slug}: finished before; nothing to train")
+        say(f"{outcome.files.slug}: finished before; nothing to train")
     if outcome.diverged is not None:
-        print(
+        say(
             f"diverged at update {outcome.diverged['update']}: "
             f"{outcome.diverged['quantity']} is not finite"
         )
         return DIVERGED
     for summary in outcome.summaries.values():
-        print(summary_line(summary))
-    print(f"files: {outcome.files.out}")
+        say(summary_line(summary))
+    say(f"files: {outcome.files.out}")
     first = outcome.summaries[config.evaluation.eval_seed_start[0]]
     return BELOW_FLOOR if _below_floor(config, first["success_rate"]) else 0
 
@@ -84,5 +85,5 @@ def summary_line(summary: Mapping[str, Any]) -> str:
 def _below_floor(config: RunConfig, success_rate: float) -> bool:
     floor = config.evaluation.success_floor
     if success_rate < floor:
-        print(f"success rate {success_rate:.3f} is below --success-floor {floor:.3f}")
+        say(f"success rate {success_rate:.3f} is below --success-floor {floor:.3f}")
     return success_rate < floor

@@ -112,7 +112,7 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
             )
         )
     environment = _environment(plan)
-    hours = protocol.compute.candidate_hours[-1] + protocol.compute.batch_hours
+    stated = protocol.compute if planned == protocol.run else None
     record = new_record(
         protocol={
             "name": protocol.name,
@@ -128,7 +128,7 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
         ),
         candidates=candidates,
         predictions=[prediction.id for prediction in protocol.predictions],
-        planned_hours=hours if planned == protocol.run else None,
+        planned_hours=stated.candidate_hours[-1] + stated.batch_hours if stated else None,
         plan={
             "tier": planned.tier,
             "updates": planned.updates,

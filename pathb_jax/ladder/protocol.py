@@ -15,20 +15,34 @@ from typing import Any, Literal
 
 from pathb_jax.config import SEED_LIMIT, VARIANTS
 from pathb_jax.errors import InputError
-from pathb_jax.ladder.schema import BatchRun, Candidate, Content, Run
+from pathb_jax.ladder.schema import (
+    BatchRun,
+    Candidate,
+    Content,
+    PathA,
+    ProgrammeRun,
+    Rejection,
+    Run,
+)
 from pathb_jax.ladder.strict_table import read_table, read_value
+from pathb_jax.store.json_files import read_bounded
 
 SHIPPED_SHA256 = {
     "path_b": "bf65ad9983455d68114a754086baf5d61dc9206d3ba6167d3f91b72737a0e2d4",
 }
 """Name -> SHA-256 (over LF line ends) of the protocols that ship with the package."""
 
+MOST_BYTES = 128 * 2**10
+MOST_DOTS = 1000
+"""What a protocol file may hold, and a line of it: a key of very many parts takes the parser time
+that grows with their square. The shipped file has 9 KiB."""
+
 _MIXED_VARIANTS = {name for name, variant in VARIANTS.items() if variant.family == "L-Mixed"}
 
 Standing = Literal["canonical", "registered", "exploratory"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol(Content):
     """A protocol file as read: its fields, its name on disk, its text and what identifies it."""
 
@@ -46,6 +60,13 @@ class Protocol(Content):
     def hparams_of(self, candidate: Candidate) -> dict[str, float]:
         """Return all hyper-parameters of `candidate`: the defaults with its change."""
         return {**dataclasses.asdict(self.hparams), **candidate.change}
+
+    def tier_of(self, told: PathA | ProgrammeRun | Rejection) -> str | None:
+        """Return the tier that something told in the file is about; None where it does not say.
+
+        The shipped file says none (its SHA-256 is fixed) and means that of its run.
+        """
+        return told.tier or (self.run.tier if is_shipped(self) else None)
 
 
 def run_label(stem: str, tag: str) -> str:
@@ -67,12 +88,10 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     path = Path(name_or_path)
     allowed = f"give a shipped protocol ({', '.join(SHIPPED_SHA256)}) or the path of a TOML file"
     try:
-        if not path.is_file():  # a device or a pipe might never end
-            raise InputError("--protocol", str(name_or_path), allowed)
-        data = path.read_bytes()
+        data = read_bounded(path, MOST_BYTES)
+    except InputError as error:
+        raise InputError("--protocol", str(name_or_path), f"{allowed} ({error.allowed})") from None
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError("--protocol", str(name_or_path), f"{allowed} ({error})") from None
     return parse_protocol(data, path.name)
 
@@ -87,6 +106,8 @@ def parse_protocol(data: bytes, file: str) -> Protocol:
     data = data.replace(b"\r\n", b"\n")
     try:
         text = data.decode()
+        if max((line.count(".") for line in text.split("\n")), default=0) > MOST_DOTS:
+            raise ValueError(f"a line of more than {MOST_DOTS} dots")
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"protocol {file}", str(error)[:200], "give UTF-8 text in TOML") from None
@@ -171,7 +192,7 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
     elif isinstance(value, tuple):
         items = [(str(index), item) for index, item in enumerate(value)]
     else:
-        return {prefix: value}
+        return {} if value is None else {prefix: value}  # None stands for an absent field
     flat: dict[str, object] = {}
     for name, item in items:
         flat |= _flat(item, f"{prefix}.{name}" if prefix else name)
@@ -258,10 +279,10 @@ def _check_references(content: Content, root: str) -> None:
         if prediction.candidate not in [*tags, "first"]:
             where = f"{root}predictions[{index}].candidate"
             raise InputError(where, prediction.candidate, f"choose a tag of {tags}, or first")
-    if len(content.compute.candidate_hours) != len(tags):
+    if content.compute and len(content.compute.candidate_hours) != len(tags):
         hours = list(content.compute.candidate_hours)
         where = f"{root}compute.candidate_hours"
         raise InputError(where, hours, f"give one number per candidate: {len(tags)}")
-    segments = [segment.segment for segment in content.path_a.segments]
-    if content.path_a.best not in segments:
+    segments = [segment.segment for segment in content.path_a.segments] if content.path_a else []
+    if content.path_a and content.path_a.best not in segments:
         raise InputError(f"{root}path_a.best", content.path_a.best, f"choose one of {segments}")

@@ -15,6 +15,7 @@ Text = Annotated[str, OneLine()]
 Name = Annotated[
     str, OneLine(r"[a-z0-9][a-z0-9_]{0,63}")
 ]  # in folder names: no case, so none coincide
+TierName = Annotated[str, OneLine(choices=tuple(TIERS))]
 FreshVariant = Annotated[
     str, OneLine(choices=tuple(name for name in VARIANTS if not VARIANTS[name].curriculum))
 ]
@@ -36,7 +37,7 @@ class Run:
 
     label: Name
     variant: FreshVariant
-    tier: Annotated[str, OneLine(choices=tuple(TIERS))]
+    tier: TierName
     sensor_tier: Annotated[str, OneLine(choices=typing.get_args(SensorTier))]
     updates: Count
     seed: Seed
@@ -161,10 +162,11 @@ class BatchRun:
 
 @dataclasses.dataclass(frozen=True)
 class Rejection:
-    """What the rejection of all candidates says."""
+    """What the rejection of all candidates at `tier` says."""
 
     finding: Text
     code_changes: tuple[Text, ...]
+    tier: TierName | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,26 +192,28 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class PathA:
-    """Default hyper-parameters, and the best state seen."""
+    """Default hyper-parameters at `tier`, and the best state seen."""
 
     best: Name
     segments: tuple[Segment, ...]
+    tier: TierName | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class ProgrammeRun:
-    """What the programme found for one run, to be compared with."""
+    """What the programme found for one run at `tier`, to be compared with."""
 
     run: Name
     env_steps: Steps
     success_rate: Rate
     mean_terminal_alignment: Alignment
     remark: Text
+    tier: TierName | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """The fields of a protocol file."""
+    """The fields of a protocol file. What decides is required; what is told beside it is not."""
 
     name: Name
     run: Run
@@ -220,7 +224,7 @@ class Content:
     failure_modes: FailureModes
     predictions: tuple[Prediction, ...]
     batch: tuple[BatchRun, ...]
-    rejection: Rejection
-    compute: Compute
-    path_a: PathA
-    programme: tuple[ProgrammeRun, ...]
+    rejection: Rejection | None = None
+    compute: Compute | None = None
+    path_a: PathA | None = None
+    programme: tuple[ProgrammeRun, ...] = ()

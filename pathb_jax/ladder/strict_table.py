@@ -125,5 +125,8 @@ def _shown(value: object) -> object:
     """Return what a message may show of `value`: itself, or the start of something long."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return "(a number of more than 30 digits)"
-    text = str(value)
+    try:
+        text = str(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits inside; nested too deep
+        return f"(a large {type(value).__name__})"
     return value if len(text) <= 60 else text[:60] + "..."

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from pathb_jax.report.figures import COLOURS, png
-from pathb_jax.report.remarks import link
+from pathb_jax.report.markdown import figure, link
+from pathb_jax.report.remarks import relative
+from pathb_jax.report.style import COLOURS, drawn
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.studies.anchors import EVAL_SEEDS, Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HEADING = "# Anchor figures"
 FIGURE = "figures/anchors.png"
@@ -25,14 +28,14 @@ def write_anchors_page(
         table: the file that holds every run.
         remarks: Markdown that explains, kept from an earlier page.
     """
-    write_atomically(path.parent / FIGURE, png(_figure(comparisons)))
+    caption = "Successes per training seed, ours and published"
     lines = [
         HEADING,
         "",
         "Rows of the investigation's table of anchor figures, trained again here with several",
         "training seeds each: same task, same algorithm, another implementation. Successes are of",
         f"{EVAL_SEEDS} seeds from 10000. Every run is a row of",
-        f"[{table.name}]({link(table, path)}).",
+        f"{link(table.name, relative(table, path))}.",
         "",
         "    python scripts/reproduce_anchors.py",
         "",
@@ -50,7 +53,7 @@ def write_anchors_page(
         "permutation test of the difference of means where the published runs were repeated, those",
         "repetitions against ours; else it says whether the one run lies within our range.",
         "",
-        f"![Successes per training seed, ours and published]({FIGURE})",
+        figure(path, FIGURE, caption, lambda: anchors_png(comparisons)),
         "",
         "## Where we agree, and where not",
         "",
@@ -105,9 +108,13 @@ def _statement(comparison: Comparison) -> str:
     return f"- {anchor.name}: the published run {where} our range."
 
 
-def _figure(comparisons: Sequence[Comparison]) -> Figure:
-    figure = Figure(figsize=(8.5, 0.75 * len(comparisons) + 1.2), layout="constrained")
-    axes = figure.subplots()
+@drawn
+def anchors_png(comparisons: Sequence[Comparison]) -> "Figure":
+    """Draw our successes and the published ones, a row per anchor."""
+    from matplotlib.figure import Figure  # takes long to import
+
+    drawing = Figure(figsize=(8.5, 0.75 * len(comparisons) + 1.2), layout="constrained")
+    axes = drawing.subplots()
     for row, comparison in enumerate(comparisons):
         ours = [run.successes for run in comparison.runs]
         anchor = comparison.anchor
@@ -125,4 +132,4 @@ def _figure(comparisons: Sequence[Comparison]) -> Figure:
     axes.set_xlabel(f"successes of {EVAL_SEEDS} seeds")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="lower right")
-    return figure
+    return drawing

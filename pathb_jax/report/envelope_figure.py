@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pathb_jax.report.figures import COLOURS, png
+from pathb_jax.report.style import COLOURS, drawn
 from pathb_jax.studies.envelope import Envelope
 from pathb_jax.studies.envelope_statistics import (
     ALIGNMENT_FLOOR,
@@ -15,6 +14,10 @@ from pathb_jax.studies.envelope_statistics import (
     Mean,
     Samples,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANELS = {
     "success": "success rate",
@@ -28,8 +31,11 @@ PANELS = {
 LIMITS = {"alignment": ALIGNMENT_FLOOR, "preference": PREFERENCE_LIMIT}
 
 
-def envelope_png(found: Envelope) -> bytes:
+@drawn
+def envelope_png(found: Envelope) -> "Figure":
     """Draw one panel per measure; lambdas are spaced evenly, as most lie close to 1."""
+    from matplotlib.figure import Figure  # takes long to import
+
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     *panels, legend = figure.subplots(2, 3).flat
     positions = np.arange(len(found.samples))
@@ -53,10 +59,10 @@ def envelope_png(found: Envelope) -> bytes:
     panels[1].set_ylim(-0.03, 1.03)
     legend.set_axis_off()
     legend.legend(*panels[1].get_legend_handles_labels(), loc="center", frameon=False)
-    return png(figure)
+    return figure
 
 
-def _seeds(axes: Axes, samples: Sequence[Samples], name: str) -> None:
+def _seeds(axes: "Axes", samples: Sequence[Samples], name: str) -> None:
     place = [index for index, one in enumerate(samples) for _ in getattr(one, name)]
     figures = [figure for one in samples for figure in getattr(one, name)]
     axes.plot(
@@ -64,7 +70,7 @@ def _seeds(axes: Axes, samples: Sequence[Samples], name: str) -> None:
     )
 
 
-def _means(axes: Axes, at: Sequence[int], means: Sequence[Mean]) -> None:
+def _means(axes: "Axes", at: Sequence[int], means: Sequence[Mean]) -> None:
     centre = np.array([mean.mean for mean in means])
     ends = np.array([mean.interval or (mean.mean, mean.mean) for mean in means]).reshape(-1, 2)
     axes.errorbar(

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pathb_jax.report.envelope_figure import envelope_png
-from pathb_jax.report.remarks import link
+from pathb_jax.report.markdown import code, figure, link
+from pathb_jax.report.remarks import relative
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.studies.envelope import EVAL_SEED_START, Envelope, variant
 from pathb_jax.studies.envelope_published import Beside, beside
@@ -112,8 +113,7 @@ def write_envelope_page(path: Path, found: Envelope, table: Path, remarks: str) 
         table: the file that holds every run.
         remarks: Markdown that explains, kept from an earlier page.
     """
-    figure = figure_name(path)
-    write_atomically(path.parent / figure, envelope_png(found))
+    caption = "Success, alignment, steps, distance to the false basin against lambda"
     lines = [
         HEADING,
         "",
@@ -122,9 +122,9 @@ def write_envelope_page(path: Path, found: Envelope, table: Path, remarks: str) 
         f"training seeds, {found.eval_seeds} evaluation seeds from {EVAL_SEED_START}, acting with",
         f"the mean. Lambda 0 is `{variant(0.0)}`, 1 is `{variant(1.0)}`; between them",
         f"`{variant(0.5)}` with its lambda replaced. Every run is a row of",
-        f"[{table.name}]({link(table, path)}).",
+        f"{link(table.name, relative(table, path))}.",
         "",
-        f"    {found.command}",
+        f"    {code(found.command)}",
         "",
         "The command trains what is missing from its own table (results/envelope/envelope.csv, or",
         "what --table names) and writes a page like this one beside it; it can be stopped and",
@@ -141,7 +141,7 @@ def write_envelope_page(path: Path, found: Envelope, table: Path, remarks: str) 
         "",
         textwrap.fill(LURED, 99),
         "",
-        f"![Success, alignment, steps, distance to the false basin against lambda]({figure})",
+        figure(path, figure_name(path), caption, lambda: envelope_png(found)),
         "",
         "## Breach, cliff or trough",
         "",

@@ -1,17 +1,16 @@
-"""The result note's figures, as PNG bytes. No global plotting state is touched."""
+"""The result note's figures, as PNG bytes."""
 
-import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from pathb_jax.ladder.schema import TrainingDynamics
-from pathb_jax.store.own_files import SOFTWARE
+from pathb_jax.report.style import COLOURS, drawn
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette: told apart by colour-blind readers too."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANELS = {
     "entropy": "entropy (nats)",
@@ -22,15 +21,18 @@ PANELS = {
 """History columns that are drawn, with their axis labels."""
 
 
+@drawn
 def dynamics_png(
     histories: Mapping[str, Mapping[str, np.ndarray]], rule: TrainingDynamics | None
-) -> bytes:
+) -> "Figure":
     """Draw the training curves of every candidate over environment steps.
 
     Args:
         histories: tag -> history columns.
         rule: stage 2. Its thresholds are dashed, the rows that it judges bold.
     """
+    from matplotlib.figure import Figure  # takes long to import
+
     figure = Figure(figsize=(10, 6.2), layout="constrained")
     limits = {"entropy": rule.entropy_below, "value_loss": rule.value_loss_at_most} if rule else {}
     for axes, (column, label) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
@@ -53,18 +55,21 @@ def dynamics_png(
         ncols=4,
         frameon=False,
     )
-    return png(figure)
+    return figure
 
 
+@drawn
 def success_png(
     rates: Mapping[str, Mapping[str, tuple[float, float, float]]], floor: float | None
-) -> bytes:
+) -> "Figure":
     """Draw the success rate of every run and evaluation set.
 
     Args:
         rates: run -> first seed of the set -> (rate, low and high end of its interval).
         floor: stage 1's threshold, dashed.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     axes = figure.subplots()
     starts = list(dict.fromkeys(start for sets in rates.values() for start in sets))
@@ -86,19 +91,11 @@ def success_png(
     axes.set_ylim(-0.03, 1.03)
     figure.legend(loc="outside upper center", ncols=len(starts), frameon=False)
     _finish(axes, "", "success rate")
-    return png(figure)
+    return figure
 
 
-def _finish(axes: Axes, horizontal: str, vertical: str) -> None:
+def _finish(axes: "Axes", horizontal: str, vertical: str) -> None:
     axes.set_xlabel(horizontal)
     axes.set_ylabel(vertical)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
-    stream = io.BytesIO()
-    # No version inside: the same record gives the same bytes.
-    figure.savefig(stream, format="png", dpi=110, metadata={"Software": SOFTWARE})
-    return stream.getvalue()

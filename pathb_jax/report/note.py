@@ -6,7 +6,7 @@ words are in note.md.j2; here is what they need. See the specification's ladder 
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,18 @@ import numpy as np
 
 from pathb_jax.errors import InputError
 from pathb_jax.ladder import statistics
-from pathb_jax.ladder.protocol import Protocol, parse_protocol
+from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.ladder.reading import read_ladder
+from pathb_jax.ladder.schema import PathA, ProgrammeRun, Rejection
+from pathb_jax.report.figures import dynamics_png, success_png
+from pathb_jax.report.markdown import Markdown, escaped, figure, link
+from pathb_jax.report.note_words import change, filters, interval
 from pathb_jax.store.artifacts import RunFiles, read_history
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.store.record_schema import (
     BatchRecord,
     CandidateRecord,
     LadderRecord,
-    SetSummary,
 )
 
 NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"
@@ -66,16 +69,19 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     note = note_path or record_path.parent / NOTE_NAME
     plan, warning = _plan(record)
     environment = jinja2.Environment(
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # that is for HTML
+        finalize=escaped,
     )
-    environment.filters.update(_filters(plan, _relative(record_path.parent, note.parent)))
+    environment.filters.update(filters(plan, _relative(record_path.parent, note.parent)))
     template = (resources.files("pathb_jax") / "report" / "note.md.j2").read_text("utf-8")
     text = environment.from_string(template).render(
         **_context(record, plan),
-        figures=_write_figures(record, plan, record_path.parent, note.parent),
+        figures=_figures(record, plan, record_path.parent, note),
         warning=warning,
-        record_name=record_path.name,
-        record_link=_relative(record_path, note.parent),
+        record_link=link(record_path.name, _relative(record_path, note.parent)),
         marker=MARKER,
     )
     write_atomically(note, text)
@@ -102,22 +108,22 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
     here: dict[str, Any] = defaultdict(lambda: None)
     here |= {candidate["tag"]: candidate for candidate in record["candidates"]}
     here |= {run["label"].partition("_pathb_")[0]: run for run in record["batch"]}
-    best = None
     if plan:
         texts |= {candidate.tag: candidate for candidate in plan.candidates}
         texts |= {prediction.id: prediction for prediction in plan.predictions}
-        best = next(s for s in plan.path_a.segments if s.segment == plan.path_a.best)
     sizes = {s["seeds"] for run in _runs(record) for s in run.get("summaries", {}).values()}
     return {
         "record": record,
         "plan": plan,
+        "title": "Path B" if _is_path_b(record) else record["protocol"]["name"],
+        "is_path_b": _is_path_b(record),
         "verdict": _verdict(record, plan),
         "standing": _STANDING[record["standing"]],
         "overlap": _overlap(record, plan).strip(),
         "set_sizes": sorted(sizes),
         "texts": texts,
         "here": here,
-        "best": best,
+        **_told(record, plan),
         "misjudgements": _misjudgements(record, plan) if plan else {},
         "trained": (trained := _trained(record)),
         "early": [name for name, run in trained.items() if run.get("before_ladder")],
@@ -126,6 +132,43 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
             *(name for name, run in trained.items() if not run.get("started")),
         ],
     }
+
+
+def _is_path_b(record: LadderRecord) -> bool:
+    return record["protocol"]["sha256"] == SHIPPED_SHA256["path_b"]
+
+
+def _told(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
+    """Return what the protocol tells beside its rules, as far as it is about this ladder's tier."""
+    here = record["plan"]["tier"] if "plan" in record else None
+    shown: dict[str, Any] = {"programme": [], "path_a": None, "best": None, "rejection": None}
+    elsewhere: dict[tuple[str, str | None], None] = {}
+    for name, part in _told_parts(plan) if plan else ():
+        tier = plan.tier_of(part) if plan else None
+        if tier is None or tier != here:
+            elsewhere[name, tier] = None
+        elif isinstance(part, ProgrammeRun):
+            shown["programme"].append(part)
+        else:
+            shown[name] = part
+    if path_a := shown["path_a"]:
+        shown["best"] = next(s for s in path_a.segments if s.segment == path_a.best)
+    return {
+        **shown,
+        "here_tier": here,
+        "said_of": plan.run.tier if plan and plan.run.tier != here else None,
+        "figures_elsewhere": [one for one in elsewhere if one[0] != "rejection"],
+        "rejection_elsewhere": [tier for name, tier in elsewhere if name == "rejection"],
+    }
+
+
+def _told_parts(plan: Protocol) -> Iterator[tuple[str, PathA | ProgrammeRun | Rejection]]:
+    for run in plan.programme:
+        yield "programme", run
+    if plan.path_a:
+        yield "path_a", plan.path_a
+    if plan.rejection:
+        yield "rejection", plan.rejection
 
 
 _STANDING = {
@@ -141,8 +184,8 @@ def _verdict(record: LadderRecord, plan: Protocol | None) -> str:
     candidates = record["candidates"]
     if record["verdict"] == "adopted":
         chosen = [c for c in candidates if c["tag"] == record["adopted"]]
-        change = "".join(f" ({_change(candidate, plan)})" for candidate in chosen)
-        return f"Adopted: {record['adopted']}{change} passed all three stages."
+        shown = "".join(f" ({change(candidate, plan)})" for candidate in chosen)
+        return f"Adopted: {record['adopted']}{shown} passed all three stages."
     if record["verdict"] == "rejected":
         failed = f"none of the {len(candidates)} candidates passed all three stages"
         return f"Rejected: {failed}. That is a finding, not an error."
@@ -203,49 +246,29 @@ def _trained(record: LadderRecord) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _remarks(trained: Mapping[str, Any]) -> str:
-    """Return what makes the training of a run less than plain."""
-    found = ["began before the ladder was opened"] if trained.get("before_ladder") else []
-    found += ["with uncommitted changes"] if trained.get("dirty") else []
-    found += [
-        f"after update {entry['resumed_after_update']} in another environment"
-        for entry in trained.get("environment_changes", [])
-    ]
-    return _cell("; ".join(found) or "-")
-
-
-def _recorded(value: str | None, length: int | None = None) -> str:
-    return _cell(value[:length]) if value else "not recorded"
-
-
-def _write_figures(
-    record: LadderRecord, plan: Protocol | None, folder: Path, note_folder: Path
-) -> dict[str, str]:
-    """Write the figures there is something to draw for; return name -> link."""
-    from pathb_jax.report import figures  # matplotlib takes long to import
-
+def _figures(
+    record: LadderRecord, plan: Protocol | None, folder: Path, note: Path
+) -> dict[str, Markdown]:
+    """Write the figures there is something to draw for; return name -> Markdown."""
     stages = plan.stages if plan else None
-    images: dict[str, bytes] = {}
-    histories = {c["tag"]: h for c in record["candidates"] if (h := _history(folder, c))}
-    if histories:
-        images["dynamics"] = figures.dynamics_png(
-            histories, stages.training_dynamics if stages else None
-        )
+    draw: dict[str, tuple[str, Callable[[], bytes]]] = {}
+    if histories := {c["tag"]: h for c in record["candidates"] if (h := _history(folder, c))}:
+        rule = stages.training_dynamics if stages else None
+        caption = "Training curves of every candidate"
+        draw["dynamics"] = caption, lambda: dynamics_png(histories, rule)
     rates = {
         str(run.get("tag") or run.get("label")): {
-            start: (summary["success_rate"], *_interval(summary))
+            start: (summary["success_rate"], *interval(summary))
             for start, summary in run["summaries"].items()
         }
         for run in _runs(record)
         if run.get("summaries")
     }
     if rates:
-        images["success"] = figures.success_png(
-            rates, stages.success_floor.threshold if stages else None
-        )
-    for name, data in images.items():
-        write_atomically(note_folder / FIGURES[name], data)
-    return {name: FIGURES[name] for name in images}
+        floor = stages.success_floor.threshold if stages else None
+        caption = "Success rate per run and seed set, with intervals"
+        draw["success"] = caption, lambda: success_png(rates, floor)
+    return {name: figure(note, FIGURES[name], *what) for name, what in draw.items()}
 
 
 def _history(folder: Path, run: CandidateRecord) -> dict[str, np.ndarray]:
@@ -254,116 +277,6 @@ def _history(folder: Path, run: CandidateRecord) -> dict[str, np.ndarray]:
         return read_history(RunFiles(folder / run["run_dir"], run.get("slug", "")).history)
     except (InputError, OSError):
         return {}
-
-
-def _interval(summary: SetSummary) -> tuple[float, float]:
-    """Return the exact 95 % interval of a set's success rate."""
-    return statistics.clopper_pearson(summary["success_count"], summary["seeds"])
-
-
-def _filters(plan: Protocol | None, base: str) -> dict[str, Any]:
-    """Return the template's filters: values in, Markdown out. `base` is the record's folder."""
-
-    def link(run: Any, name: str) -> str:
-        target = run.get("run_dir", name)
-        path = target if base == "." else f"{base}/{target}"
-        return name if run.get("status") == "not_run" else f"[{name}]({path}/)"
-
-    return {
-        "cell": _cell,
-        "change": lambda candidate: _change(candidate, plan),
-        "failure": _failure,
-        "figures": _figures,
-        "hours": lambda hours: f"{hours:.2f}",
-        "interval": lambda summary: "{:.3f} to {:.3f}".format(*_interval(summary)),
-        "link": link,
-        "number": _number,
-        "other_verdicts": _other_verdicts,
-        "outcome": _outcome,
-        "percent": lambda chance: "-" if chance is None else f"{100 * chance:.1f} %",
-        "rate": _rate,
-        "recorded": _recorded,
-        "remarks": _remarks,
-        "seeds": _seeds,
-        "stage": _stage,
-        "steps": lambda steps: "-" if steps is None else f"{steps:.1f}",
-        "thousands": lambda count: f"{count:,}",
-        "words": _words,
-    }
-
-
-def _change(candidate: Mapping[str, Any], plan: Protocol | None) -> str:
-    defaults = vars(plan.hparams) if plan else {}
-    return ", ".join(
-        f"{knob} {defaults[knob]:g} -> {value:g}" if knob in defaults else f"{knob} {value:g}"
-        for knob, value in candidate["hparams"].items()
-    )
-
-
-def _stage(candidate: Mapping[str, Any], number: int) -> str:
-    """Return the table cell of one stage."""
-    for receipt in candidate["stages"]:
-        if receipt["stage"] == number:
-            why = "; ".join(receipt["reasons"]) if receipt["passed"] is False else ""
-            return _cell(_outcome(receipt["passed"]) + (f": {why}" if why else ""))
-    return "-"
-
-
-def _failure(candidate: Mapping[str, Any]) -> str:
-    """Return how a rejected candidate failed, after its name."""
-    what = "was not accepted"
-    for receipt in candidate["stages"]:
-        if receipt["passed"] is False:
-            what = f"failed stage {receipt['stage']} ({'; '.join(receipt['reasons'])})"
-    return _cell(f"{what}, {_words(candidate['failure_mode'])}")
-
-
-def _rate(run: Mapping[str, Any]) -> str:
-    """Return the success rate on a run's first set, with count and interval where known."""
-    for summary in run.get("summaries", {}).values():
-        count = f"{summary['success_count']}/{summary['seeds']}"
-        low, high = _interval(summary)
-        return f"{_number(summary['success_rate'])} ({count}), {low:.3f} to {high:.3f}"
-    rate = run.get("success_rate")
-    return "not run" if rate is None else _number(rate)
-
-
-def _seeds(summary: SetSummary, start: str) -> str:
-    return f"{start} to {int(start) + summary['seeds'] - 1}" if start.isdecimal() else _cell(start)
-
-
-def _figures(figures: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{_cell(name)} {_number(value)}" for name, value in figures.items())
-
-
-def _other_verdicts(record: LadderRecord) -> str:
-    """Return how often another training seed would have led to another verdict."""
-    first, *others = record["training_seeds"]["verdicts"].values()
-    decided = [verdict for verdict in others if verdict != "open"]
-    different = sum(verdict != first for verdict in decided)
-    return (
-        f"Of {len(decided)} other seeds with a verdict, {different} would have given another one."
-    )
-
-
-def _number(value: float | None) -> str:
-    """Return three decimals; a whole number as it is; the very small and large by four digits."""
-    if value is None or isinstance(value, int):
-        return "-" if value is None else str(value)
-    return f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1000 else f"{value:.4g}"
-
-
-def _outcome(passed: bool | None) -> str:
-    return {True: "passed", False: "failed", None: "not judged"}[passed]
-
-
-def _words(name: str | None) -> str:
-    return "-" if name is None else _cell(name.replace("_", " "))
-
-
-def _cell(text: str) -> str:
-    """Return text as one line that cannot break a table."""
-    return " ".join(text.replace("|", "\\|").split())
 
 
 def _relative(target: Path, folder: Path) -> str:

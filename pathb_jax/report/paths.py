@@ -1,16 +1,15 @@
 """A picture of episodes: where each went over the signature field, and how it ended."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle
 
-from pathb_jax.report.figures import png
-from pathb_jax.store.atomic import write_atomically
+from pathb_jax.report.style import drawn
+from pathb_jax.text import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class EpisodePath(NamedTuple):
@@ -24,8 +23,8 @@ class EpisodePath(NamedTuple):
     success: bool
 
 
-def draw_paths(
-    path: Path,
+@drawn
+def paths_png(
     episodes: Sequence[EpisodePath],
     *,
     heading: str,
@@ -34,11 +33,10 @@ def draw_paths(
     success_radius: float,
     basin_center: tuple[float, float],
     basin_sigma: float,
-) -> None:
-    """Draw one panel per episode and write the picture whole or not at all.
+) -> "Figure":
+    """Draw one panel per episode.
 
     Args:
-        path: PNG file.
         episodes: at most a few dozen.
         heading: what played.
         half_width: of the arena.
@@ -47,6 +45,10 @@ def draw_paths(
         basin_center: false basin, `[2]`.
         basin_sigma: its width.
     """
+    from matplotlib.figure import Figure  # takes long to import
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Circle
+
     columns = min(4, len(episodes))
     rows = -(-len(episodes) // columns)
     figure = Figure(figsize=(2.6 * columns, 2.75 * rows + 0.8), layout="constrained")
@@ -87,5 +89,5 @@ def draw_paths(
         fontsize=8,
         frameon=False,
     )
-    figure.suptitle(heading, fontsize=10)
-    write_atomically(path, png(figure))
+    figure.suptitle(visible(heading), fontsize=10)
+    return figure

@@ -3,14 +3,28 @@
 import os
 from pathlib import Path
 
+from pathb_jax.errors import InputError
+from pathb_jax.store.json_files import read_bounded
 from pathb_jax.store.own_files import IsOwn
+
+MOST_BYTES = 16 * 2**20
 
 REMARKS = "<!-- remarks: kept when the page is written anew -->"
 
 
 def kept_remarks(page: Path) -> str:
-    """Return the marker and all that follows it in a page; the marker alone if there is none."""
-    old = page.read_text(encoding="utf-8") if page.exists() else ""
+    """Return the marker and all that follows it in a page; the marker alone if there is none.
+
+    Raises:
+        InputError: the page is not a file of text that could be kept.
+        OSError: it cannot be read.
+    """
+    if not page.exists():
+        return REMARKS
+    try:
+        old = read_bounded(page, MOST_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(str(page), str(error)[:200], "its remarks have to be UTF-8") from None
     return REMARKS + old.partition(REMARKS)[2]
 
 
@@ -23,6 +37,6 @@ def is_own_page(heading: str) -> IsOwn:
     return is_own
 
 
-def link(target: Path, page: Path) -> str:
+def relative(target: Path, page: Path) -> str:
     """Return a link from a page to a file."""
     return Path(os.path.relpath(target.resolve(), page.parent.resolve())).as_posix()

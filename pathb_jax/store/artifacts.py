@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import encode_json, read_json, write_json
 from pathb_jax.store.policy_file import PolicyFile, read_policy, write_policy
-from pathb_jax.store.tables import append_table, read_table, write_table
+from pathb_jax.store.tables import append_table, read_numbers, write_table
 
 __all__ = [
     "EVALUATIONS_COLUMNS",
@@ -183,10 +183,12 @@ def append_history(path: Path, rows: np.ndarray) -> None:
 def read_history(path: Path) -> dict[str, np.ndarray]:
     """Read a history, ours or another implementation's: at least the pinned columns.
 
+    A figure may be missing or not finite: a stage that needs it fails, and says so.
+
     Raises:
-        InputError: as ``read_table``.
+        InputError: as ``read_numbers``.
     """
-    return read_table(path, PINNED_HISTORY_COLUMNS)
+    return read_numbers(path, PINNED_HISTORY_COLUMNS, whole=("update", "env_steps"), finite=False)
 
 
 def write_evaluations(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -195,8 +197,15 @@ def write_evaluations(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_evaluations(path: Path) -> dict[str, np.ndarray]:
-    """Read the in-run evaluations; InputError as ``read_table``."""
-    return read_table(path, EVALUATIONS_COLUMNS)
+    """Read the in-run evaluations; InputError as ``read_numbers``."""
+    rows = read_numbers(path, EVALUATIONS_COLUMNS, whole=EVALUATIONS_COLUMNS[:4])
+    rates, seeds = rows["success_rate"], rows["seeds"]
+    good = (seeds > 0) & (rates >= 0) & (rates <= 1)
+    if not good.all():
+        row = int(np.argmin(good))
+        found, allowed = f"{rates[row]} of {seeds[row]} seeds", "it has to be a rate of seeds"
+        raise InputError(f"{path}, line {row + 2}: success_rate", found, allowed)
+    return rows
 
 
 def write_evaluation(

@@ -1,6 +1,9 @@
 """Strict JSON files: written whole, read with a size limit, never NaN or infinity."""
 
 import json
+import math
+import os
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,9 +65,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if not path.is_file():
         raise InputError(str(path), "no such file", "it has to be a file")
     with path.open("rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise InputError(str(path), "too large", f"it may have {limit} bytes at most")
+        # Some files of the system tell no size; a file may grow while it is read.
+        large = os.fstat(stream.fileno()).st_size > limit
+        if large or len(data := stream.read(limit + 1)) > limit:
+            raise InputError(str(path), "too large", f"it may have {limit} bytes at most")
     return data
 
 
@@ -76,7 +80,9 @@ def decode_json(path: Path, data: bytes) -> Any:
     """
     allowed = "it has to be a JSON file (UTF-8, finite numbers)"
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        # Reading each number by hand takes time: only where one may be beyond what is finite.
+        number = _finite if re.search(rb"[eE]\+?\d{3}|\d{309}", data) else None
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_float=number)
     except ValueError as error:  # also UnicodeDecodeError, JSONDecodeError, an endless integer
         raise InputError(str(path), str(error)[:200], allowed) from None
     except RecursionError:
@@ -85,6 +91,12 @@ def decode_json(path: Path, data: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"the number {name}")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(value := float(digits)):
+        raise ValueError(f"the number {digits[:60]}")
+    return value
 
 
 def _plain(value: Any) -> Any:

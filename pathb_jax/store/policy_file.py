@@ -5,7 +5,6 @@ last too; times action_scale; the norm clipped to 1.
 """
 
 import itertools
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,10 @@ NUMBER_BYTES = 48
 """More than any float64 takes as JSON, comma, line end and indentation included."""
 SLACK_BYTES = 2**18
 """For everything in the file but the declared numbers; metadata included."""
+ACT_DIM = 2
+"""A step of the point: x and y."""
+SMALLEST, LARGEST = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+"""What float32 holds without underflow or overflow."""
 SIZES = ("obs_dim", "act_dim", "hidden_size", "depth")
 
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -278,6 +281,8 @@ def _inconsistency(policy: PolicyFile) -> tuple[str, object, str] | None:
     widths = (policy.obs_dim, policy.act_dim, policy.hidden_size, policy.depth)
     if min(widths) < 1:
         return "sizes", widths, "they have to be positive"
+    if policy.act_dim != ACT_DIM:
+        return "act_dim", policy.act_dim, f"an action has {ACT_DIM} numbers"
     shapes = [(weight.shape, bias.shape) for weight, bias in policy.layers]
     expected = [((rows, columns), (rows,)) for rows, columns in layer_shapes(*widths)]
     if len(shapes) != len(expected):
@@ -294,8 +299,9 @@ def _inconsistency(policy: PolicyFile) -> tuple[str, object, str] | None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             return name, "not finite", "every number has to be finite in float32"
-    if not math.isfinite(policy.action_scale) or policy.action_scale <= 0:
-        return "action_scale", policy.action_scale, "it has to be positive and finite"
+    if not SMALLEST <= policy.action_scale <= LARGEST:
+        allowed = f"it has to be positive and finite in float32: {SMALLEST:.2g} to {LARGEST:.2g}"
+        return "action_scale", policy.action_scale, allowed
     if (policy.obs_std < 0).any():
         return "obs_std", float(policy.obs_std.min()), "it cannot be negative"
     return None

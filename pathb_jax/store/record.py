@@ -15,6 +15,9 @@ from pathb_jax.store.json_files import read_json, write_json
 from pathb_jax.store.record_checks import check_against_itself
 from pathb_jax.store.record_schema import LadderRecord
 
+LARGEST = {int: 2**53, float: 1e100}
+"""Figures beyond these are none of a run; sums and shares of them could not be told."""
+
 
 def write_record(path: Path, record: LadderRecord) -> None:
     """Write the record whole or not at all. A figure that is not finite is written as null.
@@ -78,6 +81,9 @@ def _check(value: Any, kind: Any, where: str) -> None:
         accepted = (int, float) if kind is float else (kind,)
         is_bool = isinstance(value, bool) and kind is not bool
         _require(isinstance(value, accepted) and not is_bool, where, value, f"a {kind.__name__}")
+        if kind in LARGEST:
+            limit = LARGEST[kind]
+            _require(abs(value) <= limit, where, value, f"at most {limit:.10g} in size")
 
 
 def _check_object(value: Any, kind: Any, where: str) -> None:

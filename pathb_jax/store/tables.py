@@ -109,6 +109,46 @@ def read_table(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: _parsed(column) for name, column in zip(header, cells.T, strict=True)}
 
 
+def read_numbers(
+    path: Path, required: tuple[str, ...], *, whole: tuple[str, ...] = (), finite: bool = True
+) -> dict[str, np.ndarray]:
+    """Read a CSV file as ``read_table``, of which the required columns hold figures.
+
+    Args:
+        path: the file.
+        required: columns that have to be there, with a number in every cell.
+        whole: those of them that hold whole numbers >= 0.
+        finite: whether the others may hold neither empty cells nor infinity.
+
+    Raises:
+        InputError: as ``read_table``, or a cell holds something else; it is named.
+    """
+    columns = read_table(path, required)
+    for name in required:
+        values, what = columns[name], "a number"
+        if values.dtype.kind not in "if":
+            good = np.array([_is_number(cell) for cell in values])
+        elif name in whole:
+            what = "a whole number >= 0"
+            good = (values >= 0) & (values < 2**53) & (np.floor(values) == values)
+        else:
+            good = np.isfinite(values) | (not finite)
+        if not good.all():
+            row = int(np.argmin(good))
+            allowed = f"every cell of the column has to be {what}"
+            raise InputError(f"{path}, line {row + 2}: {name}", str(values[row])[:60], allowed)
+        columns[name] = values.astype(np.int64) if name in whole else values
+    return columns
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return True
+
+
 def _parsed(cells: np.ndarray) -> np.ndarray:
     """Return a column of texts as ``read_table`` says."""
     for dtype in (np.int64, np.float64):

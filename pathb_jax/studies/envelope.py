@@ -203,12 +203,12 @@ def finished_run(
     study: Study, mixed_lambda: float, training_seed: int, outcome: Any
 ) -> EnvelopeRun:
     """Return the row of a run, from the files that `outcome` (a `RunOutcome`) names."""
-    from pathb_jax.store.tables import read_table
+    from pathb_jax.store.tables import read_numbers
 
     figures: dict[str, Any] = dict.fromkeys(FIGURES)
     if outcome.diverged is None:
         columns = ("terminalX", "terminalY", "terminalBasinDistance")
-        episodes = read_table(outcome.files.evaluation_csv(EVAL_SEED_START, first=True), columns)
+        episodes = read_numbers(outcome.files.evaluation_csv(EVAL_SEED_START, first=True), columns)
         x, y, distance = (episodes[name] for name in columns)
         summary = outcome.summaries[EVAL_SEED_START]
         figures = {

@@ -82,7 +82,8 @@ def at(path: tuple[Any, ...]) -> Any:
 
 
 PATHS = leaves(TABLE)
-FIELDS = [path for path in PATHS if isinstance(path[-1], str)]
+OPTIONAL = [("rejection",), ("compute",), ("path_a",), ("programme",)]
+FIELDS = [path for path in PATHS if isinstance(path[-1], str) and path not in OPTIONAL]
 NUMBERS = [path for path in PATHS if isinstance(at(path), int | float)]
 
 
@@ -153,6 +154,31 @@ def test_missing_field(path: tuple[Any, ...]) -> None:
         parse(changed(path, None))
     knob = path[-2:-1] == ("change",)  # the only knob of its table: then the table is empty
     assert raised.value.field == f"protocol p.toml: {named(path[:-1] if knob else path)}"
+
+
+def test_what_decides_nothing_may_be_left_out() -> None:
+    table = {key: value for key, value in TABLE.items() if (key,) not in OPTIONAL}
+    plan = parse(table)
+    assert (plan.rejection, plan.compute, plan.path_a, plan.programme) == (None, None, None, ())
+    differences = protocol_differences(load_protocol("path_b"), plan)
+    assert "compute.batch_hours: 25.0 -> (absent)" in differences
+    assert not [line for line in differences if "None" in line]
+
+
+def test_what_is_told_has_a_tier_of_its_own() -> None:
+    shipped, copy_ = load_protocol("path_b"), parse(TABLE)
+    assert shipped.path_a
+    assert copy_.path_a
+    assert shipped.tier_of(shipped.path_a) == "Large"  # the file cannot say: its SHA-256 is fixed
+    assert copy_.tier_of(copy_.path_a) is None
+    for path in (("rejection", "tier"), ("path_a", "tier"), ("programme", 0, "tier")):
+        plan = parse(changed(path, "Medium"))
+        told = {"rejection": plan.rejection, "path_a": plan.path_a, "programme": plan.programme[0]}
+        part = told[path[0]]
+        assert part
+        assert plan.tier_of(part) == "Medium"
+        with pytest.raises(InputError, match=re.escape(named(path))):
+            parse(changed(path, "Huge"))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=named)
@@ -279,3 +305,52 @@ def test_standing() -> None:
     assert standing(own, []) == "registered"
     assert standing(shipped, ["tier: Large -> Small"]) == "exploratory"
     assert standing(own, ["seed: 0 -> 1"]) == "exploratory"
+
+
+HOSTILE = {
+    "dotted key of 5 000 parts": b"a." * 5000 + b"a = 1",
+    "header of 5 000 parts": b"[" + b"a." * 5000 + b"a]",
+    "dotted key of 5 000 parts in a table": b"[run]\n" + b"a . " * 5000 + b"a = 1",
+    "parts of many headers": b"\n".join(b"[" + b"a." * 900 + b"a%d]" % i for i in range(60)),
+    "5 000 nested arrays": b"a = " + b"[" * 5000 + b"]" * 5000,
+    "5 000 nested tables": b"a = " + b"{a=" * 5000 + b"1" + b"}" * 5000,
+    "6 000 digits": b"a = " + b"9" * 6000,
+    "4 000 digits": b"a = " + b"9" * 4000,
+    "6 000 hexadecimal digits": b"a = 0x" + b"f" * 6000,
+    "6 000 hexadecimal digits in an array": b"a = [0x" + b"f" * 6000 + b"]",
+    "6 000 digits after the point": b"a = 0." + b"9" * 6000,
+    "an exponent": b"a = 1e999999999999",
+    "one line of a megabyte": b"a = '" + b"x" * 2**20 + b"'",
+    "no lines": b"\x00" * 1000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_bytes(HOSTILE[name])
+    with pytest.raises(InputError) as raised:
+        load_protocol(path)
+    assert len(str(raised.value)) < 600
+    # As the value of a field that there is, too: a number in the place of text, text of a number.
+    for field in (b"updates", b"tier", b"change", b"candidate_hours", b"code_changes"):
+        lines = SHIPPED.split(b"\n")
+        at = next(i for i, line in enumerate(lines) if line.startswith(field + b" = "))
+        value = HOSTILE[name].partition(b" = ")[2]
+        if value:
+            lines[at] = field + b" = " + value
+            path.write_bytes(b"\n".join(lines))
+            with pytest.raises(InputError):
+                load_protocol(path)
+
+
+def test_a_file_of_six_gigabytes_is_not_read(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "own.toml"
+    with path.open("wb") as stream:
+        stream.truncate(6 * 2**30)
+    reads: list[int] = []
+    monkeypatch.setattr(module, "parse_protocol", lambda data, file: reads.append(len(data)))
+    with pytest.raises(InputError, match=r"--protocol.* 131072 bytes at most"):
+        load_protocol(path)
+    assert not reads
+    assert len(SHIPPED) < module.MOST_BYTES / 10

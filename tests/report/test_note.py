@@ -10,7 +10,7 @@ import pytest
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.acceptance import grade_predictions, judge
 from pathb_jax.ladder.failure_modes import classify
-from pathb_jax.ladder.protocol import load_protocol, run_label
+from pathb_jax.ladder.protocol import load_protocol, parse_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson, success_floor_flip
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.report.note import NOTE_NAME, is_own_note, write_note
@@ -273,10 +273,16 @@ def test_rejected_names_the_ladder_of_failures(tmp_path: Path) -> None:
     text = written(rejected(tmp_path), tmp_path)
     assert "1. lr1e4 failed stage 1 (0.219 < 0.40), " in text
     assert "1. vc0_25 failed stage 3 (0.125 > 0.10), " in text
-    assert "1. clip0_1 failed stage 1 (diverged: value_loss at update 7), diverged. It" in text
+    assert (
+        "1. clip0_1 failed stage 1 (diverged: value_loss at update 7), diverged. The protocol"
+        in text
+    )
     assert "a separate critic learning rate, value clipping, an entropy schedule" in text
-    assert "Path A's best state stays the reference: ext2, 8,340,000" in text
     assert "At tier Small this says nothing of Large" in text
+    assert "The protocol says of that failure, at tier Large: the entropy bonus is not" in text
+    assert "tier Small:\n\n- the protocol's programme: tier Large.\n- the protocol's path_a" in text
+    assert "8,340,000" not in text
+    assert "mode collapse)" not in text
     assert "Standing: exploratory" in text
 
 
@@ -414,3 +420,68 @@ def test_what_a_record_does_not_tell_is_said_not_to_be_recorded(tmp_path: Path) 
         assert f"| {run['run_dir']}{row} | - |" in text
     assert "Not recorded when it began: the ladder, mixed_0_90_pathb_lr1e4, " in text
     assert "It is not over." in written(incomplete(tmp_path), tmp_path)
+
+
+def test_published_figures_stand_beside_a_ladder_of_their_tier(tmp_path: Path) -> None:
+    record = rejected(tmp_path)
+    assert record.get("plan")
+    record["plan"]["tier"] = "Large"  # type: ignore[typeddict-item]
+    text = written(record, tmp_path)
+    assert text.startswith("# Path B: results")
+    assert "Path A's best state stays the reference: ext2, 8,340,000" in text
+    assert "one training seed each, tier Large." in text
+    assert "Not shown" not in text
+    assert "of the implementation this one replaces at Large: 8.3 /" in text
+
+
+OWN = PLAN.text.replace('name = "path_b"', 'name = "mine"').replace(
+    'tier = "Large"', 'tier = "Small"'
+)
+
+
+def own(record: LadderRecord, text: str) -> LadderRecord:
+    """Make it the record of another protocol, without a departure."""
+    plan = parse_protocol(text.encode(), "own.toml")
+    record["protocol"] |= {"name": plan.name, "sha256": plan.sha256, "text": text}
+    record["protocol"]["file"] = "own.toml"
+    record["standing"], record["canonical"], record["deviations"] = "registered", False, []
+    record["plan"] = {"tier": plan.run.tier, "updates": 1221, "seed": 0, "env_steps": 10002432}
+    return record
+
+
+@pytest.mark.parametrize("build", [adopted, rejected, incomplete])
+def test_an_own_protocol_borrows_nothing(build: Any, tmp_path: Path) -> None:
+    """A copy of the shipped file at Small: whose figures it holds it does not say."""
+    text = written(own(build(tmp_path), OWN), tmp_path)
+    assert text.startswith("# mine: results")
+    assert not re.search(
+        "Path [AB]|(?<!--)tier Large|at Large|programme found|this one replaces", text
+    )
+    assert "ext2" not in text
+    assert "Large differs from Medium" not in text
+    assert "code_changes" not in text
+    assert "- the protocol's path_a: it names no tier." in text
+
+
+@pytest.mark.parametrize("build", [adopted, rejected, incomplete, untouched])
+def test_an_own_protocol_without_what_decides_nothing(build: Any, tmp_path: Path) -> None:
+    kept = OWN.partition("# What a rejection says.")[0]
+    text = written(own(build(tmp_path), kept), tmp_path)
+    assert "## Beside" not in text
+    assert "None" not in text
+    assert "(pinned" not in text
+    assert "It points to" not in text
+    assert "envelope" not in text
+
+
+def test_an_own_protocol_with_figures_of_its_tier(tmp_path: Path) -> None:
+    said = OWN.replace("[rejection]", '[rejection]\ntier = "Small"')
+    said = said.replace("[path_a]", '[path_a]\ntier = "Small"')
+    first, rest = said.split("[[programme]]", 1)
+    text = written(own(rejected(tmp_path), f'{first}[[programme]]\ntier = "Small"{rest}'), tmp_path)
+    assert "It supports the finding: Large differs from Medium" in text
+    assert "The best state published stays the reference: ext2" in text
+    assert "Published figures, tier Small." in text
+    assert text.count("log_std -1.319") == 1
+    assert "0.531 | 0.934" not in text  # the second run names no tier
+    assert "- the protocol's programme: it names no tier." in text

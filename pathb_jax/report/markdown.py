@@ -1,0 +1,70 @@
+"""What a page of Markdown holds beside its own words: texts that others wrote, and figures."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from pathb_jax.report.style import FigureError
+from pathb_jax.store.atomic import write_atomically
+from pathb_jax.text import visible
+
+_ANYWHERE = re.compile(
+    r"[\\`*\[\]|~$]"  # emphasis, code, links, a table's cells, formulas
+    r"|<(?=[A-Za-z/!?])"  # tags; 0.2 < 0.4 is left as it is
+    r"|&(?=[A-Za-z#])"  # names of characters
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis; log_std is left as it is
+)
+_AT_START = re.compile(r"^(?:\d+(?=[.)](?:\s|$))|(?=[#>]|[-+](?:\s|$)|[-=]{2}))")
+"""Where a text that begins a line would begin a heading, a list, a quotation or a rule."""
+
+
+class Markdown(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+def escaped(value: object) -> Markdown:
+    r"""Return a value as one line of Markdown that shows it literally.
+
+    >>> print(escaped("# a | <b>c</b> `log_std` 0.2 < 0.4 [x](y)"))
+    \# a \| \<b>c\</b> \`log_std\` 0.2 < 0.4 \[x\](y)
+    """
+    if isinstance(value, Markdown):
+        return value
+    text = visible(" ".join(str(value).split()))
+    text = _ANYWHERE.sub(lambda found: "\\" + found[0], text)
+    return Markdown(_AT_START.sub(lambda found: found[0] + "\\", text))
+
+
+def code(text: str) -> Markdown:
+    """Return text for a block or span of code, where nothing can be escaped: one plain line."""
+    return Markdown(visible(" ".join(text.split())).replace("`", "'"))
+
+
+def link(text: str, target: str) -> Markdown:
+    """Return a link to a file or folder near the page."""
+    return Markdown(f"[{escaped(text)}]({quote(target, errors='surrogateescape')})")
+
+
+def figure(page: Path, target: str, caption: str, draw: Callable[[], bytes]) -> Markdown:
+    """Draw a page's figure and write it, whole or not at all; return the Markdown that shows it.
+
+    Where it cannot be drawn that is what the Markdown says.
+
+    Args:
+        page: the Markdown file.
+        target: the figure's file, relative to the page's folder.
+        caption: what the figure shows, a few words of our own.
+        draw: returns a PNG file's bytes, or raises FigureError.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        data = draw()
+    except FigureError as error:
+        return Markdown(f"(The figure could not be drawn: {caption}. {escaped(error)})")
+    write_atomically(page.parent / target, data)
+    return Markdown(f"![{caption}]({quote(target)})")

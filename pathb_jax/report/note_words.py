@@ -1,0 +1,135 @@
+"""The result note's filters: figures and names of the record in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pathb_jax.ladder import statistics
+from pathb_jax.ladder.protocol import Protocol
+from pathb_jax.report.markdown import Markdown, code, link
+from pathb_jax.store.record_schema import LadderRecord, SetSummary
+
+MISSING = Markdown("-")
+"""In the place of a figure that is not there."""
+
+
+def filters(plan: Protocol | None, base: str) -> dict[str, Any]:
+    """Return the template's filters: values in, text or Markdown out.
+
+    Args:
+        plan: the protocol, if it is known.
+        base: the record's folder, relative to the note's.
+    """
+
+    def link_to(run: Any, name: str) -> str:
+        if run.get("status") == "not_run":
+            return name
+        target = run.get("run_dir", name)
+        return link(name, f"{target if base == '.' else f'{base}/{target}'}/")
+
+    return {
+        "change": lambda candidate: change(candidate, plan),
+        "code": code,
+        "failure": _failure,
+        "figures": _figures,
+        "hours": lambda hours: f"{hours:.2f}",
+        "interval": lambda summary: "{:.3f} to {:.3f}".format(*interval(summary)),
+        "link": link_to,
+        "number": _number,
+        "other_verdicts": _other_verdicts,
+        "outcome": _outcome,
+        "percent": lambda chance: MISSING if chance is None else f"{100 * chance:.1f} %",
+        "rate": _rate,
+        "recorded": lambda value, length=None: value[:length] if value else "not recorded",
+        "remarks": _remarks,
+        "seeds": _seeds,
+        "stage": _stage,
+        "steps": lambda steps: MISSING if steps is None else f"{steps:.1f}",
+        "thousands": lambda count: f"{count:,}",
+        "words": _words,
+    }
+
+
+def interval(summary: SetSummary) -> tuple[float, float]:
+    """Return the exact 95 % interval of a set's success rate."""
+    return statistics.clopper_pearson(summary["success_count"], summary["seeds"])
+
+
+def change(candidate: Mapping[str, Any], plan: Protocol | None) -> str:
+    """Return what a candidate changes, "lr 0.0003 -> 0.0001"."""
+    defaults = vars(plan.hparams) if plan else {}
+    return ", ".join(
+        f"{knob} {defaults[knob]:g} -> {value:g}" if knob in defaults else f"{knob} {value:g}"
+        for knob, value in candidate["hparams"].items()
+    )
+
+
+def _stage(candidate: Mapping[str, Any], number: int) -> str:
+    """Return the table cell of one stage."""
+    for receipt in candidate["stages"]:
+        if receipt["stage"] == number:
+            why = "; ".join(receipt["reasons"]) if receipt["passed"] is False else ""
+            return _outcome(receipt["passed"]) + (f": {why}" if why else "")
+    return MISSING
+
+
+def _failure(candidate: Mapping[str, Any]) -> str:
+    """Return how a rejected candidate failed, after its name."""
+    what = "was not accepted"
+    for receipt in candidate["stages"]:
+        if receipt["passed"] is False:
+            what = f"failed stage {receipt['stage']} ({'; '.join(receipt['reasons'])})"
+    return f"{what}, {_words(candidate['failure_mode'])}"
+
+
+def _rate(run: Mapping[str, Any]) -> str:
+    """Return the success rate on a run's first set, with count and interval where known."""
+    for summary in run.get("summaries", {}).values():
+        count = f"{summary['success_count']}/{summary['seeds']}"
+        low, high = interval(summary)
+        return f"{_number(summary['success_rate'])} ({count}), {low:.3f} to {high:.3f}"
+    rate = run.get("success_rate")
+    return "not run" if rate is None else _number(rate)
+
+
+def _remarks(trained: Mapping[str, Any]) -> str:
+    """Return what makes the training of a run less than plain."""
+    found = ["began before the ladder was opened"] if trained.get("before_ladder") else []
+    found += ["with uncommitted changes"] if trained.get("dirty") else []
+    found += [
+        f"after update {entry['resumed_after_update']} in another environment"
+        for entry in trained.get("environment_changes", [])
+    ]
+    return "; ".join(found) or MISSING
+
+
+def _seeds(summary: SetSummary, start: str) -> str:
+    return f"{start} to {int(start) + summary['seeds'] - 1}" if start.isdecimal() else start
+
+
+def _figures(figures: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} {_number(value)}" for name, value in figures.items())
+
+
+def _other_verdicts(record: LadderRecord) -> str:
+    """Return how often another training seed would have led to another verdict."""
+    first, *others = record["training_seeds"]["verdicts"].values()
+    decided = [verdict for verdict in others if verdict != "open"]
+    different = sum(verdict != first for verdict in decided)
+    return (
+        f"Of {len(decided)} other seeds with a verdict, {different} would have given another one."
+    )
+
+
+def _number(value: float | None) -> str:
+    """Return three decimals; a whole number as it is; the very small and large by four digits."""
+    if value is None or isinstance(value, int):
+        return MISSING if value is None else str(value)
+    return f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1000 else f"{value:.4g}"
+
+
+def _outcome(passed: bool | None) -> str:
+    return {True: "passed", False: "failed", None: "not judged"}[passed]
+
+
+def _words(name: str | None) -> str:
+    return MISSING if name is None else name.replace("_", " ")

@@ -1,0 +1,69 @@
+"""How figures are drawn: in a style of their own, and as PNG bytes.
+
+Neither the user's nor the working folder's matplotlib settings have a say.
+"""
+
+import contextlib
+import functools
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, ParamSpec
+
+from pathb_jax.store.own_files import SOFTWARE
+from pathb_jax.text import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette: told apart by colour-blind readers too."""
+
+Given = ParamSpec("Given")
+
+
+class FigureError(Exception):
+    """A figure could not be drawn; the message is one line that says why."""
+
+
+def drawn(draw: "Callable[Given, Figure]") -> Callable[Given, bytes]:
+    """Make a function that draws a figure return it as the bytes of a PNG file.
+
+    The function made raises FigureError, whatever goes wrong: what a figure shows is in tables
+    too, so that no page or record may be lost with it.
+    """
+
+    @functools.wraps(draw)
+    def png(*args: Given.args, **kwargs: Given.kwargs) -> bytes:
+        try:
+            with _own_style():
+                return _png(draw(*args, **kwargs))
+        except Exception as error:  # matplotlib's, a font's or a missing program's
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            raise FigureError(visible(message)[:300]) from error
+
+    return png
+
+
+@contextlib.contextmanager
+def _own_style() -> Iterator[None]:
+    backend = os.environ.pop("MPLBACKEND", None)  # an unknown one ends matplotlib's import
+    try:
+        import matplotlib.style
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    # A dollar in a name begins no formula; that a name is too long or in letters that the font
+    # lacks (UserWarning) is seen in the figure.
+    plain = matplotlib.style.context(["default", {"text.parse_math": False}])
+    with plain, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def _png(figure: "Figure") -> bytes:
+    stream = io.BytesIO()
+    # No version inside: the same record gives the same bytes.
+    figure.savefig(stream, format="png", dpi=110, metadata={"Software": SOFTWARE})
+    return stream.getvalue()

@@ -1,0 +1,130 @@
+"""Figures have a style of their own, and one that cannot be drawn costs nothing else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.figure
+import numpy as np
+import pytest
+
+from pathb_jax.cli import evaluate
+from pathb_jax.report.anchors_page import write_anchors_page
+from pathb_jax.report.envelope_page import write_envelope_page
+from pathb_jax.report.figures import success_png
+from pathb_jax.report.paths import EpisodePath, paths_png
+from pathb_jax.report.style import FigureError
+from pathb_jax.studies.anchors import ANCHORS, compare
+from pathb_jax.studies.envelope import EnvelopeRun, envelope
+
+RATES = {"lr1e4": {"10000": (0.5, 0.3, 0.7)}}
+RC = "text.usetex: True\nfigure.facecolor: red\nfont.size: 3\nbackend: nonsense\n"
+PROGRAM = """
+import sys
+from pathlib import Path
+from pathb_jax.report.figures import success_png
+Path(sys.argv[1]).write_bytes(success_png({"lr1e4": {"10000": (0.5, 0.3, 0.7)}}, 0.4))
+"""
+
+
+def test_settings_of_the_user_have_no_say() -> None:
+    plain = success_png(RATES, 0.4)
+    assert plain.startswith(b"\x89PNG")
+    with mpl.rc_context({"text.usetex": True, "figure.facecolor": "red", "font.size": 3}):
+        assert success_png(RATES, 0.4) == plain
+        assert mpl.rcParams["font.size"] == 3
+
+
+@pytest.mark.parametrize("backend", ["agg", "nonsense", "module://nonsense"])
+def test_settings_of_the_working_folder_have_no_say(backend: str, tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text(RC)
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, "figure.png"],
+        env={**os.environ, "MPLBACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=tmp_path,
+        check=True,
+    )
+    assert (tmp_path / "figure.png").read_bytes() == success_png(RATES, 0.4)
+
+
+@pytest.mark.parametrize("name", [r"$\frac{", "a$b$c", r"\x", "x" * 300, "日本"])
+def test_a_name_is_no_formula(name: str) -> None:
+    assert success_png({name: RATES["lr1e4"]}, 0.4).startswith(b"\x89PNG")
+    episode = EpisodePath("1", np.zeros((2, 2)), np.ones(2), success=True)
+    picture = paths_png(
+        [episode],
+        heading=f"{name}\x1b[31m\r",
+        half_width=5.0,
+        signature_sigma=1.5,
+        success_radius=0.5,
+        basin_center=(-2.5, -2.5),
+        basin_sigma=1.0,
+    )
+    assert picture.startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **more: object) -> None:
+        raise RuntimeError("no\nfont |x| at all")
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", fail)
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_why_a_figure_was_not_drawn() -> None:
+    with pytest.raises(FigureError, match=r"^RuntimeError: no font \|x\| at all$"):
+        success_png(RATES, 0.4)
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_the_note_says_which_figure_is_missing(tmp_path: Path) -> None:
+    from test_note import adopted, written
+
+    text = written(adopted(tmp_path), tmp_path)
+    assert "Training curves of every candidate. RuntimeError: no font \\|x\\| at all)" in text
+    assert "Success rate per run and seed set, with intervals. RuntimeError" in text
+    assert "![" not in text
+    assert not (tmp_path / "figures").exists()
+    assert "**Adopted: vc0_25" in text
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_pages_say_which_figure_is_missing(tmp_path: Path) -> None:
+    run = EnvelopeRun(
+        settings="--tier Small`\n# x",
+        mixed_lambda=0.9,
+        training_seed=0,
+        diverged=0,
+        successes=32,
+        seeds=64,
+        mean_terminal_alignment=0.9,
+        mean_steps=100.0,
+        mean_basin_distance=4.0,
+        basin_preference=1.0,
+        env_steps=8192,
+        env_steps_per_second=1e5,
+        commit="abc",
+        jax="0.10.2",
+        device_kind="cpu",
+    )
+    write_anchors_page(tmp_path / "a.md", [compare(ANCHORS[0], [])], "a.csv", "Remarks.")
+    write_envelope_page(tmp_path / "e.md", envelope([run]), "e.csv", "Remarks.")
+    for name in ("a.md", "e.md"):
+        text = (tmp_path / name).read_text()
+        assert "could not be drawn" in text
+        assert "Remarks." in text
+        assert "\n# x" not in text
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_a_picture_that_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture, rows = tmp_path / "picture.png", tmp_path / "rows.csv"
+    words = ["--controller", "oracle", "--eval-seeds", "1"]
+    assert evaluate.main([*words, "--render", str(picture), "--csv", str(rows)]) == 1
+    line = capsys.readouterr().err
+    assert line == "error: the picture could not be drawn: RuntimeError: no font |x| at all\n"
+    assert rows.exists()
+    assert not picture.exists()
