@@ -49,6 +49,7 @@ def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> Ladder
         verifying.look_back(plan, observer)
         _run_locked(plan, record, observer)
         record["ended"] = backend.utc_now()
+        write_record(plan.record_path, record)
         verifying.conclude(plan, record)
     return record
 

@@ -110,8 +110,8 @@ def test_pages_say_which_figure_is_missing(tmp_path: Path) -> None:
         jax="0.10.2",
         device_kind="cpu",
     )
-    write_anchors_page(tmp_path / "a.md", [compare(ANCHORS[0], [])], "a.csv", "Remarks.")
-    write_envelope_page(tmp_path / "e.md", envelope([run]), "e.csv", "Remarks.")
+    write_anchors_page(tmp_path / "a.md", [compare(ANCHORS[0], [])], tmp_path / "a.csv", "Remarks.")
+    write_envelope_page(tmp_path / "e.md", envelope([run]), tmp_path / "e.csv", "Remarks.")
     for name in ("a.md", "e.md"):
         text = (tmp_path / name).read_text()
         assert "could not be drawn" in text

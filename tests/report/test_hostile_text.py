@@ -1,6 +1,7 @@
 """Whatever a protocol or a record holds as text, the note shows it as text."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +124,15 @@ def hostile_protocol(text: str) -> str:
 
 def hostile_record(record: Any, text: str) -> Any:
     """Put the text wherever a record has words of its own."""
-    record["deviations"] = [text]
+    record["deviations"], record["standing"] = [text], "exploratory"
     record["backend"] |= {"platform": text, "device_kind": text, "versions": {text: text}}
     record["command"] = text
     record["protocol"]["file"] = text
-    for run in [*record["candidates"], *record["batch"]]:
-        run["run_dir"] = text
-        run["diverged"] = run["failure_mode"] = text
+    for index, run in enumerate([*record["candidates"], *record["batch"]]):
+        run["run_dir"] = re.sub(r"[/\\]", " ", f"{index} {text}")  # of a folder, one of its own
+        run["failure_mode"] = text
+        if run["status"] == "rejected":
+            run["status"], run["diverged"] = "diverged", text
         run["failure_figures"] = {text: 0.5}
         for stage in run.get("stages", []):
             stage["name"], stage["figures"] = text, {text: 1.0}

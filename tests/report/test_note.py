@@ -383,6 +383,13 @@ def test_what_trained_each_run_and_when(tmp_path: Path) -> None:
     record = with_other_seeds(tmp_path)
     record["started"], record["host"] = "2026-01-02T03:00:00Z", "here"
     record["ended"] = "2026-01-03T00:00:00Z"
+    record["verification"] = {
+        "at": "2026-01-03T00:00:01Z",
+        "figures": 3,
+        "reproduced": 3,
+        "problems": [],
+        "said": {},
+    }
     runs = [*record["candidates"][:2], record["batch"][0]]
     runs += [item for c in record["candidates"] for item in c.get("other_seeds", [])]
     for run in runs:

@@ -114,7 +114,7 @@ def test_the_shipped_table_is_readable_and_is_nobodys_own(repository, tmp_path, 
     assert len(anchors_table(repository / "docs/anchors.csv").read()) >= 46
     asked = []
 
-    def train_one(anchor, seed, out, observer):
+    def train_one(anchor, seed, out, observer, accept):
         asked.append((anchor.name, seed))
         return finished(anchor.name, seed, 3)
 
@@ -134,7 +134,7 @@ def test_the_shipped_table_is_readable_and_is_nobodys_own(repository, tmp_path, 
 def test_rows_of_a_process_that_started_later_are_kept(tmp_path, monkeypatch):
     table = anchors_table(tmp_path / "anchors.csv")
 
-    def train_one(anchor, seed, out, observer):
+    def train_one(anchor, seed, out, observer, accept):
         table.add(finished("small-mixed-0.90-1M", seed, 5))  # what the other process writes
         return finished(anchor.name, seed, 3)
 
@@ -150,7 +150,7 @@ def test_rows_of_a_process_that_started_later_are_kept(tmp_path, monkeypatch):
 def test_a_run_that_diverged_is_no_row_and_stops_nothing(tmp_path, monkeypatch, capsys):
     from pathb_jax import run
 
-    lost = SimpleNamespace(diverged={"update": 3, "quantity": "loss"}, summaries={})
+    lost = SimpleNamespace(diverged={"update": 3, "quantity": "loss"}, summaries={}, trained=True)
     monkeypatch.setattr(run, "train", lambda config, observer: lost)
     words = ["--anchors", "small-terminal-1M", "--train-seeds", "2", "--out", str(tmp_path)]
     assert command.main(words) == 0
