@@ -40,7 +40,7 @@ class VerifyFlags:
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
     """A ladder's folder (with ladder.json) or a run's (with manifests/)."""
     replay: bool = True
-    """Play every policy again, which takes a second per run at Small and half a minute at Large."""
+    """Play every policy again, which takes a second per run at Small, and a few at Large."""
     json: Annotated[Path | None, default_hint("none")] = None
     """Write what was found to this file too."""
 

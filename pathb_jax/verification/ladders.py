@@ -45,6 +45,9 @@ class _Ladder:
         self.folder, self.record, self.protocol, self.found = folder, record, protocol, found
         self.planned = registration.planned_run(record, protocol)
         self.start: int = protocol["stages"]["success_floor"]["seed_start"]
+        stages, evaluation = protocol["stages"], protocol["evaluation"]
+        starts = [self.start, stages["seed_shift"]["seed_start"], evaluation["third_seed_start"]]
+        self.asked = starts, evaluation["seeds"]
         self.runs: dict[str, tuple[Any, RunEvidence]] = {}
         self.passed: dict[str, dict[int, rules.Passed]] = {}
         """Tag -> training seed -> stages, as recomputed."""
@@ -154,7 +157,7 @@ class _Ladder:
         if slug is None:  # an older record
             slug = next((path.stem for path in sorted(folder.glob("manifests/*.json"))), "")
         before = len(self.found.problems)
-        evidence = check_run(RunFiles(folder, slug), self.found, replay)
+        evidence = check_run(RunFiles(folder, slug), self.found, replay, self.asked)
         if evidence is None:
             if len(self.found.problems) == before:
                 self.found.problem(f"{where}.run_dir", f"the run in {entry['run_dir']} is not over")
@@ -163,10 +166,6 @@ class _Ladder:
         config = evidence.manifest["config"]
         registration.check_settings(
             f"{entry['run_dir']}/{slug}.json", config, run, hparams, self.found
-        )
-        seeds = self.protocol["evaluation"]["seeds"]
-        self.found.same(
-            f"{slug}.json: config.evaluation", config["evaluation"]["eval_seeds"], seeds
         )
         self._figures(where, entry, evidence)
         return evidence

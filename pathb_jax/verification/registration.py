@@ -151,6 +151,8 @@ def check_departures(
         precision = run.manifest["config"]["train"].get("matmul_precision", "float32")
         if precision != "float32":
             shown.add(f"matmul_precision: float32 -> {precision}")
+        if run.manifest["config"]["output"].get("deterministic") is False:
+            shown.add("deterministic: True -> False")
         together = run.manifest.get("runs_together", 1)
         if together != 1 and not any("runs_per_device: 1 ->" in d for d in record["deviations"]):
             found.problem(f"{RECORD}: deviations", f"{together} runs were one program")

@@ -1,6 +1,7 @@
-"""One run's files against each other and against the world they claim to be of."""
+"""One run's files against its last checkpoint, its policy and each other."""
 
-import math
+import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,6 @@ from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, HISTORY_COLUMNS, RunFiles
 from pathb_jax.store.integrity import CheckpointError
 from pathb_jax.store.step_folders import complete_steps
-from pathb_jax.verification import float64_world
 from pathb_jax.verification.findings import MISSING, Findings
 from pathb_jax.verification.raw_files import (
     POLICY_LIMIT,
@@ -20,15 +20,11 @@ from pathb_jax.verification.raw_files import (
     numbers_of,
     rows_of,
 )
-from pathb_jax.verification.replay import replay as replay_set
 from pathb_jax.verification.rules import Facts
+from pathb_jax.verification.sets import MEANS, SetFacts, check_set
 
 OWN_SETS = (20000, 30000)
 """Sets that every run evaluates beside those it was told to."""
-FLOAT32 = 2e-5
-"""What a figure of one row may differ from the others of its row: they are float32."""
-MEANS = 1e-9
-"""What a mean may differ for the order it was added in."""
 TRAINED = ("task", "train", "hparams", "schedule")
 """Groups of settings that a checkpoint and the manifest have to agree in."""
 
@@ -42,13 +38,17 @@ class RunEvidence(NamedTuple):
     env_steps: int
 
 
-def check_run(files: RunFiles, found: Findings, replay: bool) -> RunEvidence | None:
+def check_run(
+    files: RunFiles, found: Findings, replay: bool, asked: tuple[list[int], int] | None = None
+) -> RunEvidence | None:
     """Check one run's files.
 
     Args:
         files: the run's.
         found: takes what is found.
         replay: whether to play its policy too.
+        asked: first seeds of the sets that facts are wanted of, and how many seeds each has; None:
+            those that the run was told to evaluate.
 
     Returns:
         What the run says; None if it is not over, or too broken to say.
@@ -57,7 +57,7 @@ def check_run(files: RunFiles, found: Findings, replay: bool) -> RunEvidence | N
         manifest = json_of(files.manifest)
         if manifest["status"] not in ("completed", "diverged"):
             return None
-        return _Run(files, manifest, found).check(replay)
+        return _Run(files, manifest, found).check(replay, asked)
     except UnreadableError as error:
         found.problem(f"{files.out.name}/{error.where}", error.what)
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -73,25 +73,26 @@ class _Run:
         self.files, self.manifest, self.found = files, manifest, found
         self.config = manifest["config"]
         self.completed = manifest["status"] == "completed"
-        self.counts: dict[int, tuple[int, int]] = {}
-        self.means: dict[int, tuple[float, float]] = {}
+        self.sets: list[SetFacts] = []
 
     def at(self, path: Path, field: str = "") -> str:
         return f"{self.files.out.name}/{path.name}" + (f": {field}" if field else "")
 
-    def check(self, replay: bool) -> RunEvidence:
+    def check(self, replay: bool, asked: tuple[list[int], int] | None) -> RunEvidence:
         manifest, found = self.manifest, self.found
         found.same(self.at(self.files.manifest, "slug"), manifest["slug"], self.files.slug)
         history = self._history()
         evaluations = self._evaluations()
         arrays = self._checkpoint(history, evaluations)
         policy = self._policy(arrays) if self.completed else None
-        for index, start in enumerate(self._sets() if self.completed else []):
-            self._set(start, index == 0, policy if replay else None)
-        self._last_evaluation(evaluations)
+        if self.completed:
+            self._check_sets(policy if replay else None, evaluations)
+        self._digests()
+        own = self.config["evaluation"]
+        starts, seeds = asked or (own["eval_seed_start"], own["eval_seeds"])
         return RunEvidence(
             manifest,
-            self._facts(history, evaluations),
+            self._facts(history, evaluations, starts, seeds),
             self._seconds(history),
             len(history["update"]) * self._batch_size(),
         )
@@ -162,11 +163,14 @@ class _Run:
             found.same(self.at(self.files.manifest, f"config.{group}"), told, saved)
         saved_rows = arrays["history"] if "history" in arrays else np.zeros((0, 0))
         self._compare_history(history, saved_rows)
-        found.hold(
-            self.at(self.files.evaluations),
-            evaluations == meta["evaluations"],
-            "it is not what the last checkpoint holds",
-        )
+        names = EVALUATIONS_COLUMNS
+        if "evaluations" in meta:  # an earlier program's
+            saved_evaluations = [[row[name] for name in names] for row in meta["evaluations"]]
+        else:
+            saved_evaluations = arrays["evaluations"].tolist() if "evaluations" in arrays else []
+        same = [[row[name] for name in names] for row in evaluations] == saved_evaluations
+        what = "it is not what the last checkpoint holds"
+        found.hold(self.at(self.files.evaluations), same, what)
         return arrays
 
     def _compare_history(self, history: Mapping[str, list[float]], saved: np.ndarray) -> None:
@@ -187,81 +191,50 @@ class _Run:
             what = f"{told[row]!r} is told, the last checkpoint has {true[row]!r}"
             found.problem(self.at(path, f"line {row + 2}, {name}"), what)
 
-    def _sets(self) -> list[int]:
-        own = self.config["evaluation"]["eval_seed_start"]
-        return [*own, *(start for start in OWN_SETS if start not in own)]
-
-    def _set(self, start: int, first: bool, policy: Mapping[str, Any] | None) -> None:
-        """Check one set's rows, its summary by them, and them by the policy."""
-        path, found = self.files.evaluation_csv(start, first), self.found
-        table = rows_of(path)
-        rows: dict[str, list[Any]] = {
-            name: numbers_of(path, table, name) for name in table[0] if name != "terminalOutcome"
-        }
-        outcomes = [row["terminalOutcome"] for row in table]
-        for line, outcome in enumerate(outcomes, start=2):
-            known = outcome in ("success", "timeout")
-            found.hold(self.at(path, f"line {line}, terminalOutcome"), known, f"{outcome!r}")
-        rows["terminalOutcome"] = [outcome == "success" for outcome in outcomes]
-        seeds = self.config["evaluation"]["eval_seeds"]
-        found.same(self.at(path, "seed"), rows["seed"], [start + k for k in range(seeds)])
-        self._check_rows(path, rows)
-        self.counts[start] = sum(rows["terminalOutcome"]), len(table)
-        self.means[start] = _mean(rows["terminalAlignment"]), _mean(rows["steps"])
-        self._summary(start, first)
-        if policy is not None:
-            self._replay(path, rows, policy)
-
-    def _check_rows(self, path: Path, rows: Mapping[str, list[Any]]) -> None:
-        """Hold the figures of each row against each other, by the geometry of the task."""
-        for index, seed in enumerate(rows["seed"]):
-            row = {name: column[index] for name, column in rows.items()}
-            for name, wrong in _contradictions(int(seed), row).items():
-                where = self.at(path, f"line {index + 2}, {name}")
-                self.found.problem(where, f"{row[name]!r} is told, {wrong}")
-
-    def _summary(self, start: int, first: bool) -> None:
-        path, manifest = self.files.evaluation_summary(start, first), self.manifest
-        told = json_of(path)
-        count, seeds = self.counts[start]
-        alignment, steps = self.means[start]
-        checkpoint = f"checkpoints/{self.files.slug}/{manifest['update']}"
-        expected = {
-            "checkpoint": checkpoint,
+    def _check_sets(
+        self, policy: Mapping[str, Any] | None, evaluations: list[dict[str, float]]
+    ) -> None:
+        """Check the sets that the run evaluated, and those evaluated when it was taken up."""
+        manifest, asked = self.manifest, self.config["evaluation"]
+        about = {
+            "checkpoint": f"checkpoints/{self.files.slug}/{manifest['update']}",
             "sensor_tier": self.config["train"]["sensor_tier"],
-            "seed_start": start,
-            "seeds": seeds,
-            "success_count": count,
-            "success_rate": count / seeds,
-            "mean_terminal_alignment": alignment,
-            "mean_steps": steps,
             "env_config": manifest["env_config"],
             "env_steps": manifest["env_steps"],
         }
-        for name, value in expected.items():
-            self.found.same(self.at(path, name), told.get(name, MISSING), value, MEANS)
+        starts = asked["eval_seed_start"]
+        for start in [*starts, *(start for start in OWN_SETS if start not in starts)]:
+            path = self.files.evaluation_csv(start, start == starts[0])
+            self.sets.append(check_set(path, start, asked["eval_seeds"], about, policy, self.found))
+            self._last_evaluation(self.sets[-1], evaluations)
+        stem = f"{self.files.slug}_evaluation_seed_"
+        for path in sorted(self.files.history.parent.glob(f"{stem}*_seeds_*.csv")):
+            if further := re.fullmatch(r"(\d+)_seeds_(\d+)", path.stem.removeprefix(stem)):
+                start, seeds = int(further[1]), int(further[2])
+                self.sets.append(check_set(path, start, seeds, about, policy, self.found))
 
-    def _last_evaluation(self, evaluations: list[dict[str, float]]) -> None:
+    def _last_evaluation(self, facts: SetFacts, evaluations: list[dict[str, float]]) -> None:
         """Compare the in-run evaluation at the end with the rows that were written after it."""
-        path, found = self.files.evaluations, self.found
-        for start, (count, seeds) in self.counts.items():
-            last = [
-                row
-                for row in evaluations
-                if (row["update"], row["seed_start"]) == (self.manifest["update"], start)
-            ]
-            alignment, steps = self.means[start]
-            expected = {
-                "update": self.manifest["update"],
-                "env_steps": self.manifest["env_steps"],
-                "seed_start": start,
-                "seeds": seeds,
-                "success_rate": count / seeds,
-                "mean_terminal_alignment": alignment,
-                "mean_steps": steps,
-            }
-            where = self.at(path, f"the last of set {start}")
-            found.same(where, last, [expected], MEANS)
+        end = {name: self.manifest[name] for name in ("update", "env_steps")}
+        last = [
+            row
+            for row in evaluations
+            if (row["update"], row["seed_start"]) == (end["update"], facts.start)
+        ]
+        where = self.at(self.files.evaluations, f"the last of set {facts.start}")
+        self.found.same(where, last, [{**end, **facts.figures}], MEANS)
+
+    def _digests(self) -> None:
+        """Compare the files with the SHA-256 that the manifest has of them, if it has."""
+        for name, told in self.manifest.get("evidence", {}).items():
+            path = self.files.out / name
+            where = f"{self.files.out.name}/{Path(name).name}"
+            if not path.is_file():
+                self.found.problem(where, "it is missing")
+                continue
+            with path.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            self.found.same(f"{where}: sha256", sha256, told)
 
     def _policy(self, arrays: Mapping[str, np.ndarray] | None) -> Mapping[str, Any]:
         """Compare the policy file with the last checkpoint; return its content."""
@@ -315,78 +288,34 @@ class _Run:
             what = "it is not what the last checkpoint holds"
             self.found.hold(self.at(self.files.policy, name), same, what)
 
-    def _replay(self, path: Path, rows: Mapping[str, list[Any]], policy: Mapping[str, Any]) -> None:
-        found, tier = self.found, self.config["train"]["sensor_tier"]
-        found.sets += 1
-        if tier not in float64_world.TIERS:
-            found.noisy += 1
-            return
-        played = replay_set(rows, float64_world.policy_of(policy), tier)
-        found.borderline += played.borderline
-        found.replayed += not played.problems
-        if played.problems:
-            more = len(played.problems) - 1
-            found.problem(
-                self.at(path), played.problems[0] + (f" (and {more} more)" if more else "")
-            )
-
     def _facts(
-        self, history: Mapping[str, list[float]], evaluations: list[dict[str, float]]
+        self,
+        history: Mapping[str, list[float]],
+        evaluations: list[dict[str, float]],
+        starts: list[int],
+        seeds: int,
     ) -> Facts:
         diverged = self.manifest["diverged"]
         text = None
         if not self.completed:
             text = f"{diverged['quantity']} not finite at update {diverged['update']}"
         updates = self.config["schedule"]["updates"]
-        half = {
-            int(row["seed_start"]): row["mean_terminal_alignment"]
-            for row in reversed(evaluations)
-            if row["update"] == self.manifest["first_update"] + updates // 2
-        }
+        half = self.manifest["first_update"] + updates // 2
+        wanted = [*starts, *OWN_SETS]
+        sets = {s.start: s for s in self.sets if s.seeds == seeds and s.start in wanted}
         return Facts(
-            counts=self.counts,
-            alignments={start: means[0] for start, means in self.means.items()},
-            mean_steps={start: means[1] for start, means in self.means.items()},
+            counts={start: (s.successes, s.seeds) for start, s in sets.items()},
+            alignments={start: s.alignment for start, s in sets.items()},
+            mean_steps={start: s.steps for start, s in sets.items()},
             history=history,
             updates=updates,
-            half_alignments=half,
+            half_alignments={
+                int(row["seed_start"]): row["mean_terminal_alignment"]
+                for row in reversed(evaluations)
+                if (row["update"], row["seeds"]) == (half, seeds)
+            },
             diverged=text,
         )
-
-
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-def _contradictions(seed: int, row: Mapping[str, Any]) -> dict[str, str]:
-    """Return the columns of a row that its others contradict, each with why."""
-    steps, success = row["steps"], row["terminalOutcome"]
-    wrong: dict[str, str] = {}
-    if not 1 <= steps <= float64_world.HORIZON:
-        wrong["steps"] = "an episode has 1 to 200"
-    elif not success and steps != float64_world.HORIZON:
-        wrong["terminalOutcome"] = "the episode ended before its time was up"
-    for name in ("saturationCount", "clippedCount"):
-        if not 0 <= row.get(name, 0) <= steps:
-            wrong[name] = f"there were {steps} steps"
-    near = row.get("regimeRetention", 1.0) * steps
-    if success and near < float64_world.SUCCESS_DWELL - 0.01:
-        wrong["regimeRetention"] = "a success stays near the goal for 10 steps"
-    distance = row["terminalDistance"]
-    if success and distance >= float64_world.SUCCESS_RADIUS:
-        wrong["terminalOutcome"] = f"the goal is {distance} away"
-    expected = {"terminalAlignment": math.exp(-(distance**2) / (2 * 1.5**2))}
-    if {"terminalX", "terminalY", "pathLength", "terminalBasinDistance"} <= row.keys():
-        start, goal = float64_world.start_and_goal(seed)
-        end = row["terminalX"], row["terminalY"]
-        length = row["pathLength"]
-        expected["terminalDistance"] = math.dist(end, goal)
-        expected["terminalBasinDistance"] = math.dist(end, float64_world.BASIN)
-        expected["pathEfficiency"] = math.dist(end, start) / length if length else 0.0
-    for name, value in expected.items():
-        if abs(row[name] - value) > FLOAT32 * max(1.0, abs(value)):
-            wrong[name] = f"the row's other figures make it {value}"
-    return wrong
 
 
 def own_runs(folder: Path) -> list[RunFiles]:
