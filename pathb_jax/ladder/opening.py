@@ -124,7 +124,7 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
         ),
         candidates=candidates,
         predictions=[prediction.id for prediction in protocol.predictions],
-        planned_hours=stated and stated.candidate_hours[-1] + stated.batch_hours,
+        planned_hours=stated.candidate_hours[-1] + stated.batch_hours if stated else None,
         plan={
             "tier": planned.tier,
             "updates": planned.updates,

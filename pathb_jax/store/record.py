@@ -43,7 +43,21 @@ def read_record(path: Path) -> LadderRecord:
         raise InputError(str(path), error.strerror, "give a record that can be read") from None
     _check(record, LadderRecord, f"{path.name}: ")
     _check_counts(record, f"{path.name}: ")
+    _check_training_seeds(record, f"{path.name}: ")
     return typing.cast(LadderRecord, record)
+
+
+def _check_training_seeds(record: LadderRecord, root: str) -> None:
+    """What other training seeds say has an interval per stage, and a verdict per seed."""
+    told = record.get("training_seeds")
+    if told is None:
+        return
+    where = f"{root}training_seeds"
+    _require(bool(told["verdicts"]), f"{where}.verdicts", {}, "a verdict per seed")
+    _require(bool(told["seeds"]), f"{where}.seeds", [], "the seeds, the one that votes first")
+    for index, passes in enumerate(told["passes"]):
+        ends = passes["interval"]
+        _require(len(ends) == 2, f"{where}.passes[{index}].interval", ends, "two numbers")
 
 
 def _check_counts(record: LadderRecord, root: str) -> None:
