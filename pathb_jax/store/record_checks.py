@@ -31,6 +31,7 @@ def check_against_itself(record: LadderRecord, root: str) -> None:
         _check_summaries(run.get("summaries", {}), f"{root}{where}.summaries")
     _check_statuses(record, root)
     _check_verdict(record, root)
+    _check_training_seeds(record, root)
 
 
 def _refuse(where: str, value: object, allowed: str) -> None:
@@ -146,3 +147,18 @@ def _check_verdict(record: LadderRecord, root: str) -> None:
         _refuse(f"{root}verdict", verdict, f"the candidates are {statuses}")
     if record["batch"] and verdict != "adopted":
         _refuse(f"{root}batch", f"{len(record['batch'])} runs", f"the verdict is {verdict}")
+
+
+def _check_training_seeds(record: LadderRecord, root: str) -> None:
+    """What other training seeds say has an interval per stage, and a verdict per seed."""
+    told = record.get("training_seeds")
+    if told is None:
+        return
+    where = f"{root}training_seeds"
+    if not told["verdicts"]:
+        _refuse(f"{where}.verdicts", {}, "it has a verdict per seed")
+    if not told["seeds"]:
+        _refuse(f"{where}.seeds", [], "it has the seeds, the one that votes first")
+    for index, passes in enumerate(told["passes"]):
+        if len(passes["interval"]) != 2:
+            _refuse(f"{where}.passes[{index}].interval", passes["interval"], "it has two numbers")

@@ -12,7 +12,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from test_note import OWN, adopted, own, rejected, with_other_seeds, written
 
+from pathb_jax.errors import InputError
 from pathb_jax.report.markdown import code, escaped, link
+from pathb_jax.report.note import write_note
 from pathb_jax.text import visible
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -170,3 +172,32 @@ def test_a_note_has_the_same_skeleton_whatever_the_texts(
     assert skeleton(hostile) == skeleton(tame)
     assert all(char.isprintable() or char == "\n" for char in hostile)
     assert shown(text) in words(parsed(hostile))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("passes", [{"tag": "lr1e4", "stage": 1, "name": "x", "passed": 1, "seeds": 3}]),
+        ("verdicts", {}),
+        ("seeds", []),
+    ],
+)
+def test_parts_that_a_record_lacks(key: str, value: Any, tmp_path: Path) -> None:
+    record: Any = with_other_seeds(tmp_path)
+    written(record, tmp_path)
+    if key == "passes":
+        value[0]["interval"] = [0.5]
+    record["training_seeds"][key] = value
+    (tmp_path / "ladder.json").write_text(json.dumps(record, default=float))
+    with pytest.raises(InputError, match=key):
+        write_note(tmp_path / "ladder.json")
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 400, "1e101"])
+def test_figures_of_a_record_that_none_could_have(number: str, tmp_path: Path) -> None:
+    record = adopted(tmp_path)
+    written(record, tmp_path)
+    text = (tmp_path / "ladder.json").read_text()
+    (tmp_path / "ladder.json").write_text(text.replace("71.25", number))
+    with pytest.raises(InputError, match=r"JSON|wall_seconds"):
+        write_note(tmp_path / "ladder.json")
