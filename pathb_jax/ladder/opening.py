@@ -84,7 +84,8 @@ def _note_environment(plan: LadderPlan, record: LadderRecord) -> None:
 
 def is_finished(plan: LadderPlan, record: LadderRecord) -> bool:
     """Say whether nothing is left to train."""
-    if record["verdict"] == "incomplete":
+    is_open = "ended" in record and record["ended"] is None  # killed before its last lines
+    if record["verdict"] == "incomplete" or is_open:
         return False
     to_train = [
         entry

@@ -248,6 +248,14 @@ def test_a_finished_ladder_trains_nothing(plan, pretend):
     assert plan.record_path.read_bytes() == before
 
 
+def test_a_ladder_killed_before_its_last_lines_is_not_finished(plan, pretend):
+    pretend(lr1e4=WEAK)
+    record = run_ladder(plan)
+    write_record(plan.record_path, record | {"ended": None})
+    assert not is_finished(plan, open_record(plan))
+    assert run_ladder(plan) == record
+
+
 def test_opening_a_record_writes_nothing(plan):
     record = open_record(plan)
     assert statuses(record) == ["not_run"] * 4
