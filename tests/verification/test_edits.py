@@ -109,6 +109,12 @@ def another_world(folder):
     """A longer path, told the same everywhere: no mean, rate or distance is another."""
     cell(ROWS, 1, "pathLength", lambda old: old * 1.1)(folder)
     cell(ROWS, 1, "pathEfficiency", lambda old: old / 1.1)(folder)
+    path, manifest = next(folder.glob(ROWS)), next(folder.glob(MANIFEST))
+    digests = json.loads(manifest.read_text()).get("evidence", {})
+    for name in digests:
+        if name.endswith(path.name):
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            change(manifest, "evidence", name, value=sha256)
 
 
 def swapped_policy(folder):
