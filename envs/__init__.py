@@ -1,11 +1,15 @@
 """The shadow-field task; importing it registers `MesaShadowField-v0` with gymnax."""
 
-from gymnax import registration
+from envs.plotting import import_matplotlib
 
-from envs.fields import Channels, RewardMode, SignatureShape
-from envs.shadow_field import ENV_ID, MesaShadowField
-from envs.start_states import StartStates, start_states
-from envs.world import (
+import_matplotlib()  # before gymnax does
+
+from gymnax import registration  # noqa: E402
+
+from envs.fields import Channels, RewardMode, SignatureShape  # noqa: E402
+from envs.shadow_field import ENV_ID, MesaShadowField  # noqa: E402
+from envs.start_states import StartStates, start_states  # noqa: E402
+from envs.world import (  # noqa: E402
     EnvParams,
     EnvState,
     EpisodeMetrics,

@@ -20,9 +20,9 @@ from pathb_jax.studies.anchors import ANCHORS, compare
 from pathb_jax.studies.envelope import EnvelopeRun, envelope
 
 RATES = {"lr1e4": {"10000": (0.5, 0.3, 0.7)}}
-RC = "text.usetex: True\nfigure.facecolor: red\nfont.size: 3\nbackend: nonsense\n"
+RC = b"text.usetex: True\nfigure.facecolor: red\nfont.size: 3\nbackend: nonsense\n"
 PROGRAM = """
-import sys
+import envs, sys
 from pathlib import Path
 from pathb_jax.report.figures import success_png
 Path(sys.argv[1]).write_bytes(success_png({"lr1e4": {"10000": (0.5, 0.3, 0.7)}}, 0.4))
@@ -37,9 +37,14 @@ def test_settings_of_the_user_have_no_say() -> None:
         assert mpl.rcParams["font.size"] == 3
 
 
-@pytest.mark.parametrize("backend", ["agg", "nonsense", "module://nonsense"])
-def test_settings_of_the_working_folder_have_no_say(backend: str, tmp_path: Path) -> None:
-    (tmp_path / "matplotlibrc").write_text(RC)
+@pytest.mark.parametrize(
+    ("backend", "rc"), [("agg", RC), ("nonsense", RC), ("module://nonsense", RC + b"\xff")]
+)
+def test_settings_of_the_working_folder_have_no_say(
+    backend: str, rc: bytes, tmp_path: Path
+) -> None:
+    """gymnax imports matplotlib with the environment: there the last two ended every command."""
+    (tmp_path / "matplotlibrc").write_bytes(rc)
     subprocess.run(
         [sys.executable, "-c", PROGRAM, "figure.png"],
         env={**os.environ, "MPLBACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
