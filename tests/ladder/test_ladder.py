@@ -12,7 +12,7 @@ from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.opening import is_finished, open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.store.record import read_record
+from pathb_jax.store.record import read_record, write_record
 
 TAGS = ["lr1e4", "vc0_25", "ec0_001", "clip0_1"]
 BATCH = ["mixed_0_95", "mixed_0_97", "mixed_0_99", "reward_phase3"]
