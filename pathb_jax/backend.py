@@ -46,7 +46,8 @@ def select_backend(
             bits of a run do not depend on it. None: leave it as it is.
 
     Raises:
-        InputError: JAX sees no such device. There is no silent fallback.
+        InputError: JAX sees no such device, or starts with none of those that JAX_PLATFORMS
+            names. There is no silent fallback.
     """
     _set_deterministic(backend, deterministic)
     import jax
@@ -57,6 +58,12 @@ def select_backend(
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", host_devices)
     _keep_compiled_programs()
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        why = (str(error).splitlines() or ["it is built without that platform"])[0]
+        raise InputError("JAX_PLATFORMS", asked, f"JAX does not start with it: {why}") from None
     if backend == "auto":
         return
     try:
