@@ -14,6 +14,7 @@ from typing import Any
 
 import platformdirs
 
+from pathb_jax import compiled_programs
 from pathb_jax.config import ParallelRuns, Tier
 from pathb_jax.errors import InputError
 from pathb_jax.jax_settings import changed_settings
@@ -48,7 +49,8 @@ def select_backend(
             bits of a run do not depend on it. None: leave it as it is.
 
     Raises:
-        InputError: JAX sees no such device. There is no silent fallback.
+        InputError: JAX sees no such device, or starts with none of those that JAX_PLATFORMS
+            names. There is no silent fallback.
     """
     _set_deterministic(backend, deterministic)
     import jax
@@ -59,6 +61,12 @@ def select_backend(
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", host_devices)
     _keep_compiled_programs()
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        why = (str(error).splitlines() or ["it is built without that platform"])[0]
+        raise InputError("JAX_PLATFORMS", asked, f"JAX does not start with it: {why}") from None
     if backend == "auto":
         return
     try:
@@ -109,17 +117,18 @@ def _keep_compiled_programs() -> None:
     """Give JAX a persistent cache, apart for each kind of processor: code is made for one."""
     import jax
 
+    compiled_programs.verify()
     # JAX would keep none that compile in less than a second: half of what a start needs.
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     kind = hashlib.sha256(json.dumps(processor()).encode()).hexdigest()[:12]
-    folder = platformdirs.user_cache_path("pathb-jax") / "compiled" / kind
     try:
+        folder = platformdirs.user_cache_path("pathb-jax") / "compiled" / kind
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # a home that cannot be written to: compile every time
+    except (OSError, RuntimeError):
+        return  # no home, or one that cannot be written to: compile every time
     jax.config.update("jax_compilation_cache_dir", str(folder))
 
 

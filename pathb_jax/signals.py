@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class StopRequested(Exception):  # noqa: N818  # a request, not an error
-    """Raised at a safe point after SIGINT or SIGTERM; everything needed to resume is saved."""
+    """Raised at a safe point after a signal to stop; everything needed to resume is saved."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -110,7 +110,7 @@ def _end(signum: int) -> None:
 
 @contextlib.contextmanager
 def stopping_at_safe_points() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into requests while the context lasts.
+    """Turn SIGINT, SIGTERM and SIGHUP into requests while the context lasts.
 
     A second SIGINT interrupts at once: by KeyboardInterrupt, or if compiled code does not return
     soon by the end of the process. Signals reach Python's main thread only; elsewhere this does
@@ -127,12 +127,42 @@ def stopping_at_safe_points() -> Iterator[None]:
             raise KeyboardInterrupt
         _requested = signum
 
-    previous = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    previous = {s: signal.signal(s, handle) for s in (signal.SIGINT, *_ending())}
     _requested = None
     try:
         with _watching():
             yield
     finally:
         _requested = None
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+def _ending() -> list[signal.Signals]:
+    """Return what else asks a process to end: SIGHUP too, unless `nohup` has it ignored."""
+    ending = [signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        ending.append(hangup)
+    return ending
+
+
+@contextlib.contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise StopRequested wherever this process is, as SIGINT does.
+
+    For waiting for another process, which `subprocess.run` then ends, and for temporary folders.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        raise StopRequested(signum)
+
+    previous = {signum: signal.signal(signum, handle) for signum in _ending()}
+    try:
+        yield
+    finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)

@@ -86,14 +86,14 @@ class RayCluster:
 
 
 @contextlib.contextmanager
-def ray_cluster(*cores: int) -> Iterator[RayCluster]:
+def ray_cluster(*cores: int, mode: str = "token") -> Iterator[RayCluster]:
     """Run a cluster of machines with so many cores each, killed at the end.
 
     It asks for a token of its own, which commands started meanwhile inherit: what is in the user's
-    home neither matters nor changes.
+    home neither matters nor changes. With the mode "disabled" it asks for none.
     """
     cluster = RayCluster()
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    token = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         with mock.patch.dict(os.environ, token):
             cluster.start(cores)

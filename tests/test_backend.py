@@ -70,7 +70,7 @@ def test_compiled_programs_are_kept_in_the_users_cache_folder(tmp_path):
         "import jax; jax.jit(lambda x: x + 1)(1.0)"
     )
     run_apart(code, XDG_CACHE_HOME=str(tmp_path))
-    assert list(tmp_path.glob("pathb-jax/compiled/*/jit_*"))
+    assert list(tmp_path.glob("pathb-jax/compiled/*/jit_*.program"))
     elsewhere = tmp_path / "elsewhere"
     own = {"XDG_CACHE_HOME": str(tmp_path / "other"), "JAX_COMPILATION_CACHE_DIR": str(elsewhere)}
     run_apart(code, **own)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from small_runs import bad_input_line, read
 
 from pathb_jax import backend, signals
 from pathb_jax.cli import envelope, ladder
-from pathb_jax.cluster import driver, worker
+from pathb_jax.cluster import connection, driver, worker
 from pathb_jax.errors import InputError
 from pathb_jax.store.digest import digest
 from pathb_jax.store.integrity import CheckpointError
@@ -104,11 +105,11 @@ def test_a_worker_of_another_kind_is_refused_with_what_differs(tmp_path, monkeyp
         driver._check_code("head:6379", other)
 
 
-def run(repository, words, folder):
+def run(repository, words, folder, **environment):
     """Run a script in a process of its own, in a folder of its own."""
     return subprocess.run(
         [sys.executable, str(repository / "scripts" / words[0]), *words[1:]],
-        env={**os.environ, "PYTHONPATH": str(repository)},
+        env={**os.environ, "PYTHONPATH": str(repository), **environment},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -183,6 +184,66 @@ def test_what_a_worker_refuses_ends_the_command_as_without_ray(alone, repository
         assert "the same command goes on from the last checkpoint" in done.stderr
         away = run(repository, ["ladder.py", "--backend", "gpu", "--ray", there.address], tmp_path)
         assert (away.returncode, "the Ray cluster has no GPU" in away.stderr) == (2, True)
+
+
+ANSWERS = {
+    "open": ({"disabled": None, "own": None}, "note: the Ray cluster asks for no token"),
+    "token": ({"disabled": "x\nAuthenticationError: x", "own": None}, ""),
+    "other token": ({"disabled": "AuthenticationError", "own": "x"}, "asks for another token"),
+    "no Ray": (
+        {"disabled": "x\nno", "own": "x"},
+        "no healthy head of a Ray cluster (no",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_whether_a_cluster_asks_for_a_token_is_told(name, monkeypatch, capsys):
+    answers, said = ANSWERS[name]
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setattr(
+        connection,
+        "_health",
+        lambda address, variables: answers["disabled" if variables else "own"],
+    )
+    if answers["disabled"] is None or answers["own"] is None:
+        connection._check_head("head:6379")
+        told = capsys.readouterr().err
+        assert told.startswith(said)
+        assert len(told.splitlines()) == bool(said)
+        return
+    with pytest.raises(InputError, match=re.escape(said)):
+        connection._check_head("head:6379")
+
+
+@pytest.mark.slow  # a real cluster
+@pytest.mark.parametrize("address", ["its own", "auto"])
+def test_a_wrong_token_is_named_before_anything_is_written(address, repository, tmp_path):
+    with ray_cluster(1) as there:
+        ray = there.address if address == "its own" else "auto"
+        words = ["ladder.py", "--ray", ray, "--out", str(tmp_path / "out")]
+        for given, said in (
+            ({"RAY_AUTH_TOKEN": "f" * 64}, "asks for another token"),
+            ({"RAY_AUTH_MODE": "disabled"}, "set RAY_AUTH_MODE=token"),
+            ({"RAY_AUTH_TOKEN": "", "HOME": str(tmp_path)}, "asks for another token"),
+        ):
+            done = run(repository, words, tmp_path, **given)
+            assert done.returncode == 2, done.stderr
+            (line,) = done.stderr.splitlines()
+            assert line.startswith(f"error: --ray: '{ray}' is not allowed; ")
+            assert said in line
+            assert "gone" not in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow  # a real cluster
+def test_a_cluster_without_a_token_is_named_before_it_trains(alone, repository, tmp_path):
+    with ray_cluster(1, mode="disabled") as there:
+        words = [*LADDER, "--plan", "--out", str(tmp_path / "out"), "--ray", there.address]
+        done = run(repository, words, alone)
+    assert done.returncode == 0, done.stderr
+    (line,) = [text for text in done.stderr.splitlines() if text.startswith("note:")]
+    assert "asks for no token" in line
 
 
 def test_a_request_can_be_made_and_taken_back():

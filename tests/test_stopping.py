@@ -34,7 +34,7 @@ def manifest(folder: Path) -> dict:
     return read_json(path)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_the_resumed_run_is_the_same(
     signum, finished, tmp_path, one_update_per_chunk, monkeypatch
 ):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
+from pathb_jax.cli.output import outlived
 from pathb_jax.cli.terminal import say
 from pathb_jax.config import Backend, ParallelRuns, Tier
 from pathb_jax.errors import InputError
@@ -82,13 +83,18 @@ def run(command: Callable[[], int], *, stoppable: bool = False) -> int:
 
     Args:
         command: the body; it returns the exit code.
-        stoppable: whether it reaches safe points, so that SIGINT and SIGTERM need not be obeyed
-            at once.
+        stoppable: whether it reaches safe points, so that SIGINT, SIGTERM and SIGHUP need not be
+            obeyed at once.
 
     Returns:
         The body's exit code; 2 for bad input, 1 for a failure to write or read files, 128 plus
         the signal's number after a stop.
     """
+    with outlived():
+        return _run(command, stoppable)
+
+
+def _run(command: Callable[[], int], stoppable: bool) -> int:
     resume = "what is on disk is valid; the same command goes on from the last checkpoint"
     try:
         with stopping_at_safe_points() if stoppable else contextlib.nullcontext():
@@ -96,7 +102,8 @@ def run(command: Callable[[], int], *, stoppable: bool = False) -> int:
     except InputError as error:
         return _fail(str(error), BAD_INPUT)
     except StopRequested as stop:
-        say(f"{stop}: saved; the same command goes on from here", sys.stderr)
+        saved = ": saved; the same command goes on from here" if stoppable else ""
+        say(f"{stop}{saved}", sys.stderr)
         return SIGNAL_BASE + stop.signum
     except KeyboardInterrupt:
         say(f"interrupted: {resume}", sys.stderr)
@@ -170,7 +177,12 @@ def check_writable(flag: str, folder: Path | None) -> None:
         return
     existing = folder.absolute()
     try:
-        while not existing.exists():
+        str(existing).encode()
+    except UnicodeEncodeError:  # checkpoints cannot be written there
+        allowed = "its whole path has to be UTF-8, and so has the locale (LC_ALL=C.UTF-8)"
+        raise InputError(flag, str(folder), allowed) from None
+    try:
+        while not os.path.lexists(existing):  # a link that leads nowhere is in the way
             existing = existing.parent
     except OSError as error:  # a name that is too long
         raise InputError(flag, str(folder), error.strerror or "the system refuses it") from None

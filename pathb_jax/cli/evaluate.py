@@ -54,11 +54,13 @@ def _main(arguments: Sequence[str] | None) -> int:
     check(flags)
 
     # Importing JAX takes seconds; wrong flags are reported before.
-    from envs.shadow_field import MesaShadowField
     from pathb_jax import backend
-    from pathb_jax.evaluation.evaluator import evaluate
 
     backend.select_backend(flags.world.backend)
+
+    from envs.shadow_field import MesaShadowField
+    from pathb_jax.evaluation.evaluator import evaluate
+
     player = _load(flags)
     env = MesaShadowField(player.sensor_tier, max_delay=flags.probe.probe_delay)
     data_dim = getattr(player.data, "obs_mean", None)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from rich.table import Table
 
+from pathb_jax import signals
 from pathb_jax.cli import command
 from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.config import TIERS, Backend, Tier, default_hint
@@ -84,10 +85,11 @@ def _main(arguments: Sequence[str] | None, smaller: dict[str, Any]) -> int:
     _refuse_bad_input(flags)
     if flags.digest is not None:
         return _digest(flags.digest, flags.parts)
-    if flags.keep is not None:
-        return _check(flags, flags.keep, smaller)
-    with tempfile.TemporaryDirectory(prefix="pathb-reproducibility-") as folder:
-        return _check(flags, Path(folder), smaller)
+    with signals.stopping_at_once():
+        if flags.keep is not None:
+            return _check(flags, flags.keep, smaller)
+        with tempfile.TemporaryDirectory(prefix="pathb-reproducibility-") as folder:
+            return _check(flags, Path(folder), smaller)
 
 
 def _refuse_bad_input(flags: ReproducibilityFlags) -> None:
@@ -110,9 +112,11 @@ def _refuse_bad_input(flags: ReproducibilityFlags) -> None:
 
 
 def _digest(folder: Path, print_parts: bool) -> int:
+    from pathb_jax import backend
     from pathb_jax.store.digest import digest
     from pathb_jax.store.integrity import CheckpointError
 
+    backend.select_backend("auto")
     try:
         found = digest(folder)
     except CheckpointError as error:

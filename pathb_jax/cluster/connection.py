@@ -3,11 +3,12 @@
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -17,8 +18,15 @@ from pathb_jax.cluster.worker import Settings
 from pathb_jax.config import Backend
 from pathb_jax.errors import InputError
 
-HEALTH_SECONDS = 15.0
+HEALTH_SECONDS = 30.0
 """How long a head may take to say that it is well, at the beginning."""
+
+_NO_ACCESS = re.compile("AuthenticationError|InvalidAuthToken|Unauthenticated", re.IGNORECASE)
+_OPEN = (
+    "note: the Ray cluster asks for no token, so whoever reaches its ports runs programs on its "
+    "machines; start it with RAY_AUTH_MODE=token"
+)
+_TOKEN = "give the cluster's in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names"
 
 
 @contextlib.contextmanager
@@ -42,6 +50,7 @@ def connected(
     """
     ray = _import_ray()
     _check_address(address)
+    _check_head(address)
     import jax
 
     jax.config.update("jax_platforms", "cpu")  # accelerators are the workers'
@@ -68,11 +77,7 @@ def _import_ray() -> ModuleType:
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address where there is no cluster.
-
-    Raises:
-        InputError: it is not an address, nobody answers there, or it is not a Ray head that does.
-    """
+    """Refuse what is no address, or where nobody answers."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -82,19 +87,45 @@ def _check_address(address: str) -> None:
     if not answers(host, int(port)):
         allowed = f"nobody answers there; start the head with `ray start --head --port {port}`"
         raise InputError("--ray", address, allowed)
-    # Ray itself would try for minutes.
-    check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        done = subprocess.run(check, capture_output=True, text=True, timeout=HEALTH_SECONDS)
-        healthy, why = done.returncode == 0, (done.stderr.strip() or "no reason").splitlines()[-1]
-    except subprocess.TimeoutExpired:
-        healthy, why = False, f"no answer in {HEALTH_SECONDS:.0f} s"
-    if not healthy:
-        allowed = (
-            f"what answers there is no healthy head of a Ray cluster ({why}), or it asks for a "
-            "token: then set RAY_AUTH_MODE=token"
-        )
+
+
+def _check_head(address: str) -> None:
+    """Refuse a head that is not well or does not let us in, and say if it lets everybody in.
+
+    Raises:
+        InputError: it is none of Ray's or does not answer, or it asks for another token.
+    """
+    why = _health(address, {"RAY_AUTH_MODE": "disabled"})
+    if why is None:
+        print(_OPEN, file=sys.stderr)
+    elif _NO_ACCESS.search(why):
+        if os.environ.get("RAY_AUTH_MODE") != "token":
+            allowed = f"the Ray cluster asks for a token; set RAY_AUTH_MODE=token and {_TOKEN}"
+            raise InputError("--ray", address, allowed)
+        if _health(address, {}) is not None:
+            allowed = f"the Ray cluster asks for another token than is here, if one is; {_TOKEN}"
+            raise InputError("--ray", address, allowed)
+    elif address != "auto":  # of which Ray itself says what it looked for
+        last = (why.splitlines() or ["no reason"])[-1]
+        allowed = f"what answers there is no healthy head of a Ray cluster ({last})"
         raise InputError("--ray", address, allowed)
+
+
+def _health(address: str, variables: Mapping[str, str]) -> str | None:
+    """Return what Ray's own check says against a head, or None; Ray would try for minutes."""
+    words = [] if address == "auto" else ["--address", address]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "ray.scripts.scripts", "health-check", *words],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=HEALTH_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer in {HEALTH_SECONDS:.0f} s"
+    return None if done.returncode == 0 else done.stderr.strip()
 
 
 def _init(ray: ModuleType, address: str) -> None:
@@ -112,8 +143,9 @@ def _init(ray: ModuleType, address: str) -> None:
             logging_level=logging.ERROR,
             runtime_env={"env_vars": {"XLA_FLAGS": "", **variables}},
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        why = f"Ray cannot connect ({error}); the command has to run on a machine of the cluster"
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        said = " ".join(str(error).split())
+        why = f"Ray cannot connect ({said}); the command has to run on a machine of the cluster"
         raise InputError("--ray", address, why) from None
     finally:
         if threading.current_thread() is threading.main_thread():

@@ -12,14 +12,14 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
     A temporary file in the same folder is written, forced to the disk and renamed over ``path``;
     then the folder itself is forced to the disk, so that a power cut cannot undo the rename.
-    Parent folders are made as needed. Text is written as UTF-8, its line ends unchanged. What a
-    killed writer of the same file left is removed.
+    Parent folders are made as needed. Text is written as UTF-8, its line ends unchanged, and a byte
+    of a path that is none by its code. What a killed writer of the same file left is removed.
 
     Raises:
         OSError: the disk is full, the folder is read-only, ...; the old file is left as it was and
             the temporary file is removed.
     """
-    payload = data.encode() if isinstance(data, str) else data
+    payload = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")

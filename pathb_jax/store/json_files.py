@@ -33,7 +33,8 @@ def encode_json(value: Any, *, sort_keys: bool = False, indent: int | None = 2) 
         ensure_ascii=False,
         default=_plain,
     )
-    return text + "\n"
+    # A byte of a path that is no UTF-8 as JSON's own escape, which reads back as it was.
+    return text.encode(errors="backslashreplace").decode() + "\n"
 
 
 def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:

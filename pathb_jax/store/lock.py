@@ -2,18 +2,28 @@
 
 import contextlib
 import datetime
+import errno
 import os
+import queue
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import read_json, write_json
 
 LOCK = ".lock"
 HOLDER = ".lock.json"
+MARKER = ".lock.marker"
+"""The lock where the file system has none of its own: a file with pid, host and the process's start
+in it, which the next one on that host removes if that process is no more."""
+ANSWER_SECONDS = 30.0
+"""How long a file system may take to say whether a lock is free: a lost server never answers."""
+
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 
 @contextlib.contextmanager
@@ -29,15 +39,14 @@ def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
 
     Raises:
         InputError: another process holds it, and the message names its pid, host and start; or
-            the folder cannot be.
+            the folder cannot be, or its file system does not answer.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError:  # below /proc, say
         raise InputError(flag, str(folder), "the file system makes no folders there") from None
-    lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock = _taken(folder, flag)
     except Timeout:
         raise InputError(flag, str(folder), f"it is in use by {_holder(folder)}") from None
     try:
@@ -55,13 +64,49 @@ def is_held(folder: Path) -> bool:
     """Say whether somebody holds a folder; create nothing."""
     if not (folder / LOCK).exists():
         return False
-    lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        _taken(folder, "--out").release()
     except Timeout:
         return True
-    lock.release()
     return False
+
+
+def _taken(folder: Path, flag: str) -> BaseFileLock:
+    """Return the lock, taken; raise Timeout if somebody has it.
+
+    Another thread asks: a system call that never returns, or is interrupted again and again, can
+    be waited for no longer, but not be ended.
+    """
+    answers: queue.SimpleQueue[BaseFileLock | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_ask(folder))
+        except Exception as error:  # raised again where it is waited for
+            answers.put(error)
+
+    threading.Thread(target=ask, name="lock", daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        allowed = f"its file system has not answered for {ANSWER_SECONDS:.0f} s who locks it"
+        raise InputError(flag, str(folder), allowed) from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _ask(folder: Path) -> BaseFileLock:
+    lock: BaseFileLock = FileLock(folder / LOCK, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        # Not in place of LOCK: one that an earlier holder left there says nothing about who lives.
+        lock = SoftFileLock(folder / MARKER, thread_local=False)
+        lock.acquire(timeout=0)
+    return lock
 
 
 def _holder(folder: Path) -> str:

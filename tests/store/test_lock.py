@@ -1,13 +1,17 @@
+import errno
+import fcntl
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from pathb_jax.errors import InputError
+from pathb_jax.store import lock
 from pathb_jax.store.lock import HOLDER, LOCK, is_held, locked
 
 HOLD = """
@@ -20,9 +24,17 @@ with locked(Path(sys.argv[1])):
 """
 
 
-def held_elsewhere(folder: Path) -> subprocess.Popen:
+NO_FLOCK = """
+import errno, fcntl
+def flock(descriptor, operation):
+    raise OSError(errno.{name}, "no locks here")
+fcntl.flock = flock
+"""
+
+
+def held_elsewhere(folder: Path, before: str = "") -> subprocess.Popen:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", before + HOLD, str(folder)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -74,3 +86,48 @@ def test_a_holder_s_name_that_cannot_be_removed_does_not_keep_the_lock(tmp_path,
         patch.setattr(Path, "unlink", refuse)
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("name", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def test_where_there_is_no_flock_a_kill_frees_the_folder_too(name, tmp_path, monkeypatch):
+    code = NO_FLOCK.format(name=name)
+    folder = tmp_path / "out"
+    with locked(folder):
+        pass  # on a system that had locks; what it left says nothing
+    monkeypatch.setattr(fcntl, "flock", fcntl.flock)  # put back whatever `exec` makes of it
+    exec(code, {})
+    process = held_elsewhere(folder, code)
+    try:
+        assert is_held(folder)
+        with pytest.raises(InputError, match=f"in use by pid {process.pid} on "), locked(folder):
+            pass
+    finally:
+        process.kill()
+        process.communicate()
+    assert not is_held(folder)
+    with locked(folder), pytest.raises(InputError), locked(folder):
+        pass
+    assert [path.name for path in folder.iterdir()] == [LOCK]
+
+
+@pytest.mark.parametrize("number", [errno.EINTR, errno.EIO])
+def test_another_failure_of_the_lock_is_a_failure(number, tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(number, "fails")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="fails") as failed, locked(tmp_path):
+        pass
+    assert failed.value.errno == number
+
+
+def test_a_file_system_that_never_answers_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    """As where a lock's server is lost, or each call is interrupted: C asks again and again."""
+    answered = threading.Event()
+    monkeypatch.setattr(fcntl, "flock", lambda *_: answered.wait())
+    monkeypatch.setattr(lock, "ANSWER_SECONDS", 0.01)
+    try:
+        with pytest.raises(InputError, match=r"--out: .* has not answered"), locked(tmp_path):
+            pass
+    finally:
+        answered.set()
