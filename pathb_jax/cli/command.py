@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
-from pathb_jax.config import Backend, ParallelRuns, Tier
+from pathb_jax.config import Backend, ParallelRuns, Tier, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.signals import StopRequested, stopping_at_safe_points
 from pathb_jax.store.integrity import CheckpointError
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 FAILED = 1
 FAILURE = 1
 BAD_INPUT = 2
-MOST_PARALLEL_RUNS = 1024
+MOST_RUNS_PER_DEVICE = 1024
+RUNS_PER_CORE = 8
 SIGNAL_BASE = 128
 """Exit codes after a signal are this plus its number: 130 for SIGINT, 143 for SIGTERM."""
 
@@ -104,10 +105,20 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def check_parallel_runs(parallel_runs: ParallelRuns) -> None:
-    """Raise InputError unless it is auto or a sensible number."""
-    if parallel_runs != "auto" and not 1 <= parallel_runs <= MOST_PARALLEL_RUNS:
-        allowed = f"give auto or a whole number from 1 to {MOST_PARALLEL_RUNS}"
+def check_parallel_runs(parallel_runs: ParallelRuns, tier: Tier) -> None:
+    """Raise InputError unless it is auto or a number that this machine's cores can drive."""
+    from pathb_jax.backend import available_cores
+    from pathb_jax.memory import size, training_bytes
+
+    cores = available_cores()
+    most = RUNS_PER_CORE * cores
+    if parallel_runs != "auto" and not 1 <= parallel_runs <= most:
+        each = training_bytes(TrainConfig(tier=tier))
+        needed = f"; they would take {size(each * parallel_runs)}" if parallel_runs > most else ""
+        allowed = (
+            f"give auto or a whole number from 1 to {most}, {RUNS_PER_CORE} for each of {cores} "
+            f"cores{needed}"
+        )
         raise InputError("--parallel-runs", parallel_runs, allowed)
 
 
