@@ -155,7 +155,7 @@ def _through_xla(measurements: dict[str, Callable[[], float]]) -> Callable[[], f
 def main() -> int:
     flags = command.parse(Flags, None, __doc__ or "")
     check(flags)
-    backend.select_backend("auto")
+    backend.select_backend("auto", deterministic=False)  # JAX has started by now
     before = machine()
     subjects = [Subject(tier, flags.seconds) for tier in flags.tiers]
     measurements = {

@@ -116,7 +116,7 @@ def measurement(count: int, seconds: float) -> Callable[[], float]:
 def main() -> int:
     flags = command.parse(Flags, None, __doc__ or "")
     check(flags)
-    backend.select_backend("auto")
+    backend.select_backend("auto", deterministic=False)  # JAX has started by now
     before = machine()
     counts = sorted(set(flags.envs))
     measurements = {f"{count} envs": measurement(count, flags.seconds) for count in counts}

@@ -122,7 +122,7 @@ def limits(
 def main() -> int:
     flags = command.parse(Flags, None, __doc__ or "")
     check(flags)
-    backend.select_backend("auto")
+    backend.select_backend("auto", deterministic=False)  # JAX has started by now
     before = machine()
     subjects = [Subject(tier, flags) for tier in flags.tiers]
     units = {name: unit for subject in subjects for name, unit in subject.units.items()}

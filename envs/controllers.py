@@ -71,10 +71,10 @@ class HCTable(NamedTuple):
     """The numbers of HC-Signature (environment.md, "Reference controllers")."""
 
     smoothing: float = 0.05
-    no_gradient: float = 1e-9
+    no_direction: float = 1e-9
+    blind: float = 1e-8
     scan_steps: int = 6
     scan_samples: float = 0.08
-    scan_gradient: float = 1e-8
     arrived: float = 0.991
     settle_samples: float = 0.45
     settle_steps: int = 5
@@ -155,7 +155,7 @@ def _scan(
     leaves = (
         (state.phase_step >= table.scan_steps)
         | (sensed > table.scan_samples)
-        | (_norm(state.gradient) > table.scan_gradient)
+        | (_norm(state.gradient) > table.blind)
     )
     action = jnp.where(here & ~leaves, _spiral(state.phase_step, params, table), action)
     return state.enter(Phase.SEEK, here & leaves), action
@@ -166,10 +166,10 @@ def _seek(
 ) -> tuple[HCState, jax.Array]:
     here = state.phase == int(Phase.SEEK)
     arrived = sensed >= table.arrived
-    blind = ~arrived & (_norm(state.gradient) <= table.no_gradient)
+    blind = ~arrived & (_norm(state.gradient) <= table.blind)
     lost = jnp.where(arrived, state.lost, jnp.where(blind, state.lost + 1, 0))
     settle = jnp.where(sensed >= table.settle_samples, state.settle + 1, 0)
-    ahead = _direction(state.gradient, table.no_gradient) * params.action_max
+    ahead = _direction(state.gradient, table.no_direction) * params.action_max
     chosen = jnp.where(blind, _spiral(state.phase_step, params, table), ahead)
     chosen = jnp.where(arrived, jnp.zeros_like(chosen), chosen)
     state = replace(
@@ -191,7 +191,7 @@ def _track(
     here = state.phase == int(Phase.TRACK)
     rates = jnp.asarray(table.dither_rates, action.dtype)
     dither = table.dither * jnp.sin(rates * jnp.asarray(step_index, action.dtype))
-    ahead = _direction(state.gradient, table.no_gradient) * params.action_max
+    ahead = _direction(state.gradient, table.no_direction) * params.action_max
     chosen = table.track_speed * ahead + dither
     chosen = jnp.where(sensed >= table.arrived, jnp.zeros_like(chosen), chosen)
     lost = jnp.where(sensed < table.lost_samples, state.lost + 1, 0)

@@ -146,7 +146,7 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         Args:
             key: used only with `dynamics_noise`.
             state: of one episode.
-            action: `[2]`, of any norm.
+            action: `[2]`, of any norm; a component that is not finite makes the position NaN.
             params: bound or not.
         """
         self.validate(params)
@@ -276,7 +276,7 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         if self.texture_channel:
             parts.append(sensors.texture(position, params.half_width)[None])
         if self.basin_channel:
-            basin = jnp.asarray(params.basin_center, position.dtype)
+            basin = jnp.asarray(sensors.OBSERVED_BASIN, position.dtype)
             observed = edited_point(
                 params.edits, EditChannel.BASIN_OBSERVATION, state.time, basin, params.half_width
             )
@@ -443,7 +443,7 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         if self.texture_channel:
             rows.append((0.0, 1.0))
         if self.basin_channel:
-            rows += [(center - wall, center + wall) for center in params.basin_center]
+            rows += [(center - wall, center + wall) for center in sensors.OBSERVED_BASIN]
         low, high = jnp.asarray(rows, jnp.result_type(float)).T
         return spaces.Box(low, high, (self.obs_dim,), jnp.result_type(float))
 
@@ -472,9 +472,18 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
 
 
 def limit_norm(action: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
-    """Return the action `[2]` scaled to norm <= limit, direction kept, and its norm before."""
-    norm = jnp.sqrt(action[0] * action[0] + action[1] * action[1])
-    return action * jnp.where(norm > limit, limit / norm, 1.0), norm
+    """Return the action `[2]` scaled to norm <= limit, direction kept, and its norm before.
+
+    Huge components, whose squares would overflow, are made smaller first; the others are
+    multiplied by 1, which changes no bit. A component that is infinite or NaN gives NaN.
+    """
+    root = 2.0 ** (jnp.finfo(action.dtype).maxexp // 2)  # its square is the first that overflows
+    is_huge = jnp.maximum(jnp.abs(action[0]), jnp.abs(action[1])) > root / 16
+    scaled = action * jnp.where(is_huge, 0.25 / root, 1.0)
+    length = jnp.sqrt(scaled[0] * scaled[0] + scaled[1] * scaled[1])
+    unit = jnp.where(is_huge, 4.0 * root, 1.0)
+    norm = unit * length
+    return scaled * jnp.where(norm > limit, limit / length, unit), norm
 
 
 def _sensing(key: jax.Array) -> jax.Array:

@@ -12,10 +12,10 @@ _PUBLIC = {
     "RunConfig": "pathb_jax.config",
     "TaskConfig": "pathb_jax.config",
     "TrainConfig": "pathb_jax.config",
-    "evaluate_only": "pathb_jax.loading",
+    "evaluate_only": "pathb_jax.library",
     "load_protocol": "pathb_jax.ladder.protocol",
-    "run_ladder": "pathb_jax.ladder.ladder",
-    "train": "pathb_jax.run",
+    "run_ladder": "pathb_jax.library",
+    "train": "pathb_jax.library",
 }
 
 __all__ = sorted(_PUBLIC)

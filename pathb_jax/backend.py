@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,33 +51,58 @@ def select_backend(
 
     Raises:
         InputError: JAX sees no such device, or starts with none of those that JAX_PLATFORMS
-            names. There is no silent fallback.
+            names (there is no silent fallback), or it has started already without what was asked
+            for.
     """
-    _set_deterministic(backend, deterministic)
     import jax
 
+    device = choose_device(backend, deterministic=deterministic, host_devices=host_devices)
     jax.config.update("jax_default_matmul_precision", "float32")
+    if backend != "auto":
+        jax.config.update("jax_default_device", device)
+
+
+def choose_device(
+    backend: str, *, deterministic: bool = True, host_devices: int | None = None
+) -> Any:
+    """Return the device of `select_backend`, None for JAX's own choice; change no JAX setting.
+
+    Raises:
+        InputError: as `select_backend`.
+    """
+    import jax
+
+    if not _has_started():
+        _set_deterministic(backend, deterministic)
     if host_devices is not None:
         # JAX refuses where it has started, as in a notebook: then there are as many as there are.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", host_devices)
     _keep_compiled_programs()
+    _start()
+    device = None
+    if backend != "auto":
+        try:
+            device = jax.devices(backend)[0]
+        except RuntimeError:
+            there = ", ".join(sorted({d.platform for d in jax.devices()}))
+            raise InputError(
+                "--backend", backend, f"JAX sees only: {there}; {_EXTRAS[backend]}"
+            ) from None
+    _check_deterministic(device, deterministic)
+    return device
+
+
+def _start() -> None:
+    """Start JAX."""
+    import jax
+
     try:
         jax.devices()
     except (AssertionError, RuntimeError) as error:
         asked = jax.config.jax_platforms  # type: ignore[attr-defined]
         why = (str(error).splitlines() or ["it is built without that platform"])[0]
         raise InputError("JAX_PLATFORMS", asked, f"JAX does not start with it: {why}") from None
-    if backend == "auto":
-        return
-    try:
-        device = jax.devices(backend)[0]
-    except RuntimeError:
-        there = ", ".join(sorted({d.platform for d in jax.devices()}))
-        raise InputError(
-            "--backend", backend, f"JAX sees only: {there}; {_EXTRAS[backend]}"
-        ) from None
-    jax.config.update("jax_default_device", device)
 
 
 def host_devices(parallel_runs: ParallelRuns, tier: Tier) -> int:
@@ -107,10 +133,42 @@ def available_cores() -> int:
 
 def _set_deterministic(backend: str, deterministic: bool) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
-    accelerators = importlib.metadata.entry_points(group="jax_plugins")
-    if backend == "cpu" or not accelerators or _DETERMINISTIC in flags:
+    if backend == "cpu" or not _accelerators() or _DETERMINISTIC in flags:
         return
     os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}={str(deterministic).lower()}".strip()
+
+
+def _has_started() -> bool:
+    """Whether JAX has computed something: XLA has read its flags by then."""
+    import jax
+
+    count = jax.config.values["jax_num_cpu_devices"]
+    try:
+        jax.config.update("jax_num_cpu_devices", count + 2)  # what it refuses from then on
+    except RuntimeError:
+        return True
+    jax.config.update("jax_num_cpu_devices", count)
+    return False
+
+
+def _check_deterministic(device: Any, deterministic: bool) -> None:
+    """Refuse if XLA's flag for a GPU, which it reads once, is not as asked for."""
+    if not _accelerators() or (device or current_device()).platform != "gpu":
+        return
+    said = re.findall(rf"{_DETERMINISTIC}(?:=(\S*))?", os.environ.get("XLA_FLAGS", ""))
+    in_force = bool(said) and said[-1].lower() not in ("false", "0")
+    if in_force != deterministic:
+        wanted = f"{_DETERMINISTIC}={str(deterministic).lower()}"
+        allowed = (
+            f"XLA has started otherwise: let XLA_FLAGS say {wanted}, or ask in a process in which "
+            "JAX has not computed anything yet (importing gymnax does)"
+        )
+        raise InputError("--deterministic", deterministic, allowed)
+
+
+def _accelerators() -> Any:
+    """Return JAX's plugins for accelerators: without one there is nothing but a CPU or a TPU."""
+    return importlib.metadata.entry_points(group="jax_plugins")
 
 
 def _keep_compiled_programs() -> None:

@@ -242,7 +242,7 @@ class OutputConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Everything that defines one run. Build it, then call `validated`."""
+    """Everything that defines one run."""
 
     task: TaskConfig
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
@@ -252,7 +252,7 @@ class RunConfig:
     output: OutputConfig = dataclasses.field(default_factory=OutputConfig)
 
     def validated(self) -> "RunConfig":
-        """Return the configuration with the variant's defaults filled in.
+        """Return the configuration with the variant's defaults filled in; again, and it is equal.
 
         Raises:
             InputError: a value that is not allowed, or a combination that makes no sense.

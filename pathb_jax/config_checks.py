@@ -16,6 +16,15 @@ from pathb_jax.config import (
 )
 from pathb_jax.errors import InputError
 
+_LEAST, _MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+FLOAT32_SIZE = f"{_LEAST:.1e} to {_MOST:.1e} in size, as float32 holds"
+_INT32 = 2**31
+
+
+def is_single(number: float) -> bool:
+    """Whether float32 holds a number: 0, or what neither vanishes nor overflows there."""
+    return number == 0 or _LEAST <= abs(number) <= _MOST
+
 
 def check(config: RunConfig) -> None:
     """Refuse values that are not allowed, and combinations that make no sense.
@@ -27,6 +36,8 @@ def check(config: RunConfig) -> None:
     variant = VARIANTS[config.task.variant]
     _check_reward(config, variant)
     _check_numbers(config)
+    _check_schedules(config)
+    _check_counts(config)
     _check_checkpoint_use(config, variant)
 
 
@@ -44,10 +55,11 @@ def schedule_end(flag: str, schedule: str, least: float) -> float | None:
     except ValueError:
         number = math.nan
     _require(
-        kind == "linear" and math.isfinite(number) and number >= least,
+        kind == "linear" and is_single(number) and number >= least,
         flag,
         schedule,
-        "choose constant or linear:END, END a finite number" + (" >= 0" if least == 0 else ""),
+        f"choose constant or linear:END, END a finite number{' >= 0' if least == 0 else ''} "
+        f"(0, or {FLOAT32_SIZE})",
     )
     return number
 
@@ -84,15 +96,17 @@ def _check_choices(config: RunConfig) -> None:
 
 def _check_reward(config: RunConfig, variant: Variant) -> None:
     mixed_lambda = config.hparams.mixed_lambda
-    if mixed_lambda is not None:
-        mixed = variant.family == "L-Mixed"
+    # The variant's own is what `validated` fills in.
+    if mixed_lambda is not None and mixed_lambda != variant.mixed_lambda:
         _require(
-            mixed,
+            variant.family == "L-Mixed",
             "--mixed-lambda",
             mixed_lambda,
             f"variant {config.task.variant} mixes nothing; give it with a mixed_ppo_* variant",
         )
-        _require(0 < mixed_lambda < 1, "--mixed-lambda", mixed_lambda, "give 0 < lambda < 1")
+        below_one = 1 - 2.0**-25  # float32 rounds this to 1
+        allowed = "give 0 < lambda < 1, in float32 too"
+        _require(_LEAST <= mixed_lambda < below_one, "--mixed-lambda", mixed_lambda, allowed)
     if config.task.signature_shape is not None:
         _require(
             variant.signature_shape is not None,
@@ -103,17 +117,19 @@ def _check_reward(config: RunConfig, variant: Variant) -> None:
 
 
 def _check_numbers(config: RunConfig) -> None:
-    task, train, hparams = config.task, config.train, config.hparams
+    task, hparams = config.task, config.hparams
     schedule, evaluation = config.schedule, config.evaluation
     positive = {"lr": hparams.lr, "clip-range": hparams.clip_range}
     positive |= {"max-grad-norm": hparams.max_grad_norm}
     options = {"critic-lr": hparams.critic_lr, "value-clip": hparams.value_clip}
     positive |= {flag: number for flag, number in options.items() if number is not None}
     for flag, number in positive.items():
-        _require(math.isfinite(number) and number > 0, f"--{flag}", number, "give a number > 0")
+        allowed = f"give a number > 0 ({FLOAT32_SIZE})"
+        _require(is_single(number) and number > 0, f"--{flag}", number, allowed)
     not_negative = {"entropy-coef": hparams.entropy_coef, "value-coef": hparams.value_coef}
     for flag, number in not_negative.items():
-        _require(math.isfinite(number) and number >= 0, f"--{flag}", number, "give a number >= 0")
+        allowed = f"give a number >= 0 (0, or {FLOAT32_SIZE})"
+        _require(is_single(number) and number >= 0, f"--{flag}", number, allowed)
     fractions = {
         "gamma": hparams.gamma,
         "gae-lambda": hparams.gae_lambda,
@@ -121,14 +137,20 @@ def _check_numbers(config: RunConfig) -> None:
         "signature-threshold": task.signature_threshold,
     }
     for flag, number in fractions.items():
-        _require(0 <= number <= 1, f"--{flag}", number, "give 0 <= number <= 1")
+        allowed = f"give 0 <= number <= 1 (0, or from {_LEAST:.1e} on)"
+        _require(is_single(number) and 0 <= number <= 1, f"--{flag}", number, allowed)
     finite = {
         "false-basin-beta": task.false_basin_beta,
         "reward-channel-scale": task.reward_channel_scale,
         "log-std-init": schedule.log_std_init,
     }
     for flag, number in finite.items():
-        _require(math.isfinite(number), f"--{flag}", number, "give a finite number")
+        allowed = f"give a finite number (0, or {FLOAT32_SIZE})"
+        _require(is_single(number), f"--{flag}", number, allowed)
+
+
+def _check_counts(config: RunConfig) -> None:
+    train, schedule, evaluation = config.train, config.schedule, config.evaluation
     counts = {
         "batch-envs": train.batch_envs,
         "rollout-length": train.rollout_length,
@@ -140,6 +162,8 @@ def _check_numbers(config: RunConfig) -> None:
         counts["eval-every"] = evaluation.eval_every
     for flag, count in counts.items():
         _require(count >= 1, f"--{flag}", count, "give a whole number >= 1")
+    allowed = f"give a whole number >= 1, below 2^31 = {_INT32}"
+    _require(train.epochs < _INT32, "--epochs", train.epochs, allowed)
     _require(schedule.updates >= 0, "--updates", schedule.updates, "give a whole number >= 0")
     _require(schedule.updates <= 10**9, "--updates", schedule.updates, "give 10^9 at most")
     _require(
@@ -151,8 +175,29 @@ def _check_numbers(config: RunConfig) -> None:
     _check_seeds(config)
 
 
+def _check_schedules(config: RunConfig) -> None:
+    """Ends of schedules are what `validated` makes of the schedules' text: nothing else acts."""
+    text, hparams = config.schedule, config.hparams
+    for name, flag, schedule, end, least in (
+        ("lr_end", "--lr-schedule", text.lr_schedule, hparams.lr_end, 0.0),
+        (
+            "entropy_coef_end",
+            "--entropy-schedule",
+            text.entropy_schedule,
+            hparams.entropy_coef_end,
+            -math.inf,
+        ),
+    ):
+        said = schedule_end(flag, schedule, least)
+        _require(end in (None, said), name, end, f"say it with {flag} linear:END")
+
+
 def _check_seeds(config: RunConfig) -> None:
     schedule, evaluation = config.schedule, config.evaluation
+    counts = {"batch-envs": config.train.batch_envs, "eval-seeds": evaluation.eval_seeds}
+    for flag, count in counts.items():
+        allowed = f"give 2^32 = {SEED_LIMIT} at most: there are no more seeds"
+        _require(count <= SEED_LIMIT, f"--{flag}", count, allowed)
     ranges = [
         ("--seed", schedule.seed, 1),
         ("--seed-start", schedule.seed_start, config.train.batch_envs),

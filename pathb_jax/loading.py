@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pathb_jax.config import RunConfig, TrainConfig
+from pathb_jax import memory
+from pathb_jax.config import TIERS, RunConfig, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn.program import state_shape
@@ -81,6 +82,7 @@ def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
     Raises:
         InputError: the checkpoint does not fit.
     """
+    memory.check_evaluation(config.evaluation.eval_seeds, TIERS[config.train.tier].width)
     loaded = load_parent(config)
     env = make_env(config.train)
     results = evaluate_policy(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pathb_jax import backend, run, signals
+from pathb_jax import backend, memory, run, signals
 from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import ParallelRuns, RunConfig
 from pathb_jax.learn.program import options, program, together
@@ -34,6 +34,23 @@ def devices(asked: ParallelRuns) -> list[Any]:
     """Return the devices that runs are put on; auto: all that there are."""
     there = jax.devices(backend.current_device().platform)
     return there if asked == "auto" else there[:asked]
+
+
+def check_memory(
+    configs: Sequence[RunConfig], parallel_runs: ParallelRuns = "auto", runs_per_device: int = 1
+) -> None:
+    """Refuse runs of which so many side by side take more memory than there is.
+
+    Raises:
+        InputError: naming the flag that says how many.
+    """
+    side_by_side, flag = min(runs_per_device, len(configs)), "--runs-per-device"
+    chosen = devices(parallel_runs)
+    # A CPU's devices share its memory; an accelerator has its own.
+    if chosen[0].platform == "cpu" and len(chosen) > 1:
+        side_by_side, flag = min(runs_per_device * len(chosen), len(configs)), "--parallel-runs"
+    for config in configs:
+        memory.check(config, side_by_side, flag)
 
 
 def train_all(
@@ -76,6 +93,7 @@ def train_all(
             for index, outcome in ended:
                 yield Finished(index, outcome)
         return
+    check_memory([configs[index] for index in pending], parallel_runs, runs_per_device)
     groups = _groups(configs, pending, runs_per_device)
     chosen = devices(parallel_runs)[: len(groups)]
     if len(chosen) <= 1:
@@ -84,6 +102,16 @@ def train_all(
         return
     _compile(chosen, [configs[index] for index in groups[0]])
     yield from _train_in_threads(configs, groups, chosen, observer)
+
+
+@contextlib.contextmanager
+def computing_on(device: Any) -> Iterator[None]:
+    """Compute on a device in this thread, with the precision that `select_backend` sets.
+
+    A thread does not take over what its parent set for itself, as the library does.
+    """
+    with jax.default_device(device), jax.default_matmul_precision("float32"):
+        yield
 
 
 def _groups(
@@ -115,7 +143,7 @@ def _compile(chosen: Sequence[Any], group: Sequence[RunConfig]) -> None:
     """Compile for all devices at once, while there is nothing that a stop could lose."""
 
     def one(device: Any) -> None:
-        with jax.default_device(device):
+        with computing_on(device):
             program(group[0])
             if len(group) > 1:
                 together(group[0], len(group))
@@ -158,7 +186,7 @@ def _train_in_threads(
 
     def work(device: Any) -> None:
         try:
-            with jax.default_device(device):
+            with computing_on(device):
                 while not abandoned.is_set():
                     for finished in _train_group(configs, waiting.get_nowait(), passing):
                         ended.put(finished)

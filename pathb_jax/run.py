@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import jax
 
-from pathb_jax import signals
+from pathb_jax import memory, signals
 from pathb_jax.config import RunConfig
+from pathb_jax.errors import InputError
 from pathb_jax.learn.program import together
 from pathb_jax.loading import load_parent
 from pathb_jax.outcome import (
@@ -29,19 +30,20 @@ def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
     """Train, evaluate and write all files of one run; resume it where it was stopped.
 
     Args:
-        config: a validated configuration with at least one update.
+        config: a configuration with at least one update.
         observer: told about progress.
 
     Returns:
         The outcome. A run that had finished before is read, not trained again.
 
     Raises:
-        InputError: the folder holds another run under the same name, or the checkpoint to
-            load does not fit.
+        InputError: the configuration is not allowed or takes more memory than there is, the folder
+            holds another run under the same name, or the checkpoint to load does not fit.
         CheckpointError: checkpoints exist but none of them is whole, or saving one failed.
         StopRequested: a signal asked to stop; the run is saved and marked incomplete.
         OSError: a file cannot be written; what is on disk stays valid.
     """
+    config = _checked(config)
     with _opened(config, observer or Observer()) as run:
         if run is not None:
             run.to_the_end()
@@ -55,7 +57,7 @@ def train_together(
     """Train runs of one shape as one vmapped program, and write the files of each.
 
     Args:
-        configs: validated configurations that agree in `train` and in which options are on.
+        configs: configurations that agree in `train` and in which options are on.
         observer: told about the progress of all.
 
     Returns:
@@ -65,6 +67,7 @@ def train_together(
         InputError, CheckpointError, StopRequested, OSError: as `train`.
     """
     observer = observer or Observer()
+    configs = [_checked(config, len(configs)) for config in configs]
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(_opened(config, observer)) for config in configs]
         runs = [run for run in opened if run is not None]
@@ -79,6 +82,18 @@ def train_together(
         read_outcome(run_files(config), trained=run is not None)
         for config, run in zip(configs, opened, strict=True)
     ]
+
+
+def _checked(config: RunConfig, runs: int = 1) -> RunConfig:
+    """Return a configuration validated; refuse, before anything is written, what cannot train."""
+    config = config.validated()
+    if config.evaluation.eval_only or config.schedule.updates == 0:
+        flag = "--eval-only" if config.evaluation.eval_only else "--updates"
+        value = True if config.evaluation.eval_only else 0
+        raise InputError(flag, value, "nothing would train; evaluate_only evaluates")
+    if config.output.fresh or not is_finished(find_manifest(config, run_files(config))):
+        memory.check(config, runs, "--runs-per-device")
+    return config
 
 
 def _chunk_by_chunk(runs: Sequence[Run]) -> None:

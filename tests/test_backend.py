@@ -1,9 +1,11 @@
 """Where it computes: asked for, there or not, and what is reported."""
 
+import contextlib
 import importlib.metadata
 import os
 import subprocess
 import sys
+import types
 
 import jax
 import pytest
@@ -98,6 +100,7 @@ def test_determinism_is_an_xla_flag_where_there_may_be_a_gpu(
     given, deterministic, expected, monkeypatch
 ):
     monkeypatch.setenv("XLA_FLAGS", given)
+    monkeypatch.setattr(backend, "_has_started", lambda: False)
     backend.select_backend("auto", deterministic=deterministic)
     assert backend.device_report()["xla_flags"] == given  # nothing but a CPU here
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ["xla_cuda"])
@@ -105,6 +108,44 @@ def test_determinism_is_an_xla_flag_where_there_may_be_a_gpu(
     assert backend.device_report()["xla_flags"] == given
     backend.select_backend("auto", deterministic=deterministic)
     assert backend.device_report()["xla_flags"] == expected
+
+
+@pytest.mark.parametrize(
+    ("started", "flags", "deterministic", "refused"),
+    [
+        (False, "", True, False),
+        (False, "", False, False),
+        (False, "--xla_gpu_deterministic_ops=false", True, True),
+        (True, "", True, True),
+        (True, "", False, False),
+        (True, "--xla_gpu_deterministic_ops=true", True, False),
+        (True, "--xla_gpu_deterministic_ops", True, False),
+        (True, "--xla_gpu_deterministic_ops=true", False, True),
+        (True, "--xla_gpu_deterministic_ops=false", True, True),
+    ],
+)
+def test_determinism_that_cannot_act_any_more_is_refused_on_a_gpu(
+    started, flags, deterministic, refused, monkeypatch
+):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.setattr(backend, "_has_started", lambda: started)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ["xla_cuda"])
+    gpu = types.SimpleNamespace(platform="gpu")
+    monkeypatch.setattr(backend, "current_device", lambda: gpu)
+    with pytest.raises(InputError) if refused else contextlib.nullcontext() as caught:
+        backend.select_backend("auto", deterministic=deterministic)
+    if caught is not None:
+        assert str(caught.value).startswith(f"--deterministic: {deterministic} is not allowed")
+    if started:
+        assert os.environ["XLA_FLAGS"] == flags  # what would not act is not recorded
+
+
+def test_jax_is_known_to_have_started():
+    code = (
+        "from pathb_jax import backend; import jax; print(backend._has_started())\n"
+        "print(jax.config.jax_num_cpu_devices); jax.numpy.zeros(1); print(backend._has_started())"
+    )
+    assert run_apart(code) == ["False", "-1", "True"]
 
 
 def test_the_report_names_versions_that_are_installed():

@@ -79,6 +79,19 @@ def test_a_variant_fills_in_what_was_not_said(variant):
     assert config.output.out == Path("results/mesa") / variant
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_validating_again_changes_nothing(variant):
+    options = {"lr_schedule": "linear:1e-5", "entropy_schedule": "linear:-0.5", "critic_lr": 1e-3}
+    config = build(variant=variant, load_checkpoint=Path("somewhere"), **options).validated()
+    assert config.validated() == config
+
+
+@pytest.mark.parametrize("end", ["lr_end", "entropy_coef_end"])
+def test_the_end_of_a_schedule_that_does_not_act_is_refused(end):
+    with pytest.raises(InputError, match=f"{end}: 0.001 is not allowed; say it with --"):
+        build(variant=MIXED, **{end: 1e-3}).validated()
+
+
 def test_what_was_said_stays():
     config = build(
         variant=MIXED, mixed_lambda=0.97, signature_shape="threshold", out=Path("here")
@@ -142,6 +155,30 @@ BAD = [
         for flag in ("batch_envs", "rollout_length", "minibatch_size", "epochs", "eval_seeds")
         for x in (0, -1)
     ),
+    # What float32 makes 0, infinite or (lambda) 1 of.
+    *(
+        (f"--{flag.replace('_', '-')}", {flag: x}, "1.2e-38")
+        for flag in ("lr", "clip_range", "max_grad_norm", "critic_lr", "value_clip")
+        for x in (1e-50, 1e-39, 1e39)
+    ),
+    *(
+        (f"--{flag.replace('_', '-')}", {flag: x}, "1.2e-38")
+        for flag in ("entropy_coef", "value_coef", "false_basin_beta", "reward_channel_scale")
+        for x in (1e-50, 1e39)
+    ),
+    *(
+        (f"--{flag.replace('_', '-')}", {flag: 1e-50}, "1.2e-38")
+        for flag in ("gamma", "gae_lambda", "signature_threshold", "log_std_init")
+    ),
+    *(("--mixed-lambda", {"mixed_lambda": x}, "float32") for x in (1e-50, 1 - 1e-9)),
+    *(
+        (f"--{flag.replace('_', '-')}", {flag: f"linear:{x}"}, "1.2e-38")
+        for flag in ("lr_schedule", "entropy_schedule")
+        for x in ("1e-50", "1e39")
+    ),
+    ("--epochs", {"epochs": 2**31}, "2^31"),
+    ("--batch-envs", {"batch_envs": 2**33}, "no more seeds"),
+    ("--eval-seeds", {"eval_seeds": 2**33}, "no more seeds"),
     ("--eval-every", {"eval_every": 0}, ">= 1"),
     ("--updates", {"updates": -1}, ">= 0"),
     ("--updates", {"updates": 0}, "--load-checkpoint"),
@@ -170,6 +207,12 @@ def test_a_bad_value_is_refused_in_one_line(flag, flags, allowed):
     (_, value), *_ = [item for item in flags.items() if item[0] != "variant"] or flags.items()
     if flag not in ("--load-checkpoint", "--eval-seed-start"):
         assert repr(value) in message
+
+
+def test_zero_and_the_ends_of_float32_are_fine():
+    build(variant=MIXED, lr=2.0**-126, max_grad_norm=3.4e38, log_std_init=-3e38).validated()
+    build(variant=MIXED, entropy_coef=0.0, gamma=0.0, false_basin_beta=-0.0).validated()
+    build(variant=MIXED, lr_schedule="linear:0", mixed_lambda=1 - 2.0**-24).validated()
 
 
 def test_the_largest_seeds_are_fine():

@@ -14,7 +14,7 @@ import tyro
 
 from pathb_jax.cli.output import outlived
 from pathb_jax.cli.terminal import say
-from pathb_jax.config import Backend, ParallelRuns, Tier
+from pathb_jax.config import Backend, ParallelRuns, Tier, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.report.style import FigureError
 from pathb_jax.signals import StopRequested, stopping_at_safe_points
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 FAILED = 1
 FAILURE = 1
 BAD_INPUT = 2
-MOST_PARALLEL_RUNS = 1024
+MOST_RUNS_PER_DEVICE = 1024
+RUNS_PER_CORE = 8
 LARGEST_OUTPUT = 64 * 2**20
 """Bytes of a file that are looked at to tell whether this tool wrote it."""
 SIGNAL_BASE = 128
@@ -119,10 +120,20 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def check_parallel_runs(parallel_runs: ParallelRuns) -> None:
-    """Raise InputError unless it is auto or a sensible number."""
-    if parallel_runs != "auto" and not 1 <= parallel_runs <= MOST_PARALLEL_RUNS:
-        allowed = f"give auto or a whole number from 1 to {MOST_PARALLEL_RUNS}"
+def check_parallel_runs(parallel_runs: ParallelRuns, tier: Tier) -> None:
+    """Raise InputError unless it is auto or a number that this machine's cores can drive."""
+    from pathb_jax.backend import available_cores
+    from pathb_jax.memory import size, training_bytes
+
+    cores = available_cores()
+    most = RUNS_PER_CORE * cores
+    if parallel_runs != "auto" and not 1 <= parallel_runs <= most:
+        each = training_bytes(TrainConfig(tier=tier))
+        needed = f"; they would take {size(each * parallel_runs)}" if parallel_runs > most else ""
+        allowed = (
+            f"give auto or a whole number from 1 to {most}, {RUNS_PER_CORE} for each of {cores} "
+            f"cores{needed}"
+        )
         raise InputError("--parallel-runs", parallel_runs, allowed)
 
 

@@ -125,11 +125,10 @@ def _checked(flags: EnvelopeFlags) -> list[float]:
     if len(set(lambdas)) != len(lambdas):
         raise InputError("--lambdas", lambdas, "give each lambda once")
     counts = {"--train-seeds": flags.train_seeds, "--updates": flags.updates}
-    if flags.parallel_runs != "auto":
-        counts["--parallel-runs"] = flags.parallel_runs
     for flag, count in counts.items():
         if count < 1:
             raise InputError(flag, count, "give a whole number >= 1")
+    command.check_parallel_runs(flags.parallel_runs, flags.tier)
     command.check_ray(flags.ray, flags.parallel_runs)
     if flags.hparams.mixed_lambda is not None:
         raise InputError("--mixed-lambda", flags.hparams.mixed_lambda, "give it in --lambdas")

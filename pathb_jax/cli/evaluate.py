@@ -56,9 +56,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax import backend
 
-    backend.select_backend(flags.world.backend)
-
+    backend.select_backend(flags.world.backend)  # before the environment, which starts JAX
     from envs.shadow_field import MesaShadowField
+    from pathb_jax import memory
     from pathb_jax.evaluation.evaluator import evaluate
 
     player = _load(flags)
@@ -72,6 +72,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         )
     params, probe = _edited(env, flags.edit), _probe(flags.probe)
     world = flags.world
+    layers = getattr(player.actor, "size", None)
+    memory.check_evaluation(world.eval_seeds, layers.width if layers else 0, env.max_delay)
     results = evaluate(
         env, player.actor, player.data, params, world.eval_seed_start, world.eval_seeds, probe
     )
@@ -146,6 +148,11 @@ def _edit(env: "MesaShadowField", flags: EditFlags) -> "Edits | None":
     step, channel = flags.edit_step, flags.edit_channel
     if channel is None:
         return None
+    horizon = env.default_params.max_steps_in_episode
+    if step >= horizon:
+        raise InputError(
+            "--edit-step", step, f"episodes end at step {horizon}: give 0..{horizon - 1}"
+        )
     if channel == "reward":
         return interventions.reward_edit(step, flags.edit_scale, flags.edit_shift)
     if channel == "signature-sensor":

@@ -1,13 +1,13 @@
 """Flags of `evaluate`, and what they may say. Holds no JAX."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pathb_jax.cli import command
 from pathb_jax.config import SEED_LIMIT, Backend, SensorTier, default_hint
+from pathb_jax.config_checks import FLOAT32_SIZE, is_single
 from pathb_jax.errors import InputError
 from pathb_jax.store.artifacts import EVALUATION_COLUMNS
 from pathb_jax.store.own_files import is_own_csv, is_own_json, is_own_picture
@@ -162,14 +162,15 @@ def _check_interventions(probe: ProbeFlags, edit: EditFlags) -> None:
         "--edit-replacement": edit.edit_replacement,
     }
     for flag, values in numbers.items():
-        if not all(map(math.isfinite, values)):
-            raise InputError(flag, list(values), "give finite numbers")
-    if not 0 < probe.probe_scale < math.inf:
-        raise InputError("--probe-scale", probe.probe_scale, "give a number > 0")
+        if not all(map(is_single, values)):
+            raise InputError(flag, list(values), f"give finite numbers ({FLOAT32_SIZE} or 0)")
+    if not (is_single(probe.probe_scale) and probe.probe_scale > 0):
+        allowed = f"give a number > 0 ({FLOAT32_SIZE})"
+        raise InputError("--probe-scale", probe.probe_scale, allowed)
     if probe.probe_delay is not None and not 0 <= probe.probe_delay <= 1000:
         raise InputError("--probe-delay", probe.probe_delay, "give 0..1000 steps")
-    if edit.edit_step < 0:
-        raise InputError("--edit-step", edit.edit_step, "give a whole number >= 0")
+    if not 0 <= edit.edit_step < 2**31:
+        raise InputError("--edit-step", edit.edit_step, "give a whole number >= 0, below 2^31")
     channel = edit.edit_channel
     if channel in ("geometry", "basin-position") and edit.edit_point is None:
         raise InputError("--edit-point", None, f"an edit of {channel} needs X Y")

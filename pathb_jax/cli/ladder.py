@@ -110,9 +110,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not 1 <= flags.train_seeds <= most:
         allowed = f"give a whole number from 1 to {most}"
         raise InputError("--train-seeds", flags.train_seeds, allowed)
-    command.check_parallel_runs(flags.parallel_runs)
-    if not 1 <= flags.runs_per_device <= command.MOST_PARALLEL_RUNS:
-        allowed = f"give a whole number from 1 to {command.MOST_PARALLEL_RUNS}"
+    command.check_parallel_runs(flags.parallel_runs, planned.tier)  # type: ignore[arg-type]
+    if not 1 <= flags.runs_per_device <= command.MOST_RUNS_PER_DEVICE:
+        allowed = f"give a whole number from 1 to {command.MOST_RUNS_PER_DEVICE}"
         raise InputError("--runs-per-device", flags.runs_per_device, allowed)
     command.check_ray(flags.ray, flags.parallel_runs, flags.runs_per_device)
     command.check_writable("--out", out)
@@ -149,7 +149,7 @@ def _plan_and_run(
     words: Sequence[str],
     cluster: "Cluster | None",
 ) -> int:
-    from pathb_jax import signals
+    from pathb_jax import placement, signals
     from pathb_jax.ladder import estimate
     from pathb_jax.ladder.opening import is_finished, open_record
     from pathb_jax.ladder.plan import LadderPlan
@@ -171,6 +171,9 @@ def _plan_and_run(
         cluster=cluster,
         command=shlex.join(["python", "scripts/ladder.py", *words]),
     )
+    if cluster is None:
+        runs = [plan.candidate_run(c, seed) for c in protocol.candidates for seed in plan.seeds]
+        placement.check_memory(runs, plan.parallel_runs, plan.runs_per_device)
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:
         say(f"{out}: what was there is now in {moved}")
     record = open_record(plan)

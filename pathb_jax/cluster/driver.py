@@ -1,6 +1,7 @@
 """The driver's side of a Ray cluster: tasks are sent out, heard of, and ended."""
 
 import contextlib
+import pickle
 import signal
 import socket
 import time
@@ -69,7 +70,10 @@ class Cluster:
             ConnectionError: the cluster is gone.
         """
         task = self._ray.remote(call).options(**self._task)
-        waiting = [task.remote(self._settings, function, argument) for argument in arguments]
+        waiting = [
+            task.remote(self._settings, pickle.dumps((function, argument)))
+            for argument in arguments
+        ]
         left = waiting
         while left:
             _, left = self._ray.wait(left, num_returns=len(left), timeout=POLL_SECONDS)

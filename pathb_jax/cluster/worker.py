@@ -4,12 +4,13 @@ What is expected to go wrong in a worker is returned, so that the driver raises 
 """
 
 import os
+import pickle
 import queue
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pathb_jax import signals
@@ -142,11 +143,15 @@ def _prepare(settings: Settings) -> None:
         )
 
 
-def call(settings: Settings, function: Callable[[Any], Any], argument: Any) -> Any:
-    """Task: return `function` of its argument, or the error that it raised."""
+def call(settings: Settings, work: bytes) -> Any:
+    """Task: return a function of an argument, or the error that it raised.
+
+    Both come pickled in one: unpickled by Ray they would start JAX before the device is chosen.
+    """
     signals.request(None)
     try:
         _prepare(settings)
+        function, argument = pickle.loads(work)
         return function(argument)
     except EXPECTED as error:
         return error

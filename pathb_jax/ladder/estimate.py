@@ -73,7 +73,7 @@ def measure(plan: LadderPlan) -> Estimate:
 
 
 def _measure_on(device: Any, plan: LadderPlan) -> Estimate:
-    with jax.default_device(device):
+    with placement.computing_on(device):
         return _measure(plan)
 
 

@@ -118,6 +118,23 @@ def test_seek_gives_up_after_more_than_twenty_blind_steps(lost, after):
     np.testing.assert_allclose(np.linalg.norm(action), 0.025 * spiral_step, atol=1e-6)
 
 
+@pytest.mark.parametrize(("gradient", "blind"), [(9e-9, True), (1.1e-8, False)])
+def test_seek_is_blind_up_to_the_gradient_that_scan_leaves_for(gradient, blind):
+    """Between 1e-9, from which on a direction is known, and 1e-8 it spirals all the same."""
+    before = (gradient / 0.95, 0.0)  # the samples are flat: the low-pass leaves 0.95 of it
+    state, action = hc_call(hc_state(Phase.SEEK, phase_step=9, lost=3, gradient=before), [0.05] * 4)
+    assert int(state.lost) == (4 if blind else 0)
+    spiral = [0.25 * np.cos(13.5), 0.25 * np.sin(13.5)]
+    np.testing.assert_allclose(action, spiral if blind else [1.0, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("gradient", "speed"), [(0.9e-9, 0.0), (1.1e-9, 0.65)])
+def test_track_knows_a_direction_from_a_smaller_gradient_on(gradient, speed):
+    state = hc_state(Phase.TRACK, gradient=(gradient / 0.95, 0.0))
+    _, action = hc_call(state, [0.05] * 4)
+    np.testing.assert_allclose(action, [speed, 0.0], atol=1e-6)
+
+
 @pytest.mark.parametrize(("lost", "after"), [(19, Phase.TRACK), (20, Phase.SCAN)])
 def test_track_gives_up_after_more_than_twenty_faint_steps(lost, after):
     state, _ = hc_call(hc_state(Phase.TRACK, lost=lost, settle=7, gradient=(1, 0)), [0.04] * 4)

@@ -44,6 +44,17 @@ def test_optional_channels_are_appended_in_order():
     np.testing.assert_allclose(observation[6:], [0.5, -5.0, -3.5], atol=1e-6)
 
 
+def test_the_observed_basin_stays_where_the_false_basin_is_moved_from():
+    env = MesaShadowField(basin_channel=True)
+    params = env.default_params.replace(basin_center=(1.0, 2.0))
+    params = bind(params, (0.5, 0.5), (1.0, 1.0))
+    reading = env.sense(KEY, env.start_state(KEY, params), params)
+    np.testing.assert_allclose(reading.observation[6:], [-3.0, -3.0], atol=1e-6)
+    assert env.observation_space(params).contains(reading.observation)
+    box = env.observation_space(params)
+    np.testing.assert_allclose(box.low[6:], [-7.5, -7.5])
+
+
 def test_privileged_values_are_untouched_by_sensor_edits_but_samples_are_not():
     env = MesaShadowField("privileged-field")
     edits = iv.stack_edits([iv.sensor_edit(0, scale=0.5)])

@@ -1,0 +1,95 @@
+"""What the package offers to other programs: its functions do what the commands do.
+
+Each chooses where to compute before anything else, as its command does, and leaves JAX's settings
+as it found them.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pathb_jax import backend
+from pathb_jax.config import ParallelRuns, RunConfig, Tier
+
+if TYPE_CHECKING:
+    from pathb_jax.ladder.plan import LadderPlan
+    from pathb_jax.outcome import RunOutcome
+    from pathb_jax.run import Observer
+    from pathb_jax.store.record_schema import LadderRecord
+
+
+def train(config: RunConfig, observer: "Observer | None" = None) -> "RunOutcome":
+    """Train, evaluate and write all files of one run; resume it where it was stopped.
+
+    Args:
+        config: the configuration; it need not be validated.
+        observer: told about progress. None: a progress bar if the configuration asks for one.
+
+    Returns:
+        The outcome. A run that had finished before is read, not trained again.
+
+    Raises:
+        InputError: something in the configuration is not allowed or cannot be had here any more,
+            the folder holds another run under the same name, or the checkpoint to load does not
+            fit.
+        CheckpointError: checkpoints exist but none of them is whole, or saving one failed.
+        OSError: a file cannot be written; what is on disk stays valid.
+    """
+    config = config.validated()
+    with _computing(config.output.backend, deterministic=config.output.deterministic):
+        from pathb_jax import run
+        from pathb_jax.cli.progress import ProgressBar
+
+        if observer is not None:
+            return run.train(config, observer)
+        with ProgressBar(quiet=not config.output.progress) as bar:
+            return run.train(config, bar)
+
+
+def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
+    """Evaluate a checkpoint on exactly the configured sets; write the suffixed files.
+
+    Returns:
+        One summary per set.
+
+    Raises:
+        InputError: as `train`.
+    """
+    config = config.validated()
+    with _computing(config.output.backend, deterministic=config.output.deterministic):
+        from pathb_jax import loading
+
+        return loading.evaluate_only(config)
+
+
+def run_ladder(plan: "LadderPlan", observer: "Observer | None" = None) -> "LadderRecord":
+    """Run a ladder, or go on with one: `pathb_jax.ladder.ladder.run_ladder` says more.
+
+    Raises:
+        InputError: as `train`, or the folder holds another ladder.
+    """
+    with contextlib.ExitStack() as stack:
+        if plan.cluster is None:
+            tier, runs = plan.run.tier, plan.parallel_runs
+            stack.enter_context(_computing(plan.backend, tier=tier, parallel_runs=runs))  # type: ignore[arg-type]  # the protocol checked the tier
+        from pathb_jax.ladder import ladder
+
+        return ladder.run_ladder(plan, observer)
+
+
+@contextlib.contextmanager
+def _computing(
+    name: str,
+    *,
+    deterministic: bool = True,
+    tier: Tier = "Small",
+    parallel_runs: ParallelRuns = 1,
+) -> Iterator[None]:
+    """Compute where the command would, with its precision, while the context lasts."""
+    devices = None if parallel_runs == 1 else backend.host_devices(parallel_runs, tier)
+    device = backend.choose_device(name, deterministic=deterministic, host_devices=devices)
+    import jax
+
+    chosen = contextlib.nullcontext() if device is None else jax.default_device(device)
+    with chosen, jax.default_matmul_precision("float32"):
+        yield
