@@ -176,7 +176,7 @@ def finished_run(
     }
     if outcome.diverged is None:
         columns = ("terminalX", "terminalY", "terminalBasinDistance")
-        episodes = read_table(outcome.files.evaluation_csv(EVAL_SEED_START, first=True), columns)
+        episodes = read_table(outcome.evaluation_files[EVAL_SEED_START].rows, columns)
         x, y, distance = (episodes[name] for name in columns)
         summary = outcome.summaries[EVAL_SEED_START]
         figures = {
