@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -14,14 +15,16 @@ from pathb_jax.evaluation.evaluator import SetResult
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.learn.task import env_config
 from pathb_jax.learn.training import TrainState
-from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import RunFiles
-from pathb_jax.store.lock import locked
-
-INFORMATIVE_SETS = (20000, 30000)
-"""Sets every training run evaluates beside its own first set."""
+from pathb_jax.store import artifacts, checkpoints
+from pathb_jax.store.artifacts import EvaluationFiles, RunFiles, evaluation_sets
+from pathb_jax.store.checkpoints import CheckpointError
+from pathb_jax.store.lock import locked_with_all_below
+from pathb_jax.store.manifest import read_manifest
+from pathb_jax.store.step_folders import complete_steps
 
 NEUTRAL = (
+    ("evaluation", "eval_seed_start"),
+    ("evaluation", "eval_seeds"),
     ("evaluation", "eval_every"),
     ("evaluation", "success_floor"),
     ("output", "progress"),
@@ -30,7 +33,9 @@ NEUTRAL = (
     ("output", "fresh"),
     ("output", "accept_environment_change"),
 )
-"""Settings that may differ between a run and its resumption: they change no result."""
+"""Settings that may differ between a run and its resumption: they do not touch training.
+
+A finished run that lacks evaluations which are asked for is evaluated, not refused."""
 
 
 class RunOutcome(NamedTuple):
@@ -45,13 +50,15 @@ class RunOutcome(NamedTuple):
     summaries: Mapping[int, Mapping[str, Any]]
     """Evaluation summary per first seed; empty for a diverged run."""
     evaluations: Mapping[str, np.ndarray]
-    """Columns of the in-run evaluations."""
+    """Columns of the in-run evaluations, those of as many seeds per set as were asked for."""
     diverged: Mapping[str, Any] | None
     """`update` and first bad `quantity` of a diverged run."""
     trained: bool
     """Whether this call trained at all (a finished run is only read)."""
     manifest: Mapping[str, Any]
     """The run's manifest: what trained it, when and where."""
+    evaluation_files: Mapping[int, EvaluationFiles] = MappingProxyType({})
+    """Where the evaluations lie that `summaries` tells of."""
 
 
 def run_files(config: RunConfig) -> RunFiles:
@@ -63,28 +70,21 @@ def run_files(config: RunConfig) -> RunFiles:
     return RunFiles(config.output.out, slug)
 
 
-def evaluation_sets(seed_starts: Sequence[int]) -> list[int]:
-    """First seeds of the sets a training run evaluates: its own, then the informative ones."""
-    return [*seed_starts, *(start for start in INFORMATIVE_SETS if start not in seed_starts)]
-
-
 def write_set(
     config: RunConfig,
-    files: RunFiles,
+    files: EvaluationFiles,
     result: SetResult,
     checkpoint: str,
     env_steps: int,
-    first: bool,
 ) -> dict[str, Any]:
     """Write one set's rows and summary; return the summary.
 
     Args:
         config: the run's configuration.
-        files: the run's files.
+        files: where.
         result: the episodes.
         checkpoint: what was evaluated, as the summary names it.
         env_steps: environment steps it was trained for.
-        first: whether it is a training run's own first set (no suffix).
     """
     summary = {
         "checkpoint": checkpoint,
@@ -98,7 +98,7 @@ def write_set(
         "env_config": env_config(config),
         "env_steps": env_steps,
     }
-    artifacts.write_evaluation(files, result.seed_start, first, episode_rows(result), summary)
+    artifacts.write_evaluation(files, episode_rows(result), summary)
     return summary
 
 
@@ -160,30 +160,57 @@ def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
     ]
 
 
+def training_differences(recorded: Mapping[str, Any], config: RunConfig) -> list[str]:
+    """List, as `config_differences`, what makes another run of a recorded configuration.
+
+    Where the files lie is not part of what they say: a folder may be moved, or reached by another
+    path.
+    """
+    ours = config.to_dict()
+    ours["output"]["out"] = recorded["output"]["out"]
+    return config_differences(recorded, ours)
+
+
 def find_manifest(config: RunConfig, files: RunFiles) -> dict[str, Any] | None:
     """Manifest of this same run if the folder holds one already.
 
     Raises:
-        InputError: the folder holds another run of the same name, or the manifest is broken.
+        InputError: the folder holds another run of the same name, or its checkpoints alone, or the
+            manifest is broken.
     """
     if not files.manifest.exists():
+        _refuse_orphans(config, files)
         return None
-    manifest = artifacts.read_json(files.manifest)
-    if not isinstance(manifest, dict) or not {"config", "status"} <= manifest.keys():
-        raise InputError(str(files.manifest), "another file", "it has to be a run's manifest")
-    # Where the files lie is not part of what they say: a folder may be moved or reached by
-    # another path.
-    theirs, ours = manifest["config"], config.to_dict()
-    ours["output"]["out"] = theirs["output"]["out"]
-    differences = config_differences(theirs, ours)
+    manifest = read_manifest(files)
+    differences = training_differences(manifest["config"], config)
     if differences:
-        raise InputError(
-            "--out",
-            str(files.out),
-            f"it holds run {files.slug} with other settings ({'; '.join(differences)}); "
-            "choose another --out or --run-label, or --fresh",
-        )
+        raise _another_run(files, f"run {files.slug} with other settings", differences)
     return manifest
+
+
+def _refuse_orphans(config: RunConfig, files: RunFiles) -> None:
+    """Raise InputError if there are checkpoints without the manifest of their run.
+
+    Nothing says where they were trained; a new run of this name would go on from them after its
+    first stop, whatever they are.
+    """
+    if not any(files.checkpoints.glob("[0-9]*")):
+        return
+    differences = []
+    try:
+        newest = files.checkpoints / str(complete_steps(files.checkpoints)[-1])
+        differences = training_differences(checkpoints.read_meta(newest)["config"], config)
+    except (CheckpointError, AttributeError, LookupError, TypeError):
+        pass  # none of them can be read
+    raise _another_run(
+        files, f"checkpoints of a run {files.slug} without its manifest", differences
+    )
+
+
+def _another_run(files: RunFiles, what: str, differences: Sequence[str]) -> InputError:
+    told = f" ({'; '.join(differences)})" if differences else ""
+    allowed = f"it holds {what}{told}; choose another --out or --run-label, or --fresh"
+    return InputError("--out", str(files.out), allowed)
 
 
 def is_finished(manifest: Mapping[str, Any] | None) -> bool:
@@ -247,7 +274,7 @@ def set_aside(folder: Path) -> Path | None:
     """Move a folder's content out of the way; return where it lies now, None if there was none.
 
     Raises:
-        InputError: the folder is in use, or given without its own name.
+        InputError: the folder or one below it is in use, or it is given without its own name.
     """
     if folder.name in ("", ".."):
         allowed = "--fresh renames the folder: give it by its own name"
@@ -257,20 +284,53 @@ def set_aside(folder: Path) -> Path | None:
     number = 1
     while (target := folder.with_name(f"{folder.name}.superseded-{number}")).exists():
         number += 1
-    with locked(folder):
+    with locked_with_all_below(folder):
         folder.rename(target)
     return target
 
 
-def read_outcome(files: RunFiles, trained: bool) -> RunOutcome:
-    """Read a finished run back from its files.
+def find_set(
+    files: RunFiles, manifest: Mapping[str, Any], seed_start: int, seeds: int
+) -> EvaluationFiles:
+    """Where a finished run has, or would have, the evaluation of one set of so many seeds."""
+    evaluation = manifest["config"]["evaluation"]
+    own = evaluation_sets(evaluation["eval_seed_start"])
+    if seeds == evaluation["eval_seeds"] and seed_start in own:
+        return files.own_set(seed_start, first=seed_start == own[0])
+    return files.further_set(seed_start, seeds)
+
+
+def missing_sets(config: RunConfig, manifest: Mapping[str, Any]) -> list[int]:
+    """First seeds of the sets that are asked for and that a finished run has not evaluated."""
+    if manifest["diverged"] is not None:
+        return []
+    asked, files = config.evaluation, run_files(config)
+    wanted = {
+        start: find_set(files, manifest, start, asked.eval_seeds)
+        for start in evaluation_sets(asked.eval_seed_start)
+    }
+    return [
+        start
+        for start, where in wanted.items()
+        if where == files.further_set(start, asked.eval_seeds) and not where.summary.exists()
+    ]
+
+
+def read_outcome(config: RunConfig, trained: bool) -> RunOutcome:
+    """Read a finished run back from its files, with the evaluations that are asked for.
 
     Raises:
         InputError: a file is missing or broken.
     """
-    manifest = artifacts.read_json(files.manifest)
-    starts = evaluation_sets(manifest["config"]["evaluation"]["eval_seed_start"])
-    completed = manifest["status"] == "completed"
+    files = run_files(config)
+    manifest = read_manifest(files)
+    seeds = config.evaluation.eval_seeds
+    there = {
+        start: find_set(files, manifest, start, seeds)
+        for start in evaluation_sets(config.evaluation.eval_seed_start)
+        if manifest["status"] == "completed"
+    }
+    in_run = artifacts.read_evaluations(files.evaluations)
     return RunOutcome(
         status=manifest["status"],
         files=files,
@@ -278,14 +338,14 @@ def read_outcome(files: RunFiles, trained: bool) -> RunOutcome:
         train_seconds=manifest["train_seconds"],
         history=artifacts.read_history(files.history),
         summaries={
-            start: artifacts.read_evaluation_summary(files.evaluation_summary(start, index == 0))
-            for index, start in enumerate(starts)
-            if completed
+            start: artifacts.read_evaluation_summary(where.summary)
+            for start, where in there.items()
         },
-        evaluations=artifacts.read_evaluations(files.evaluations),
+        evaluations={name: column[in_run["seeds"] == seeds] for name, column in in_run.items()},
         diverged=manifest["diverged"],
         trained=trained,
         manifest=manifest,
+        evaluation_files=there,
     )
 
 

@@ -19,7 +19,7 @@ from pathb_jax import backend, memory, run, signals
 from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import ParallelRuns, RunConfig
 from pathb_jax.learn.program import options, program, together
-from pathb_jax.outcome import RunOutcome, find_manifest, is_finished, run_files
+from pathb_jax.outcome import RunOutcome, find_manifest, is_finished, missing_sets, run_files
 
 
 class Finished(NamedTuple):
@@ -83,7 +83,8 @@ def train_all(
     observer = observer or run.Observer()
     pending = []
     for index, config in enumerate(configs):
-        if is_finished(find_manifest(config, run_files(config))):
+        manifest = find_manifest(config, run_files(config))
+        if manifest is not None and is_finished(manifest) and not missing_sets(config, manifest):
             yield Finished(index, run.train(config, observer))
         else:
             pending.append(index)

@@ -9,19 +9,22 @@ import jax
 from pathb_jax import memory, signals
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
+from pathb_jax.evidence import check_evidence
 from pathb_jax.learn.program import together
-from pathb_jax.loading import load_parent
+from pathb_jax.loading import evaluate_further, load_parent, refuse_moving_parent
 from pathb_jax.outcome import (
     RunOutcome,
     environment_changes,
     find_manifest,
     is_finished,
+    missing_sets,
     read_outcome,
     run_files,
     set_aside,
 )
 from pathb_jax.running import Observer, Progress, Run, stop_if_requested
 from pathb_jax.store.lock import locked
+from pathb_jax.store.manifest import read_manifest
 
 __all__ = ["Observer", "Progress", "train", "train_together"]
 
@@ -48,7 +51,7 @@ def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
         if run is not None:
             run.to_the_end()
             run.finish()
-    return read_outcome(run_files(config), trained=run is not None)
+    return _outcome(config, trained=run is not None)
 
 
 def train_together(
@@ -79,7 +82,7 @@ def train_together(
             for run in runs:
                 run.finish()
     return [
-        read_outcome(run_files(config), trained=run is not None)
+        _outcome(config, trained=run is not None)
         for config, run in zip(configs, opened, strict=True)
     ]
 
@@ -94,6 +97,16 @@ def _checked(config: RunConfig, runs: int = 1) -> RunConfig:
     if config.output.fresh or not is_finished(find_manifest(config, run_files(config))):
         memory.check(config, runs, "--runs-per-device")
     return config
+
+
+def _outcome(config: RunConfig, trained: bool) -> RunOutcome:
+    """Read a finished run; one that finished before is checked, and evaluated where that lacks."""
+    if not trained:
+        files = run_files(config)
+        check_evidence(files)
+        if missing := missing_sets(config, read_manifest(files)):
+            evaluate_further(config, missing)
+    return read_outcome(config, trained)
 
 
 def _chunk_by_chunk(runs: Sequence[Run]) -> None:
@@ -124,7 +137,10 @@ def _chunk_by_chunk(runs: Sequence[Run]) -> None:
 @contextlib.contextmanager
 def _opened(config: RunConfig, observer: Observer) -> Iterator[Run | None]:
     """Hold a run's folder with the run ready to train in it, or None if it has finished."""
-    files = run_files(config)
+    files, parent = run_files(config), None
+    if config.output.fresh and config.output.load_checkpoint is not None:
+        refuse_moving_parent(config, files)
+        parent = load_parent(config)  # refused, if it is, before anything is moved
     if config.output.fresh and (moved := set_aside(files.out)) is not None:
         observer.notice(f"{files.out}: what was there is now in {moved}")
     manifest = find_manifest(config, files)
@@ -133,8 +149,8 @@ def _opened(config: RunConfig, observer: Observer) -> Iterator[Run | None]:
         return
     if manifest is not None:
         environment_changes(config, files, manifest)
-    run, parent = Run(config, files, observer), None
-    if config.output.load_checkpoint is not None and manifest is None:
+    run = Run(config, files, observer)
+    if config.output.load_checkpoint is not None and manifest is None and parent is None:
         parent = load_parent(config)  # refused, if it is, before anything is created
     with locked(files.out):
         # Read again: another process may have been at work until the lock was ours.

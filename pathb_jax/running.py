@@ -14,7 +14,9 @@ import numpy as np
 
 from pathb_jax import backend, signals
 from pathb_jax.config import RunConfig
+from pathb_jax.errors import InputError
 from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
+from pathb_jax.evidence import digests
 from pathb_jax.learn import training
 from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import env_config, task_params
@@ -22,13 +24,14 @@ from pathb_jax.learn.training import METRICS, Chunk, TrainState
 from pathb_jax.loading import Loaded, load, load_parent
 from pathb_jax.outcome import (
     environment_changes,
-    evaluation_sets,
     relative_to_run,
+    training_differences,
     write_policy,
     write_set,
 )
 from pathb_jax.store import artifacts, checkpoints
-from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles
+from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, evaluation_sets
+from pathb_jax.store.run_tables import EVALUATIONS, HISTORY, evaluations_array
 
 CHUNK_SECONDS = 5.0
 CHECKPOINT_SECONDS = 120.0
@@ -137,12 +140,14 @@ class Run:
                 run has a checkpoint of its own.
         """
         resumed = self._resume() if manifest is not None else None
-        if resumed is None and self.config.output.load_checkpoint is not None:
-            parent = parent or load_parent(self.config)
+        if resumed is not None:
+            parent = None
+        elif self.config.output.load_checkpoint is not None:
+            parent = parent or self._load_parent(manifest)
             self._go_on_from(parent)
         if manifest is not None:
             self._take_over(manifest)
-        elif parent is not None:
+        if parent is not None:
             self.parent_checkpoint = str(parent.path)
         with signals.ending_at_once():  # compiling
             self.program = program(self.config)
@@ -158,6 +163,19 @@ class Run:
         self._write_manifest("running")
         artifacts.write_history(self.files.history, self.history)
         artifacts.write_evaluations(self.files.evaluations, self.evaluations)
+
+    def _load_parent(self, manifest: Mapping[str, Any] | None) -> Loaded:
+        """Load the state that the run began from if it is still there, else what is now.
+
+        The run's bits depend on it, and its parent may have been trained on in the meantime.
+        """
+        recorded = None if manifest is None else manifest.get("parent_checkpoint")
+        parent = load_parent(self.config, recorded)
+        if recorded not in (None, str(parent.path)):
+            self.observer.notice(
+                f"{self.files.slug}: {recorded} is gone; beginning again from {parent.path}"
+            )
+        return parent
 
     def _take_over(self, manifest: Mapping[str, Any]) -> None:
         """Keep what the manifest of the run says of its past, and add what changed since."""
@@ -185,7 +203,15 @@ class Run:
         if good.path is None:
             return None
         loaded = load(good.path, self.config.train, "--out")
-        self.history, self.evaluations = loaded.history, loaded.meta["evaluations"]
+        differences = training_differences(loaded.meta["config"], self.config)
+        if differences:
+            raise InputError(
+                "--out",
+                str(self.files.out),
+                f"its checkpoint of update {loaded.meta['update']} belongs to another run of this "
+                f"name ({'; '.join(differences)}); choose another --out, or --fresh",
+            )
+        self.history, self.evaluations = loaded.history, loaded.evaluations
         self._go_on_from(loaded, own_updates=self.done)
         self.observer.notice(f"{self.files.slug}: resuming after update {self.update}")
         return loaded
@@ -279,9 +305,10 @@ class Run:
             "update": self.update,
             "env_steps": self.env_steps,
             "history_rows": self.done,
-            "evaluations": self.evaluations,
+            "evaluation_rows": len(self.evaluations),
         }
-        tree = {"state": self.state, "history": self.history}
+        tables = {HISTORY: self.history, EVALUATIONS: evaluations_array(self.evaluations)}
+        tree = {"state": self.state, **tables}
         self.store.save(self.update, tree, meta, success_rate)
         self.saved_at = time.monotonic()
 
@@ -341,9 +368,18 @@ class Run:
         results = self.last_results or self._play()
         checkpoint = relative_to_run(self.files, self.files.checkpoints / str(self.update))
         for index, result in enumerate(results):
-            write_set(self.config, self.files, result, checkpoint, self.env_steps, first=index == 0)
+            where = self.files.own_set(result.seed_start, first=index == 0)
+            write_set(self.config, where, result, checkpoint, self.env_steps)
         write_policy(self.config, self.files, self.state, self.env_steps)
         self._write_manifest("completed")
+
+    def _evidence(self) -> dict[str, str]:
+        starts = evaluation_sets(self.config.evaluation.eval_seed_start)
+        sets = [self.files.own_set(start, first=start == starts[0]) for start in starts]
+        written = [self.files.history, self.files.evaluations]
+        if self.diverged is None:
+            written += [self.files.policy, *(path for files in sets for path in files)]
+        return digests(self.files, written)
 
     def _write_manifest(self, status: str) -> None:
         artifacts.write_manifest(
@@ -366,6 +402,7 @@ class Run:
                 "diverged": self.diverged,
                 "runs_together": self.runs_together,
                 "environment_changes": self.environment_changes,
+                "evidence": self._evidence() if status in ("completed", "diverged") else {},
                 **backend.environment(),
             },
         )

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import tyro
 
@@ -38,8 +38,19 @@ SIGNAL_BASE = 128
 Config = TypeVar("Config")
 
 
-def parse(config: type[Config], arguments: Sequence[str] | None, description: str) -> Config:
+def parse(
+    config: type[Config],
+    arguments: Sequence[str] | None,
+    description: str,
+    default: Config | None = None,
+) -> Config:
     """Build `config` from command-line flags.
+
+    Args:
+        config: the class.
+        arguments: the words.
+        description: for `--help`.
+        default: what flags that are not given stand for, if not the class's own defaults.
 
     Raises:
         InputError: an unknown flag, a missing one, or a value of the wrong type.
@@ -48,12 +59,14 @@ def parse(config: type[Config], arguments: Sequence[str] | None, description: st
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(
+            parsed = tyro.cli(
                 config,
                 args=arguments,
+                default=default,
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes,),
             )
+            return cast(Config, parsed)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

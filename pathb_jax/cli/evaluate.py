@@ -122,15 +122,13 @@ def _load(flags: EvaluateFlags) -> _Player:
             allowed = f"its metadata's sensor tier is none of {', '.join(get_args(SensorTier))}"
             raise InputError("--policy", own, f"{allowed}; give --sensor-tier")
         return _Player(str(subject.policy), mean_policy, data, tier or own)
-    from pathb_jax.loading import load
-    from pathb_jax.store import checkpoints
+    from pathb_jax.loading import load_newest
 
     assert subject.checkpoint is not None
-    step_folder = checkpoints.resolve_checkpoint(subject.checkpoint, field="--checkpoint")
-    loaded = load(step_folder, None, "--checkpoint")
+    loaded = load_newest(subject.checkpoint, None, "--checkpoint")
     saved, state = loaded.train_config, loaded.state
     data = policy_data(state.params, state.normalizer)
-    return _Player(str(step_folder), MeanPolicy(TIERS[saved.tier]), data, tier or saved.sensor_tier)
+    return _Player(str(loaded.path), MeanPolicy(TIERS[saved.tier]), data, tier or saved.sensor_tier)
 
 
 def _edited(env: "MesaShadowField", flags: EditFlags) -> "EnvParams":

@@ -154,6 +154,7 @@ def _plan_and_run(
     from pathb_jax.ladder.opening import is_finished, open_record
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.outcome import set_aside
+    from pathb_jax.store.lock import refuse_if_held
 
     plan = LadderPlan(
         protocol=protocol,
@@ -178,6 +179,8 @@ def _plan_and_run(
         say(f"{out}: what was there is now in {moved}")
     record = open_record(plan)
     finished = is_finished(plan, record)
+    if not flags.plan and not finished:
+        refuse_if_held(out)  # before minutes of compiling
     if flags.plan or not finished:
         with signals.ending_at_once():  # nothing is written before
             measured = estimate.measure(plan)

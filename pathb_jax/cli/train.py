@@ -1,17 +1,23 @@
 """`train_ppo`: train one run, or evaluate a checkpoint."""
 
+import contextlib
+import dataclasses
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pathb_jax.cli import command
 from pathb_jax.cli.terminal import say
-from pathb_jax.config import RunConfig
+from pathb_jax.config import EvaluationConfig, OutputConfig, RunConfig, TaskConfig
+from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
 
 DESCRIPTION = """Train a PPO controller for shadow-field navigation, or evaluate a checkpoint.
 
 Writes history, evaluations, checkpoints, policy and manifest under --out. Started again with
-the same flags it goes on from its last checkpoint, or reports if it had finished.
+the same flags it goes on from its last checkpoint, or reports if it had finished. With --eval-only
+or --updates 0 it evaluates --load-checkpoint; what flags do not say (--variant too) is then the
+checkpoint's, and flags that disagree with it are refused.
 
 Exit status: 0 done; 2 bad input; 3 success rate on the first set below --success-floor;
 4 a figure became non-finite (the run diverged)."""
@@ -26,16 +32,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    config = command.parse(RunConfig, arguments, DESCRIPTION).validated()
+    tentative = _tentative(arguments)
+    evaluates = tentative is not None and _only_evaluates(tentative)
+    if evaluates:
+        assert tentative is not None
+        config = _of_checkpoint(tentative, arguments)
+    else:
+        config = command.parse(RunConfig, arguments, DESCRIPTION).validated()
     command.check_writable("--out", config.output.out)
 
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax import backend
 
     backend.select_backend(config.output.backend, deterministic=config.output.deterministic)
-    if config.evaluation.eval_only or config.schedule.updates == 0:
-        return _evaluate(config)
-    return _train(config)
+    return _evaluate(config) if evaluates else _train(config)
+
+
+def _tentative(arguments: Sequence[str] | None) -> RunConfig | None:
+    """Parse the flags as if a variant had been given; None where that fails or helps.
+
+    Only a parse with the variant left out tells whether it may be: a checkpoint has one.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            some = RunConfig(TaskConfig("signature_ppo_dense"))
+            return command.parse(RunConfig, arguments, DESCRIPTION, some)
+    except (InputError, SystemExit):
+        return None
+
+
+def _only_evaluates(config: RunConfig) -> bool:
+    asked = config.evaluation.eval_only or config.schedule.updates == 0
+    return asked and config.output.load_checkpoint is not None
+
+
+def _of_checkpoint(tentative: RunConfig, arguments: Sequence[str] | None) -> RunConfig:
+    """Take what flags do not say of the run from its checkpoint; refuse flags that disagree."""
+    from pathb_jax.loading import saved_config
+
+    path = tentative.output.load_checkpoint
+    assert path is not None
+    saved = saved_config(path, "--load-checkpoint")
+    default = dataclasses.replace(saved, evaluation=EvaluationConfig(), output=OutputConfig())
+    given = command.parse(RunConfig, arguments, DESCRIPTION, default)
+    theirs, ours = saved.to_dict(), given.to_dict()
+    for group in ("task", "train", "hparams", "schedule"):
+        for name, value in ours[group].items():
+            if value != theirs[group][name] and name != "updates":
+                allowed = f"the run in {path} has {theirs[group][name]!r}; leave the flag out"
+                raise InputError(f"--{name.replace('_', '-')}", value, allowed)
+    updates = 0 if tentative.schedule.updates == 0 else saved.schedule.updates
+    schedule = dataclasses.replace(saved.schedule, updates=updates)
+    return dataclasses.replace(given, schedule=schedule).validated()
 
 
 def _evaluate(config: RunConfig) -> int:
@@ -44,8 +92,7 @@ def _evaluate(config: RunConfig) -> int:
     summaries = evaluate_only(config)
     for summary in summaries:
         say(summary_line(summary))
-    _below_floor(config, summaries[0]["success_rate"])
-    return 0
+    return BELOW_FLOOR if _below_floor(config, summaries[0]["success_rate"]) else 0
 
 
 def _train(config: RunConfig) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from pathb_jax.cli import command
+from pathb_jax.cli.terminal import say
 from pathb_jax.config import default_hint
 from pathb_jax.errors import InputError
 
@@ -82,9 +83,9 @@ def _check_target(target: Path, folder: Path) -> None:
 
 def _print(found: "Verification") -> None:
     for problem in found.problems:
-        print(f"does not hold: {problem}")
-    print(found.summary)
-    print("everything holds" if found.holds else f"{len(found.problems)} things do not hold")
+        say(f"does not hold: {problem}")
+    say(found.summary)
+    say("everything holds" if found.holds else f"{len(found.problems)} things do not hold")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,12 +18,14 @@ __all__ = [
     "EVALUATIONS_COLUMNS",
     "EVALUATION_COLUMNS",
     "HISTORY_COLUMNS",
+    "INFORMATIVE_SETS",
     "PINNED_HISTORY_COLUMNS",
     "SUMMARY_KEYS",
     "WALL_CLOCK_COLUMNS",
     "PolicyFile",
     "RunFiles",
     "append_history",
+    "evaluation_sets",
     "read_evaluation_summary",
     "read_evaluations",
     "read_history",
@@ -93,6 +95,8 @@ SUMMARY_KEYS = (
 )
 """The first keys of an evaluation's summary; others may follow."""
 
+INFORMATIVE_SETS = (20000, 30000)
+"""Sets every training run evaluates beside its own first set."""
 
 _SUMMARY_COUNTS = ("seed_start", "seeds", "success_count")
 _SUMMARY_MEANS = ("success_rate", "mean_terminal_alignment", "mean_steps")
@@ -118,6 +122,19 @@ def slug(variant: str, tier: str, seed: int, run_label: str) -> str:
         allowed = f"use at most {LONGEST_LABEL} of A-Z a-z 0-9 . _ -"
         raise InputError("--run-label", run_label, allowed)
     return f"{variant}_{tier.lower()}_seed_{seed}" + (f"_{run_label}" if run_label else "")
+
+
+class EvaluationFiles(NamedTuple):
+    """Where one set's evaluation lies."""
+
+    rows: Path
+    """One row per seed (CSV)."""
+    summary: Path
+
+
+def evaluation_sets(seed_starts: Sequence[int]) -> list[int]:
+    """First seeds of the sets a training run evaluates: its own, then the informative ones."""
+    return [*seed_starts, *(start for start in INFORMATIVE_SETS if start not in seed_starts)]
 
 
 @dataclass(frozen=True)
@@ -159,15 +176,28 @@ class RunFiles:
 
     def evaluation_csv(self, seed_start: int, first: bool) -> Path:
         """One row per seed; ``first``: the training run's own first set, which has no suffix."""
-        return self._evaluation(seed_start, first, ".csv")
+        return self.own_set(seed_start, first).rows
 
     def evaluation_summary(self, seed_start: int, first: bool) -> Path:
         """The summary of the same set."""
-        return self._evaluation(seed_start, first, "_summary.json")
+        return self.own_set(seed_start, first).summary
 
-    def _evaluation(self, seed_start: int, first: bool, ending: str) -> Path:
-        seeds = "" if first else f"_seed_{seed_start}"
-        return self.out / "logs" / f"{self.slug}_evaluation{seeds}{ending}"
+    def own_set(self, seed_start: int, first: bool) -> EvaluationFiles:
+        """A set that the run evaluates at its end."""
+        return self._evaluation("" if first else f"_seed_{seed_start}")
+
+    def further_set(self, seed_start: int, seeds: int) -> EvaluationFiles:
+        """A set of which a finished run's last checkpoint was evaluated later, when taken up."""
+        return self._evaluation(f"_seed_{seed_start}_seeds_{seeds}")
+
+    def requested_set(self, seed_start: int) -> EvaluationFiles:
+        """An evaluation on request whose plain name is the training run's own."""
+        return self._evaluation(f"_only_seed_{seed_start}")
+
+    def _evaluation(self, suffix: str) -> EvaluationFiles:
+        stem = f"{self.slug}_evaluation{suffix}"
+        logs = self.out / "logs"
+        return EvaluationFiles(logs / f"{stem}.csv", logs / f"{stem}_summary.json")
 
 
 def write_history(path: Path, rows: np.ndarray) -> None:
@@ -209,18 +239,12 @@ def read_evaluations(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_evaluation(
-    files: RunFiles,
-    seed_start: int,
-    first: bool,
-    rows: Mapping[str, ArrayLike],
-    summary: Mapping[str, Any],
+    files: EvaluationFiles, rows: Mapping[str, ArrayLike], summary: Mapping[str, Any]
 ) -> None:
     """Write one seed set's evaluation: rows (CSV), then summary (JSON), each whole or not at all.
 
     Args:
-        files: the run's files.
-        seed_start: the set's first seed.
-        first: the set is a training run's first: no suffix.
+        files: where.
         rows: EVALUATION_COLUMNS and any others, which follow in the order given.
         summary: SUMMARY_KEYS and any others, likewise.
 
@@ -231,8 +255,8 @@ def write_evaluation(
     ordered_rows = _in_order("column", EVALUATION_COLUMNS, rows)
     ordered_summary = _in_order("key", SUMMARY_KEYS, summary)
     encode_json(ordered_summary)  # refused before the rows are written, not after
-    write_table(files.evaluation_csv(seed_start, first), ordered_rows)
-    write_json(files.evaluation_summary(seed_start, first), ordered_summary)
+    write_table(files.rows, ordered_rows)
+    write_json(files.summary, ordered_summary)
 
 
 def read_evaluation_summary(path: Path) -> dict[str, Any]:

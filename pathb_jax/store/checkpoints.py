@@ -1,6 +1,6 @@
 """Checkpoints: the whole train state as one unit, complete and verified or not there at all.
 
-The only module that knows Orbax. Arrays and JSON are all there is, so loading runs no code::
+Arrays and JSON are all there is, so loading runs no code::
 
     checkpoints/<slug>/<update>/arrays/        Orbax: the tree's leaves by name, as host arrays
                                 state.json     the caller's meta, success rate, names and shapes
@@ -10,25 +10,30 @@ One writer per folder is assumed (the run holds a lock); any number may read.
 """
 
 import errno
-import functools
-import logging
 import math
 import os
 import shutil
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import sync_folder, write_atomically
-from pathb_jax.store.integrity import MANIFEST, CheckpointError, find_damage, seal
+from pathb_jax.store.integrity import (
+    MANIFEST,
+    CheckpointError,
+    find_damage,
+    listed_bytes,
+    seal,
+)
 from pathb_jax.store.json_files import READ_LIMIT, encode_json
+from pathb_jax.store.orbax_arrays import read_arrays, write_arrays
 from pathb_jax.store.step_folders import (
+    ARRAYS,
     DAMAGED,
     DELETING,
     REPLACED,
@@ -38,9 +43,9 @@ from pathb_jax.store.step_folders import (
     clear_interrupted,
     complete_steps,
     list_steps,
+    make_room,
     read_state,
     read_success_rate,
-    remove_folder,
 )
 from pathb_jax.store.trees import Leaf, find_mismatch, named_leaves, rebuild, snapshot
 
@@ -51,12 +56,19 @@ __all__ = [
     "SetAside",
     "latest_good",
     "named_arrays",
+    "read_leaves",
     "read_meta",
+    "read_newest",
     "resolve_checkpoint",
     "restore",
 ]
 
-ARRAYS = "arrays"
+ATTEMPTS = 100
+"""How often a reader begins again because the run has replaced what it was reading."""
+INLINE_BYTES = 2**16
+"""What small arrays, which Orbax packs together, may gain by packing."""
+
+Content = TypeVar("Content")
 
 
 class SetAside(NamedTuple):
@@ -190,9 +202,9 @@ class CheckpointStore:
     def _write(self, update: int, arrays: dict[str, np.ndarray], state: str) -> None:
         """Build the checkpoint under another name, then rename it: its name means complete."""
         building = self.directory / f"{update}{SAVING}"
+        make_room(building)
         try:
-            remove_folder(building)
-            _write_arrays(building / ARRAYS, arrays)
+            write_arrays(building / ARRAYS, arrays)
             write_atomically(building / STATE, state)
             seal(building)
             self._publish(building, self.directory / str(update))
@@ -204,10 +216,10 @@ class CheckpointStore:
     def _publish(self, building: Path, final: Path) -> None:
         replaced = final.with_name(final.name + REPLACED)
         if final.exists():
-            final.rename(replaced)  # a kill before the next line is undone by _clear_interrupted
+            final.rename(replaced)  # a kill before the next line is undone by clear_interrupted
         building.rename(final)
         sync_folder(self.directory)
-        remove_folder(replaced)
+        make_room(replaced)
 
     def _prune(self) -> None:
         steps = complete_steps(self.directory)
@@ -217,7 +229,7 @@ class CheckpointStore:
                 # renamed first: a deletion cut short must not look like a damaged checkpoint
                 doomed = self.directory / f"{update}{DELETING}"
                 (self.directory / str(update)).rename(doomed)
-                remove_folder(doomed)
+                make_room(doomed)
 
 
 def resolve_checkpoint(path: Path, *, field: str = "--load-checkpoint") -> Path:
@@ -250,8 +262,44 @@ def resolve_checkpoint(path: Path, *, field: str = "--load-checkpoint") -> Path:
         allowed = (
             "it has to be a run folder, a checkpoints/<slug> folder or one complete step's folder"
         )
+        if any((given.absolute() / "checkpoints").glob(f"*/*{SAVING}")):
+            allowed = "its first checkpoint is being written; try again in a moment"
         raise InputError(field, str(given), allowed)
     return path / str(steps[-1])
+
+
+def read_newest(path: Path, read: Callable[[Path], Content], *, field: str) -> Content:
+    """Return what ``read`` makes of the step's folder that ``path`` stands for.
+
+    A run at work deletes and replaces its checkpoints. If that happens under the reader, this
+    begins again with what is the newest then.
+
+    Args:
+        path: as for ``resolve_checkpoint``.
+        read: raises InputError, CheckpointError or OSError for a checkpoint it cannot read.
+        field: the flag that an error message blames.
+
+    Raises:
+        InputError: as ``resolve_checkpoint``, or the checkpoints change faster than they are read.
+    """
+    for _ in range(ATTEMPTS):
+        step_dir = resolve_checkpoint(path, field=field)
+        before = _identity(step_dir)
+        try:
+            return read(step_dir)
+        except (InputError, CheckpointError, OSError):
+            if before is not None and _identity(step_dir) == before:
+                raise
+    allowed = "a run is writing its checkpoints faster than they can be read; try again later"
+    raise InputError(field, str(path), allowed)
+
+
+def _identity(step_dir: Path) -> bytes | None:
+    """Return what tells a checkpoint from another under the same name; None: there is none."""
+    try:
+        return (step_dir / MANIFEST).read_bytes()
+    except OSError:
+        return None
 
 
 def read_meta(step_dir: Path) -> dict[str, Any]:
@@ -261,6 +309,27 @@ def read_meta(step_dir: Path) -> dict[str, Any]:
         CheckpointError: the checkpoint is incomplete, or this file of it is damaged.
     """
     return read_state(Path(step_dir)).meta
+
+
+def read_leaves(step_dir: Path) -> dict[str, Leaf]:
+    """Return what arrays a checkpoint declares; verifies one file, reads no array.
+
+    Raises:
+        CheckpointError: as ``read_meta``, or it declares more than its files can hold: reading
+            would allocate all of it.
+    """
+    leaves = read_state(step_dir).leaves
+    try:
+        declared = sum(leaf.nbytes for leaf in leaves.values())
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {step_dir}: {STATE}: {error}") from None
+    there = listed_bytes(step_dir)
+    if declared > there + INLINE_BYTES:
+        raise CheckpointError(
+            f"checkpoint {step_dir}: {STATE} declares {declared} bytes of arrays, "
+            f"its files have {there}"
+        )
+    return leaves
 
 
 def restore(step_dir: Path, template: Any, *, partial: bool = False) -> Any:
@@ -281,28 +350,36 @@ def restore(step_dir: Path, template: Any, *, partial: bool = False) -> Any:
         CheckpointError: a file is damaged, or a leaf is missing, left over, or of another shape.
     """
     step_dir = Path(step_dir).absolute()
-    damage = find_damage(step_dir)
-    if damage is not None:
-        raise CheckpointError(f"checkpoint {step_dir}: {damage}")
-    saved = read_state(step_dir).leaves
+    saved = _verified_leaves(step_dir)
     mismatch = find_mismatch(saved, template, partial=partial)
     if mismatch is not None:
         raise CheckpointError(f"checkpoint {step_dir} does not fit: {mismatch}")
     wanted = {name: saved[name] for name in named_leaves(template)[0]}
-    return rebuild(template, _read_arrays(step_dir / ARRAYS, wanted))
+    return rebuild(template, read_arrays(step_dir / ARRAYS, wanted))
 
 
-def named_arrays(step_dir: Path) -> dict[str, np.ndarray]:
+def named_arrays(step_dir: Path, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
     """Verify a checkpoint and return its arrays by name, without a template.
+
+    Args:
+        step_dir: one step's folder.
+        names: of the arrays to read; None: all. Those that the checkpoint lacks are left out.
 
     Raises:
         CheckpointError: a file is damaged.
     """
     step_dir = Path(step_dir).absolute()
+    leaves = _verified_leaves(step_dir)
+    wanted = {name: leaf for name, leaf in leaves.items() if names is None or name in names}
+    empty = {name: np.zeros(*leaf.stored_as) for name, leaf in wanted.items() if not leaf.size}
+    return read_arrays(step_dir / ARRAYS, wanted) | ({} if names is None else empty)
+
+
+def _verified_leaves(step_dir: Path) -> dict[str, Leaf]:
     damage = find_damage(step_dir)
     if damage is not None:
         raise CheckpointError(f"checkpoint {step_dir}: {damage}")
-    return _read_arrays(step_dir / ARRAYS, read_state(step_dir).leaves)
+    return read_leaves(step_dir)
 
 
 def latest_good(directory: Path) -> LatestGood:
@@ -342,65 +419,3 @@ def _reason(error: Exception) -> str:
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPERM, errno.EACCES)
     said = (os.strerror(code) for code in (*codes, errno.EIO, errno.ENOENT))
     return next((text for text in said if text in story), story[:400])
-
-
-@functools.cache
-def _orbax() -> Any:
-    """Import Orbax (seconds) on first use, and keep its notes and traces out of our output."""
-    import orbax.checkpoint as ocp
-
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # errors reach us as exceptions
-    shown = sys.unraisablehook
-
-    def show(late: "sys.UnraisableHookArgs") -> None:
-        # what TensorStore's threads still had to say after a save had failed
-        if str(late.exc_value) != "Event loop is closed":
-            shown(late)
-
-    sys.unraisablehook = show
-    return ocp
-
-
-def _checkpointer() -> Any:
-    # uncompressed: float32 noise shrinks by 8 % at six times the time (see test_checkpoints.py)
-    handler = _orbax().PyTreeCheckpointHandler(
-        use_ocdbt=True, use_zarr3=True, use_compression=False
-    )
-    return _orbax().Checkpointer(handler)
-
-
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    # Orbax refuses arrays without elements (a history of no rows): state.json describes them fully
-    stored = {name: array for name, array in arrays.items() if array.size}
-    with _checkpointer() as checkpointer:
-        checkpointer.save(path, args=_orbax().args.PyTreeSave(stored))
-
-
-def _read_arrays(path: Path, leaves: dict[str, Leaf]) -> dict[str, np.ndarray]:
-    """Read the named leaves, those without elements apart: they were never written.
-
-    Raises:
-        CheckpointError: Orbax cannot, or holds another shape than state.json says.
-    """
-    stored = [name for name, leaf in leaves.items() if leaf.size]
-    if not stored:
-        return {}
-    as_numpy = _orbax().RestoreArgs(restore_type=np.ndarray)
-    args = _orbax().args.PyTreeRestore(
-        item=dict.fromkeys(stored, 0),
-        restore_args=dict.fromkeys(stored, as_numpy),
-        partial_restore=True,
-    )
-    try:
-        with _checkpointer() as checkpointer:
-            # asked for first: reading allocates whatever the files declare
-            found = checkpointer.metadata(path).item_metadata.tree
-            for name in stored:
-                declared = (tuple(found[name].shape), str(found[name].dtype))
-                if declared != leaves[name].stored_as:
-                    raise ValueError(f"{name} is stored as {declared}")
-            arrays: dict[str, np.ndarray] = checkpointer.restore(path, args=args)
-    except Exception as error:  # Orbax and TensorStore raise whatever they like
-        what = " ".join(str(error).split())[:400]
-        raise CheckpointError(f"checkpoint {path.parent}: {ARRAYS}: {what}") from error
-    return arrays

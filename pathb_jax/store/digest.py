@@ -1,7 +1,8 @@
 """One number for all that a run or a ladder must reproduce.
 
 Covered: parameters, optimizer state, normaliser, environment states, history (but for the
-wall-clock columns), evaluations, policy, receipts and verdict. Not covered: times, versions, paths.
+wall-clock columns), the run's own evaluations, policy, receipts and verdict. Not covered: times,
+versions, paths, evaluations made later.
 """
 
 import hashlib
@@ -13,8 +14,9 @@ import numpy as np
 
 from pathb_jax.errors import InputError
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, RunFiles
+from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, RunFiles, evaluation_sets
 from pathb_jax.store.json_files import encode_json, read_json
+from pathb_jax.store.manifest import read_manifest
 from pathb_jax.store.record import read_record
 from pathb_jax.store.record_schema import LadderRecord
 from pathb_jax.store.step_folders import complete_steps
@@ -49,18 +51,21 @@ def digest(folder: Path) -> dict[str, str]:
 
 def run_parts(files: RunFiles) -> dict[str, str]:
     """Return the digests of one run's parts."""
-    manifest = read_json(files.manifest)
+    manifest = read_manifest(files)
     parts = {"status": _json_sha([manifest["status"], manifest["diverged"]])}
     parts["history"] = _table_sha(files.history)
     parts["in-run evaluations"] = _table_sha(files.evaluations)
-    for path in sorted(files.out.glob(f"logs/{files.slug}_evaluation*_summary.json")):
-        rows = path.with_name(path.name.removesuffix("_summary.json") + ".csv")
+    starts = evaluation_sets(manifest["config"]["evaluation"]["eval_seed_start"])
+    for start in starts if manifest["status"] == "completed" else []:
+        rows, path = files.own_set(start, first=start == starts[0])
         summary = {name: value for name, value in read_json(path).items() if name != "checkpoint"}
         parts[rows.stem.removeprefix(f"{files.slug}_")] = _json_sha([summary, _table_sha(rows)])
     if files.policy.exists():
         parts["policy"] = _json_sha(read_json(files.policy, limit=2**30))
-    if steps := complete_steps(files.checkpoints):
-        parts["last checkpoint"] = _checkpoint_sha(files.checkpoints / str(steps[-1]))
+    if complete_steps(files.checkpoints):
+        parts["last checkpoint"] = checkpoints.read_newest(
+            files.checkpoints, _checkpoint_sha, field="--digest"
+        )
     return parts
 
 
@@ -109,10 +114,13 @@ def _exact(values: np.ndarray) -> list[str]:
 
 
 def _checkpoint_sha(step_folder: Path) -> str:
-    """Digest the arrays of a checkpoint but for the history, which has wall-clock columns."""
+    """Digest the arrays of a checkpoint but for its tables.
+
+    The history has wall-clock columns, and evaluations stand in a part of their own.
+    """
     sha = hashlib.sha256()
     for name, array in sorted(checkpoints.named_arrays(step_folder).items()):
-        if name != "history":
+        if name not in ("history", "evaluations"):
             sha.update(f"{name} {array.dtype} {array.shape}".encode())
             sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()

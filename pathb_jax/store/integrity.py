@@ -65,6 +65,15 @@ def find_damage(folder: Path, only: str | None = None) -> str | None:
     return None
 
 
+def listed_bytes(folder: Path) -> int:
+    """Return how many bytes the files under ``folder`` have by its manifest; 0 if it is damaged."""
+    try:
+        files = _listed(read_json(folder / MANIFEST))
+    except InputError:
+        files = None
+    return sum(size for size, _ in (files or {}).values())
+
+
 def _listed(manifest: Any) -> dict[str, tuple[int, str]] | None:
     """Return the manifest's files as name -> (size, SHA-256), or None when it is not one."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

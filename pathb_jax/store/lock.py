@@ -27,6 +27,21 @@ _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTS
 
 
 @contextlib.contextmanager
+def locked_with_all_below(folder: Path, flag: str = "--out") -> Iterator[None]:
+    """Hold `folder` and every folder below it that ever had a lock, for whoever moves it.
+
+    Raises:
+        InputError: somebody holds one of them; the message names which, and who.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(folder, flag))
+        for lock in sorted(folder.rglob(LOCK)):
+            if lock.parent != folder:
+                stack.enter_context(locked(lock.parent, flag))
+        yield
+
+
+@contextlib.contextmanager
 def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
     """Hold `folder` (created if missing) while the context lasts.
 
@@ -48,7 +63,7 @@ def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
     try:
         lock = _taken(folder, flag)
     except Timeout:
-        raise InputError(flag, str(folder), f"it is in use by {_holder(folder)}") from None
+        raise _in_use(folder, flag) from None
     try:
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
@@ -107,6 +122,16 @@ def _ask(folder: Path) -> BaseFileLock:
         lock = SoftFileLock(folder / MARKER, thread_local=False)
         lock.acquire(timeout=0)
     return lock
+
+
+def refuse_if_held(folder: Path, flag: str = "--out") -> None:
+    """Raise InputError, naming who, if somebody holds a folder; create nothing."""
+    if is_held(folder):
+        raise _in_use(folder, flag)
+
+
+def _in_use(folder: Path, flag: str) -> InputError:
+    return InputError(flag, str(folder), f"it is in use by {_holder(folder)}")
 
 
 def _holder(folder: Path) -> str:

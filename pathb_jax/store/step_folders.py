@@ -10,9 +10,14 @@ from pathb_jax.store.integrity import MANIFEST, CheckpointError, find_damage
 from pathb_jax.store.json_files import read_json
 from pathb_jax.store.trees import Leaf
 
+ARRAYS = "arrays"
 STATE = "state.json"
 SAVING, REPLACED, DELETING, DAMAGED = ".saving", ".replaced", ".deleting", ".damaged-"
 """Suffixes of ``<update>`` for folders that are no checkpoint (yet, or any more)."""
+
+_UPDATE = "0|[1-9][0-9]*"
+# Orbax and our own atomic writes work under longer names first.
+_PART = rf"{ARRAYS}(\.orbax-checkpoint-tmp.*)?|(state|manifest)\.json(\..*\.tmp)?"
 
 
 class State(NamedTuple):
@@ -26,7 +31,7 @@ class State(NamedTuple):
 def list_steps(directory: Path) -> list[int]:
     """Return the updates that have a folder, in ascending order."""
     names = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
-    return sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name, re.ASCII))
+    return sorted(int(name) for name in names if re.fullmatch(_UPDATE, name, re.ASCII))
 
 
 def complete_steps(directory: Path) -> list[int]:
@@ -72,18 +77,36 @@ def read_state(step_dir: Path) -> State:
 
 
 def clear_interrupted(directory: Path) -> None:
-    """Undo what a kill cut short: half-written, half-replaced and half-deleted checkpoints."""
-    for old in list(directory.glob(f"*{REPLACED}")):
-        final = old.with_name(old.name.removesuffix(REPLACED))
-        if final.exists():
-            remove_folder(old)
-        else:
-            old.rename(final)
-    for leftover in (*directory.glob(f"*{SAVING}"), *directory.glob(f"*{DELETING}")):
-        remove_folder(leftover)
+    """Undo what a kill cut short: half-written, half-replaced and half-deleted checkpoints.
+
+    What this program did not make is left alone, whatever its name.
+    """
+    for leftover in sorted(directory.iterdir()):
+        update, ending = leftover.stem, leftover.suffix
+        if not re.fullmatch(_UPDATE, update, re.ASCII) or not is_checkpoint_or_part(leftover):
+            continue
+        if ending == REPLACED and not leftover.with_name(update).exists():
+            leftover.rename(leftover.with_name(update))
+        elif ending in (SAVING, REPLACED, DELETING):
+            shutil.rmtree(leftover)
 
 
-def remove_folder(folder: Path) -> None:
-    """Delete a folder and what is in it, if it exists."""
-    if folder.exists():
-        shutil.rmtree(folder)
+def is_checkpoint_or_part(folder: Path) -> bool:
+    """Say whether a folder holds nothing but what a checkpoint consists of, finished or not."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    names = [entry.name.removeprefix(".") for entry in folder.iterdir()]
+    return all(re.fullmatch(_PART, name) for name in names)
+
+
+def make_room(folder: Path) -> None:
+    """Delete an unfinished checkpoint of an earlier attempt, if there is one.
+
+    Raises:
+        FileExistsError: something else has that name.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not is_checkpoint_or_part(folder):
+        raise FileExistsError(f"{folder} is in the way: this program did not make it")
+    shutil.rmtree(folder)

@@ -49,6 +49,13 @@ class Leaf:
         return math.prod(self.shape)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes in memory; TypeError or ValueError if there are no such shape and dtype."""
+        if any(n < 0 for n in self.shape):
+            raise ValueError(f"a leaf has shape {list(self.shape)}")
+        return self.size * (4 * self.words or jnp.dtype(self.dtype).itemsize)
+
+    @property
     def stored_as(self) -> tuple[tuple[int, ...], str]:
         """Shape and dtype of the plain array that stands for the leaf."""
         return ((*self.shape, self.words), "uint32") if self.words else (self.shape, self.dtype)

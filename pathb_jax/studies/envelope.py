@@ -208,7 +208,7 @@ def finished_run(
     figures: dict[str, Any] = dict.fromkeys(FIGURES)
     if outcome.diverged is None:
         columns = ("terminalX", "terminalY", "terminalBasinDistance")
-        episodes = read_numbers(outcome.files.evaluation_csv(EVAL_SEED_START, first=True), columns)
+        episodes = read_numbers(outcome.evaluation_files[EVAL_SEED_START].rows, columns)
         x, y, distance = (episodes[name] for name in columns)
         summary = outcome.summaries[EVAL_SEED_START]
         figures = {

@@ -5,11 +5,11 @@ import re
 import shutil
 
 import pytest
-from commands import sha, train_words
+from commands import finish, sha, start, train_words, wait_for
 from small_runs import Watcher, small_config, tree_of
 
 from pathb_jax import running
-from pathb_jax.cli import reproducibility
+from pathb_jax.cli import evaluate, reproducibility
 from pathb_jax.cli.train import main
 from pathb_jax.run import run_files, train
 from pathb_jax.store.step_folders import complete_steps
@@ -138,3 +138,21 @@ def test_no_checkpoint_left_is_an_error_and_no_fresh_start(how, stopped, tmp_pat
     assert main([*train_words(out, eval_every=1), "--fresh"]) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "out.superseded-1"]
     tally(f"state.json of all checkpoints {how}: a clear error, twice", 1, 1)
+
+
+def test_a_reader_beside_a_run_that_saves_all_the_time(tmp_path, capsys, tally):
+    """The digest and the evaluation of what is newest, never "damaged"."""
+    out = tmp_path / "out"
+    process = start("train_ppo.py", train_words(out, updates=100, eval_every=1))
+    read = 0
+    try:
+        wait_for(lambda: any(out.glob("checkpoints/*/*/manifest.json")))
+        while process.poll() is None or read < 3:
+            assert reproducibility.main(["--digest", str(out)]) == 0, capsys.readouterr().err
+            words = ["--checkpoint", str(out), "--eval-seeds", "2"]
+            assert evaluate.main(words) == 0, capsys.readouterr().err
+            read += 2
+    finally:
+        process.kill()
+    assert finish(process).code == 0
+    tally("--digest and evaluate beside a run that saves after every update", read, read)

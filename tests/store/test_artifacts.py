@@ -432,7 +432,7 @@ def evaluation_set():
 def test_evaluation_files(tmp_path):
     files = RunFiles(tmp_path, "S")
     columns, summary = evaluation_set()
-    write_evaluation(files, 10000, True, columns, summary)
+    write_evaluation(files.own_set(10000, first=True), columns, summary)
     csv_path = files.evaluation_csv(10000, first=True)
     header = csv_path.read_text().splitlines()[0]
     assert header == ",".join([*EVALUATION_COLUMNS, "pathLength"])
@@ -456,7 +456,7 @@ def test_incomplete_evaluation_writes_nothing(tmp_path, part):
     else:
         summary["success_rate"] = float("nan")
     with pytest.raises(ValueError, match=r"missing|finite|JSON"):
-        write_evaluation(RunFiles(tmp_path, "S"), 10000, True, columns, summary)
+        write_evaluation(RunFiles(tmp_path, "S").own_set(10000, True), columns, summary)
     assert listing(tmp_path) == []
 
 

@@ -252,7 +252,7 @@ def fail_writing(monkeypatch, error):
         (path / "part").write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(checkpoints, "_write_arrays", write)
+    monkeypatch.setattr(checkpoints, "write_arrays", write)
 
 
 @pytest.mark.parametrize("surfaces_at", ["wait", "close", "save", "latest", "leaving"])
