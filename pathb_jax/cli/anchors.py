@@ -119,3 +119,7 @@ def _write_page(doc: Path, data: Path, done: "list[AnchorRun]") -> None:
 
     comparisons = [compare(anchor, done) for anchor in ANCHORS]
     write_anchors_page(doc, comparisons, data.name, kept_remarks(doc))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -233,3 +233,7 @@ def _write_page(doc: Path, data: Path, found: "Envelope") -> None:
     from pathb_jax.report.remarks import kept_remarks
 
     write_envelope_page(doc, found, data.name, kept_remarks(doc))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -277,3 +277,7 @@ def _render(
         basin_sigma=float(bank.basin_sigma),
     )
     print(f"picture: {flags.report.render}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
