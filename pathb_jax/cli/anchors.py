@@ -118,3 +118,7 @@ def _write_page(doc: Path, table: Path, done: "Sequence[AnchorRun]") -> None:
 
     comparisons = [compare(anchor, done) for anchor in ANCHORS]
     write_anchors_page(doc, comparisons, table, kept_remarks(doc))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -205,3 +205,7 @@ def _write_page(doc: Path, table: Path, found: "Envelope") -> None:
     from pathb_jax.report.remarks import kept_remarks
 
     write_envelope_page(doc, found, table, kept_remarks(doc))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -296,3 +296,7 @@ def _render(
     )
     write_atomically(flags.report.render, picture)
     say(f"picture: {flags.report.render}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

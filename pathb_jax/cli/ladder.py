@@ -286,3 +286,7 @@ def _print_record(record: "LadderRecord") -> None:
         f"verdict: {record['verdict']}{adopted} ({record['standing']}), "
         f"{record['compute']['used_hours']:.2f} h of training"
     )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -210,3 +210,7 @@ def _report(findings: dict[Tier, list[Finding]]) -> int:
         if finding.verdict == "broken":
             say(f"error: broken: {tier}, {finding.check}: {finding.found}", sys.stderr)
     return BROKEN if "broken" in verdicts else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

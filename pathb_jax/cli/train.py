@@ -134,3 +134,7 @@ def _below_floor(config: RunConfig, success_rate: float) -> bool:
     if success_rate < floor:
         say(f"success rate {success_rate:.3f} is below --success-floor {floor:.3f}")
     return success_rate < floor
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
