@@ -1,17 +1,17 @@
-"""Believing no run and no record unchecked: when a ladder takes them up, and when it ends."""
+"""Believing no record unchecked: when a ladder is taken up, and when it ends.
+
+A finished run that contradicts itself is refused where it is taken up, by `run.train`.
+"""
 
 from pathlib import Path
 
 from pathb_jax import backend
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
-from pathb_jax.outcome import RunOutcome
 from pathb_jax.run import Observer
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import LadderRecord, VerificationRecord
-from pathb_jax.verification.findings import Findings
-from pathb_jax.verification.runs import check_run
 from pathb_jax.verification.verify import verify
 
 
@@ -20,14 +20,6 @@ def look_back(plan: LadderPlan, observer: Observer) -> None:
     if plan.record_path.exists():
         for problem in _verified(plan.out, replay=False)["problems"]:
             observer.notice(problem)
-
-
-def look_at_run(outcome: RunOutcome, observer: Observer) -> None:
-    """Tell what does not hold of a run that was finished before and is taken up."""
-    found = Findings()
-    check_run(outcome.files, found, replay=False)
-    for problem in found.problems:
-        observer.notice(problem)
 
 
 def look_again(plan: LadderPlan, record: LadderRecord) -> None:

@@ -20,7 +20,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch):
     def put(**figures: Mapping[str, Any]) -> PretendedRuns:
         runs = PretendedRuns(figures)
         monkeypatch.setattr("pathb_jax.run.train", runs)
-        for name in ("look_back", "look_at_run", "look_again", "conclude"):
+        for name in ("look_back", "look_again", "conclude"):
             # there are no files to verify
             monkeypatch.setattr(f"pathb_jax.ladder.verifying.{name}", lambda *_: None)
         return runs
