@@ -14,7 +14,12 @@ import numpy as np
 
 from pathb_jax.errors import InputError
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, RunFiles, evaluation_sets
+from pathb_jax.store.artifacts import (
+    WALL_CLOCK_COLUMNS,
+    RunFiles,
+    evaluation_sets,
+    read_evaluation_summary,
+)
 from pathb_jax.store.json_files import encode_json, read_json
 from pathb_jax.store.manifest import read_manifest
 from pathb_jax.store.record import read_record
@@ -58,7 +63,8 @@ def run_parts(files: RunFiles) -> dict[str, str]:
     starts = evaluation_sets(manifest["config"]["evaluation"]["eval_seed_start"])
     for start in starts if manifest["status"] == "completed" else []:
         rows, path = files.own_set(start, first=start == starts[0])
-        summary = {name: value for name, value in read_json(path).items() if name != "checkpoint"}
+        summary = read_evaluation_summary(path)
+        del summary["checkpoint"]
         parts[rows.stem.removeprefix(f"{files.slug}_")] = _json_sha([summary, _table_sha(rows)])
     if files.policy.exists():
         parts["policy"] = _json_sha(read_json(files.policy, limit=2**30))

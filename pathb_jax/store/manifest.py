@@ -37,6 +37,18 @@ def _not_a_manifest(manifest: Any) -> str | None:
     starts = manifest["config"]["evaluation"].get("eval_seed_start")
     if not (isinstance(starts, list) and starts and all(type(start) is int for start in starts)):
         return f"config.evaluation.eval_seed_start {str(starts)[:60]}"
+    changes = manifest.get("environment_changes", [])
+    if not (isinstance(changes, list) and all(map(_is_change, changes))):
+        return f"environment_changes {str(changes)[:60]}"
     if (manifest["status"] == "diverged") != (manifest["diverged"] is not None):
         return f"status {manifest['status'][:60]}, diverged {str(manifest['diverged'])[:60]}"
     return None
+
+
+def _is_change(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and type(entry.get("resumed_after_update")) is int
+        and isinstance(changes := entry.get("changes"), list)
+        and all(isinstance(change, str) for change in changes)
+    )
