@@ -4,7 +4,14 @@ import os
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# However busy the machine is.
+hypothesis.settings.register_profile(
+    "pathb", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("pathb")
 
 # Before JAX is imported. Commands started by tests inherit all of it.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -191,9 +191,6 @@ class _Training:
                 raise self._cluster._gone()
         try:
             told, begun = self._ray.get(collected)
-        except self._ray.exceptions.AuthenticationError as error:
-            why = f"the Ray cluster no longer takes this command's token ({error})"
-            raise ConnectionError(why) from None
         except self._ray.exceptions.RayError:
             raise self._cluster._gone() from None
         self._cluster._check_head()

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+import rates
 from rates import PRODUCTS, _numpy_product, _operands, _xla_product, bandwidths, rate
 from roofline import limits
 from work import UpdateWork
@@ -20,14 +21,19 @@ def test_both_multiply_the_same(axes):
     np.testing.assert_array_equal(_numpy_product(left, right, axes)(1), first @ second)
 
 
-def test_a_rate_counts_all_repetitions():
+def test_a_rate_counts_all_repetitions(monkeypatch):
+    """By a clock on which a call takes 10 ms, and a repetition one more."""
     counts = []
-    measure = rate(counts.append, 5e9, 1e-4)
-    calibration = len(counts)
-    assert measure() > 0
-    assert counts[0] == 1
-    assert len(counts) == calibration + 1
-    assert counts[-1] >= counts[-2]  # longer than what it was calibrated with
+
+    def timed(work):
+        work()
+        return 1e-2 + 1e-3 * counts[-1]
+
+    monkeypatch.setattr(rates, "timed", timed)
+    measure = rate(counts.append, 5e9, 0.4)
+    assert counts == [1, 1, 2, 4, 8, 16, 32, 64, 64]  # compiled; doubled until 50 ms; once more
+    assert measure() == pytest.approx(346 * 5 / (1e-2 + 0.346))
+    assert counts[-1] == 346  # 64 take 74 ms, so these take about the 400 that were asked for
 
 
 def test_bandwidths_are_positive():

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from small_runs import (
@@ -84,6 +83,25 @@ def test_bad_input_is_quick_and_has_no_traceback(repository, tmp_path):
     assert tree_of(tmp_path) == {}
 
 
+WAITING = """
+import sys, time
+from pathb_jax import signals
+from pathb_jax.cli import train
+from pathb_jax.running import Run
+chunk, calls = Run._chunk, []
+def waiting(self, updates):
+    chunk(self, updates)
+    calls.append(updates)
+    if len(calls) == 7:
+        print("in the middle", flush=True)
+        while signals.requested() is None:
+            time.sleep(0.01)
+Run._chunk = waiting
+sys.exit(train.main(sys.argv[1:]))
+"""
+"""A run that waits for a signal once it has trained a while."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_from_outside_it_goes_on_bit_by_bit(repository, tmp_path, how):
@@ -91,13 +109,14 @@ def test_stopped_from_outside_it_goes_on_bit_by_bit(repository, tmp_path, how):
     whole = command_line(**{**flags, "out": tmp_path / "whole"})
     assert finish(start(repository, "train_ppo.py", whole))[0] == 0
     words = command_line(**{**flags, "out": tmp_path / "stopped"})
-    process = start(repository, "train_ppo.py", words)
-    history = tmp_path / "stopped" / "logs" / f"{VARIANT}_small_seed_0_history.csv"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if history.exists() and len(history.read_bytes().splitlines()) > 100:
-            break
-        time.sleep(0.02)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING, *words],
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "in the middle\n"
     process.send_signal(how)
     code, _, err = finish(process)
     assert code == (130 if how == signal.SIGINT else -signal.SIGKILL)

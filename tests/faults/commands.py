@@ -14,8 +14,8 @@ from small_runs import FLAGS, command_line
 from pathb_jax.store.digest import digest
 
 REPOSITORY = Path(__file__).parents[2]
-LIMIT = 300
-"""Seconds after which a command counts as hanging."""
+LIMIT = 1200
+"""Seconds after which a command counts as hanging, on a busy machine too."""
 
 HIGH_ENTROPY = 1.0
 """The first candidate's entropy_coef: its log_std rises, so it fails the second stage."""
@@ -108,6 +108,11 @@ def wait_for(condition, seconds: float = LIMIT, pause: float = 0.02) -> None:
     while not condition():
         assert time.monotonic() < end, "what was waited for did not happen"
         time.sleep(pause)
+
+
+def patience() -> float:
+    """How many times longer things may take where others want this machine's cores too."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ import shutil
 import time
 
 import pytest
+from commands import patience
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nasty import WORDS, changed_bytes, changed_tree, json_file
@@ -121,7 +122,7 @@ def assert_handled(command, words, counted, codes=(2,), watched=None):
     seconds = time.monotonic() - started
     counted["tried"] += 1
     counted["seconds"] = max(counted["seconds"], seconds)
-    assert seconds < SECONDS, (command, words, seconds)
+    assert seconds < SECONDS * patience(), (command, words, seconds)
     if code in (None, 0, 3):  # accepted, or --help, or a rate below the floor
         counted["accepted"] += 1
         return

@@ -4,13 +4,14 @@ import signal
 import time
 
 import pytest
-from commands import finish, ladder_words, run, sha, start, train_words
+from commands import finish, ladder_words, patience, run, sha, start, train_words
 from small_runs import VARIANT, read
 
 pytestmark = pytest.mark.faults
 
 WITHIN = 20.0
-"""Seconds from the signal to the exit; the promise, not what it takes."""
+"""Seconds from the signal to the exit on a machine with a core to spare; the promise, not what it
+takes."""
 
 COLD = {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 """Without compiled programs at hand, so that compiling takes its time."""
@@ -56,7 +57,7 @@ def test_stopped_in(name, signum, whole, tmp_path, tally):
     out = tmp_path / "out"
     words = ladder_words(whole.protocol, out)
     ended, seconds = stopped("ladder.py", words, tmp_path / "mark", PHASES[name], [signum])
-    assert (ended.code, seconds < WITHIN) == (128 + signum, True), (ended, seconds)
+    assert (ended.code, seconds < WITHIN * patience()) == (128 + signum, True), (ended, seconds)
     (line,) = [text for text in ended.err.splitlines() if "stopped by" in text]
     assert signal.Signals(signum).name in line
     assert_incomplete(out)
@@ -74,26 +75,27 @@ def test_a_second_sigint_stops_at_once(name, gap, whole, tmp_path, tally):
     words = ladder_words(whole.protocol, out)
     twice = [signal.SIGINT, signal.SIGINT]
     ended, seconds = stopped("ladder.py", words, tmp_path / "mark", PHASES[name], twice, gap)
-    assert (ended.code, seconds < WITHIN) == (130, True), (ended, seconds)
+    assert (ended.code, seconds < WITHIN * patience()) == (130, True), (ended, seconds)
     assert run("ladder.py", words).code == 0
     assert sha(out) == whole.sha
     tally(f"two SIGINT, {gap} s apart, in {name}", 1, 1, f"exit after {seconds:.1f} s")
 
 
-def test_a_run_says_that_it_is_incomplete(tmp_path, tally):
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_says_that_it_is_incomplete(signum, tmp_path, tally):
     words = train_words(tmp_path / "whole", updates=40, eval_every=4)
     assert run("train_ppo.py", words).code == 0
     out = tmp_path / "out"
     words = train_words(out, updates=40, eval_every=4)
     at = ("pathb_jax.running:Run._chunk", 5, 0.0, {})
-    ended, _ = stopped("train_ppo.py", words, tmp_path / "mark", at, [signal.SIGTERM])
-    assert ended.code == 143, ended
+    ended, _ = stopped("train_ppo.py", words, tmp_path / "mark", at, [signum])
+    assert ended.code == 128 + signum, ended
     assert read(next((out / "manifests").iterdir()))["status"] == "incomplete"
     again = run("train_ppo.py", words)
     assert again.code == 0
     assert "resuming after update" in again.err
     assert sha(out) == sha(tmp_path / "whole")
-    tally("SIGTERM in a run of its own", 1, 1)
+    tally(f"{signum.name} in a run of its own", 1, 1)
 
 
 def test_medium_stops_in_time(tmp_path, tally):
@@ -104,7 +106,7 @@ def test_medium_stops_in_time(tmp_path, tally):
         ("training", ("pathb_jax.running:Run._chunk", 1, 0.5, {})),
     ):
         ended, seconds = stopped("train_ppo.py", words, tmp_path / name, at, [signal.SIGTERM])
-        assert (ended.code, seconds < WITHIN) == (143, True), (ended, seconds)
+        assert (ended.code, seconds < WITHIN * patience()) == (143, True), (ended, seconds)
         tally(f"SIGTERM in {name}, Medium at its real size", 1, 1, f"exit after {seconds:.1f} s")
     ended = run("train_ppo.py", words)
     assert ended.code == 0, ended

@@ -61,14 +61,36 @@ def test_every_sample_is_as_likely_anywhere(count):
     assert stats.chi2.cdf(statistic, freedom) > FALSE_ALARM  # nor too even to be random
 
 
-def test_neighbours_fall_either_way_round():
-    """The packed sort could favour the lower index: of 8 191 neighbours half are in order."""
-    order = np.asarray(update.random_order(KEY, 8192))
-    place = np.argsort(order)
-    in_order = int(np.sum(place[1:] > place[:-1]))
+@pytest.mark.parametrize("count", [3, 8192, 2**16])
+def test_only_samples_whose_random_bits_agree_keep_their_order(count):
+    """The whole bias of the packed sort: at 8 192 samples 19 bits decide."""
+    noise = np.asarray(jax.random.bits(KEY, (count,), jnp.uint32))
+    index_bits = (count - 1).bit_length()
+    expected = np.argsort(noise >> index_bits, kind="stable")
+    np.testing.assert_array_equal(random_order(KEY, count), expected)
+
+
+def chance_of_so_many_in_order(orders):
+    """Return how likely so many, or so few, of all neighbours in order are (two-sided)."""
+    draws, count = orders.shape
+    place = np.argsort(orders, axis=1)
+    in_order = int(np.sum(place[:, 1:] > place[:, :-1]))
     # The number of ascents of a permutation has variance (n + 1) / 12.
-    z = (in_order - 8191 / 2) / np.sqrt(8193 / 12)
-    assert 2 * stats.norm.sf(abs(z)) > FALSE_ALARM
+    z = (in_order - draws * (count - 1) / 2) / np.sqrt(draws * (count + 1) / 12)
+    return 2 * stats.norm.sf(abs(z))
+
+
+def test_neighbours_fall_either_way_round():
+    """Of 400 x 8 191 neighbours half are in order.
+
+    That finds 8 random bits where 19 should be, in whatever way they come to decide; to find 19 by
+    counting would take 10^13 neighbours, which is why the test before looks at the bits.
+    """
+    keys = jax.random.split(KEY, 400)
+    orders = np.asarray(jax.lax.map(lambda key: update.random_order(key, 8192), keys))
+    assert chance_of_so_many_in_order(orders) > FALSE_ALARM
+    noise = np.random.default_rng(0).integers(2**8, size=(400, 8192))
+    assert chance_of_so_many_in_order(np.argsort(noise, axis=1, kind="stable")) < FALSE_ALARM
 
 
 def test_it_differs_by_key_and_repeats_by_key():
