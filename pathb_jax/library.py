@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pathb_jax import backend
-from pathb_jax.config import ParallelRuns, RunConfig, Tier
+from pathb_jax.config import Backend, RunConfig
 
 if TYPE_CHECKING:
     from pathb_jax.ladder.plan import LadderPlan
@@ -70,8 +70,10 @@ def run_ladder(plan: "LadderPlan", observer: "Observer | None" = None) -> "Ladde
     """
     with contextlib.ExitStack() as stack:
         if plan.cluster is None:
-            tier, runs = plan.run.tier, plan.parallel_runs
-            stack.enter_context(_computing(plan.backend, tier=tier, parallel_runs=runs))  # type: ignore[arg-type]  # the protocol checked the tier
+            devices = backend.host_devices(plan.parallel_runs, plan.run.tier)  # type: ignore[arg-type]  # the protocol checked the tier
+            stack.enter_context(
+                _computing(plan.backend, deterministic=plan.deterministic, host_devices=devices)
+            )
         from pathb_jax.ladder import ladder
 
         return ladder.run_ladder(plan, observer)
@@ -79,15 +81,10 @@ def run_ladder(plan: "LadderPlan", observer: "Observer | None" = None) -> "Ladde
 
 @contextlib.contextmanager
 def _computing(
-    name: str,
-    *,
-    deterministic: bool = True,
-    tier: Tier = "Small",
-    parallel_runs: ParallelRuns = 1,
+    name: Backend, *, deterministic: bool = True, host_devices: int | None = None
 ) -> Iterator[None]:
     """Compute where the command would, with its precision, while the context lasts."""
-    devices = None if parallel_runs == 1 else backend.host_devices(parallel_runs, tier)
-    device = backend.choose_device(name, deterministic=deterministic, host_devices=devices)
+    device = backend.choose_device(name, deterministic=deterministic, host_devices=host_devices)
     import jax
 
     chosen = contextlib.nullcontext() if device is None else jax.default_device(device)

@@ -6,11 +6,14 @@ import sys
 
 import jax
 import pytest
+from small_protocol import small_table, write_toml
 from small_runs import FLAGS, VARIANT, assert_same_bits, build, read, stored_state
 
 import pathb_jax
 from pathb_jax import backend, run
 from pathb_jax.errors import InputError
+from pathb_jax.ladder.plan import LadderPlan
+from pathb_jax.ladder.protocol import load_protocol
 
 
 @pytest.fixture
@@ -66,6 +69,29 @@ def test_training_is_asked_for_what_the_command_asks_for(asked, tmp_path):
     assert changed <= {
         "jax_compilation_cache_dir",
         "jax_persistent_cache_min_compile_time_secs",
+    }
+
+
+def test_a_ladder_computes_where_its_plan_says(tmp_path, monkeypatch):
+    protocol = load_protocol(str(write_toml(tmp_path / "p.toml", small_table(passes=True))))
+    asked_for = {}
+
+    def choose(name, **more):
+        asked_for.update(more, name=name)
+
+    def climb(plan, observer=None):
+        asked_for["precision"] = jax.config.jax_default_matmul_precision
+
+    monkeypatch.setattr(backend, "choose_device", choose)
+    monkeypatch.setattr("pathb_jax.ladder.ladder.run_ladder", climb)
+    plan = LadderPlan(protocol, protocol.run, tmp_path / "out", backend="cpu", parallel_runs=3)
+    with jax.default_matmul_precision("bfloat16"):
+        pathb_jax.run_ladder(plan)
+    assert asked_for == {
+        "name": "cpu",
+        "deterministic": True,
+        "host_devices": 3,
+        "precision": "float32",
     }
 
 

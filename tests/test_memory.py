@@ -179,7 +179,7 @@ def test_a_thousand_parallel_runs(protocol, tmp_path, monkeypatch, capsys):
     words = ["--protocol", str(protocol), "--out", "out", "--parallel-runs", "1024"]
     line = bad_input_line(ladder.main, words, capsys, tmp_path)
     assert line.startswith("error: --parallel-runs: 1024 is not allowed")
-    assert "1 to 16, 8 for each of 2 cores; they would take 4.84 GB" in line
+    assert "1 to 16, 8 for each of 2 cores; they would take 4.85 GB" in line
 
 
 def test_nothing_is_moved_for_a_run_that_cannot_be(tmp_path, monkeypatch, capsys, there):
