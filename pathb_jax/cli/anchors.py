@@ -77,13 +77,14 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax import backend
+
+    backend.select_backend(flags.backend)
     from pathb_jax.cli.progress import ProgressBar
     from pathb_jax.studies.anchors import ANCHORS, missing_runs, train_one
 
     data = flags.doc.parent / "anchors.csv"
     done = _read(data)
     if not flags.page_only:
-        backend.select_backend(flags.backend)
         chosen = [anchor for anchor in ANCHORS if anchor.name in flags.anchors]
         with ProgressBar(quiet=not flags.progress) as bar:
             for anchor, seed in missing_runs(chosen, done, flags.train_seeds):
