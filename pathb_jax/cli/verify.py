@@ -12,6 +12,7 @@ from pathb_jax.cli import command
 from pathb_jax.cli.terminal import say
 from pathb_jax.config import default_hint
 from pathb_jax.errors import InputError
+from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
     from pathb_jax.verification.findings import Verification
@@ -32,6 +33,7 @@ Exit status: 0 everything holds; 1 something does not, a line each; 2 bad input,
 that is broken or contradicts itself."""
 
 BROKEN = 1
+FORMAT = "pathb-verification-v1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +57,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     flags = command.parse(VerifyFlags, arguments, DESCRIPTION)
     if not flags.folder.is_dir():
         raise InputError("DIR", str(flags.folder), "there is no such folder")
-    if flags.json is not None:
-        _check_target(flags.json, flags.folder)
+    command.check_output("--json", flags.json, is_own_json(format=FORMAT), "verification")
+    if flags.json is not None and flags.json.resolve().is_relative_to(flags.folder.resolve()):
+        allowed = f"it lies in {flags.folder}, which is only read; give a path elsewhere"
+        raise InputError("--json", str(flags.json), allowed)
 
     import jax  # takes a second; wrong flags are reported before
 
@@ -68,17 +72,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     if flags.json is not None:
         from pathb_jax.store.json_files import write_json
 
-        write_json(flags.json, {"folder": str(flags.folder), **found._asdict()})
+        content = {"format": FORMAT, "folder": str(flags.folder), **found._asdict()}
+        write_json(flags.json, content)
     return 0 if found.holds else BROKEN
-
-
-def _check_target(target: Path, folder: Path) -> None:
-    command.check_writable("--json", target.parent)
-    if target.is_dir():
-        raise InputError("--json", str(target), "it is a folder; give the path of a file")
-    if target.resolve().is_relative_to(folder.resolve()):
-        allowed = f"it lies in {folder}, which is only read; give a path elsewhere"
-        raise InputError("--json", str(target), allowed)
 
 
 def _print(found: "Verification") -> None:
