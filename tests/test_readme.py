@@ -76,6 +76,8 @@ def test_every_script_exists_and_knows_its_flags(commands, repository, capsys):
 def test_the_commands_are_good_input(commands):
     for script, words in commands:
         if script == "scripts/train_ppo.py":
+            if "--eval-only" in words:  # what is not said is the checkpoint's
+                words = ["--variant", "mixed_ppo_phase3_lambda_0_9", *words]
             command.parse(RunConfig, words, "").validated()
         elif script == "scripts/ladder.py":
             command.parse(ladder.LadderFlags, words, "")

@@ -54,6 +54,7 @@ def assert_same_files(finished, outcome):
         for name in TIMES:
             assert manifest.pop(name) >= 0
         del manifest["config"]["output"]["out"]
+        assert manifest.pop("started") <= manifest.pop("ended")
         assert manifest.pop("evidence")  # of the history's wall-clock columns too
     assert manifests[0] == manifests[1]
 

@@ -69,5 +69,5 @@ def outlived() -> Iterator[None]:
         for name, stream in lasting.items():
             stream.end()
             if name == "stdout" and not isinstance(stream.lost, BrokenPipeError | None):
-                print(f"note: standard output was lost ({stream.lost})", file=sys.stderr)
+                sys.stderr.write(f"note: standard output was lost ({stream.lost})\n")
             setattr(sys, name, stream.stream)

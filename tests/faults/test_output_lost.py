@@ -63,7 +63,7 @@ def test_a_command_ends_with_its_own_code(name, lost, request, monkeypatch, caps
 
 def test_bad_input_and_failures_keep_their_codes_too(full, monkeypatch):
     monkeypatch.setattr(sys, "stderr", full)
-    assert command.run(lambda: command.check_parallel_runs(0) or 0) == 2
+    assert command.run(lambda: command.check_parallel_runs(0, "Small") or 0) == 2
 
 
 def test_a_terminal_without_a_character_is_given_its_code(monkeypatch):
@@ -99,13 +99,21 @@ def test_python_has_nothing_to_say_at_its_end(where):
     assert [line for line in done.stderr.splitlines() if not line.startswith("note: ")] == []
 
 
-def sent_when_a_child_is_there(signum):
-    """Send this process a signal once it has a child; return the list the child is put on."""
+def children_with(word):
+    return [child for child in psutil.Process().children() if word in " ".join(child.cmdline())]
+
+
+def sent_when_a_child_is_there(signum, word):
+    """Send this process a signal once it has a child whose command holds a word.
+
+    Returns:
+        The list that the child is put on.
+    """
     seen = []
 
     def send():
-        wait_for(lambda: psutil.Process().children() and True)
-        seen.extend(psutil.Process().children())
+        wait_for(lambda: children_with(word) and True)
+        seen.extend(children_with(word))
         os.kill(os.getpid(), signum)
 
     threading.Thread(target=send, daemon=True).start()
@@ -118,7 +126,7 @@ def test_a_stopped_reproducibility_check_leaves_no_child_and_no_folder(
 ):
     monkeypatch.setattr(study, "_COMMANDS", "import time; time.sleep(3600)")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    children = sent_when_a_child_is_there(signum)
+    children = sent_when_a_child_is_there(signum, "time.sleep(3600)")
     assert reproducibility.main([]) == 128 + signum
     assert capsys.readouterr().err.splitlines()[-1] == f"stopped by {signum.name}"
     assert children

@@ -34,9 +34,15 @@ def history(updates: int, figures: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def manifest(config: RunConfig, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run says of what trained it; `figures` may hold a "manifest" that differs."""
+    updates = config.schedule.updates
     return {
         "status": "diverged" if "diverged" in figures else "completed",
         "config": config.to_dict(),
+        "update": updates,
+        "first_update": 0,
+        "env_steps": updates * config.train.batch_size,
+        "train_seconds": 36.0,
+        "diverged": figures.get("diverged"),
         "started": "2026-01-02T03:04:05Z",
         "ended": "2026-01-02T04:05:06Z",
         "host": "here",
