@@ -474,16 +474,19 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
 def limit_norm(action: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
     """Return the action `[2]` scaled to norm <= limit, direction kept, and its norm before.
 
-    Huge components, whose squares would overflow, are made smaller first; the others are
-    multiplied by 1, which changes no bit. A component that is infinite or NaN gives NaN.
+    Where squares overflow the action is made smaller first; elsewhere it is multiplied by 1, which
+    changes no bit. A component that is infinite or NaN gives NaN.
     """
+    norm = _length(action)
+    overflows = jnp.isinf(norm)
     root = 2.0 ** (jnp.finfo(action.dtype).maxexp // 2)  # its square is the first that overflows
-    is_huge = jnp.maximum(jnp.abs(action[0]), jnp.abs(action[1])) > root / 16
-    scaled = action * jnp.where(is_huge, 0.25 / root, 1.0)
-    length = jnp.sqrt(scaled[0] * scaled[0] + scaled[1] * scaled[1])
-    unit = jnp.where(is_huge, 4.0 * root, 1.0)
-    norm = unit * length
-    return scaled * jnp.where(norm > limit, limit / length, unit), norm
+    action = action * jnp.where(overflows, 0.25 / root, 1.0)
+    length = jnp.where(overflows, _length(action), norm)
+    return action * jnp.where(norm > limit, limit / length, 1.0), norm
+
+
+def _length(vector: jax.Array) -> jax.Array:
+    return jnp.sqrt(vector[0] * vector[0] + vector[1] * vector[1])
 
 
 def _sensing(key: jax.Array) -> jax.Array:
