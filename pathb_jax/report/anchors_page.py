@@ -98,7 +98,9 @@ def _statement(comparison: Comparison) -> str:
     if not comparison.runs:
         return f"- {anchor.name}: not run yet."
     if comparison.agrees is None:
-        return f"- {anchor.name}: nothing published to compare with."
+        few = "one run of each says nothing about agreement"
+        told = "nothing published to compare with" if anchor.published_run is None else few
+        return f"- {anchor.name}: {told}."
     if comparison.p_value is not None:
         verb = "not told apart from" if comparison.agrees else "**disagrees** with"
         repeated = len(anchor.published_seeds)

@@ -138,7 +138,7 @@ class Comparison(NamedTuple):
     p_value: float | None
     """Exact permutation test of the difference of means; None unless both have several seeds."""
     agrees: bool | None
-    """p >= 0.05; with one published seed, whether it lies in our range; None: none published."""
+    """p >= 0.05; with one published seed, whether it lies in our range. None: too few to say."""
 
 
 def missing_runs(
@@ -221,7 +221,7 @@ def compare(anchor: Anchor, done: Sequence[AnchorRun]) -> Comparison:
     if len(ours) > 1 and len(theirs) > 1:
         p_value = exact_difference_of_means(ours, theirs)
         agrees = p_value >= 0.05
-    elif ours and anchor.published_run is not None:
+    elif len(ours) > 1 and anchor.published_run is not None:
         agrees = min(ours) <= anchor.published_run <= max(ours)
     mean = float(np.mean(ours)) if ours else float("nan")
     return Comparison(anchor, runs, mean, interval, p_value, agrees)

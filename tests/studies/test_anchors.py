@@ -87,6 +87,7 @@ def test_one_published_seed_is_held_against_the_range():
     assert compare(row, around).agrees is True
     assert compare(row, above).agrees is False
     assert compare(row, around).p_value is None
+    assert compare(row, around[:1]).agrees is None
 
 
 def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path: Path, capsys):
