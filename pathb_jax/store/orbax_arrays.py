@@ -1,9 +1,12 @@
 """Arrays by name in files of Orbax's; the only module that knows Orbax."""
 
+import contextlib
 import functools
+import glob
 import logging
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +42,24 @@ def _checkpointer() -> Any:
     return _orbax().Checkpointer(handler)
 
 
+@contextlib.contextmanager
+def _without_patterns(path: Path) -> Iterator[Path]:
+    """Reach a folder by a path without `[`, `*` and `?`, which Orbax would look up as patterns."""
+    if glob.escape(str(path)) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="pathb-jax-") as folder:
+        link = Path(folder) / "to"
+        link.symlink_to(path.parent.absolute())
+        yield link / path.name
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays into the folder `path`, which is made."""
     # Orbax refuses arrays without elements (a history of no rows): state.json describes them fully
     stored = {name: array for name, array in arrays.items() if array.size}
-    with _checkpointer() as checkpointer:
-        checkpointer.save(path, args=_orbax().args.PyTreeSave(stored))
+    with _without_patterns(path) as plain, _checkpointer() as checkpointer:
+        checkpointer.save(plain, args=_orbax().args.PyTreeSave(stored))
 
 
 def read_arrays(path: Path, leaves: Mapping[str, Leaf]) -> dict[str, np.ndarray]:
@@ -63,14 +78,14 @@ def read_arrays(path: Path, leaves: Mapping[str, Leaf]) -> dict[str, np.ndarray]
         partial_restore=True,
     )
     try:
-        with _checkpointer() as checkpointer:
+        with _without_patterns(path) as plain, _checkpointer() as checkpointer:
             # asked for first: reading allocates whatever the files declare
-            found = checkpointer.metadata(path).item_metadata.tree
+            found = checkpointer.metadata(plain).item_metadata.tree
             for name in stored:
                 declared = (tuple(found[name].shape), str(found[name].dtype))
                 if declared != leaves[name].stored_as:
                     raise ValueError(f"{name} is stored as {declared}")
-            arrays: dict[str, np.ndarray] = checkpointer.restore(path, args=args)
+            arrays: dict[str, np.ndarray] = checkpointer.restore(plain, args=args)
     except Exception as error:  # Orbax and TensorStore raise whatever they like
         what = " ".join(str(error).split())[:400]
         raise CheckpointError(f"checkpoint {path.parent}: {ARRAYS}: {what}") from error

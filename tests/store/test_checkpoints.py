@@ -107,6 +107,12 @@ def test_round_trip_is_bit_equal(tmp_path):
     assert not any(getattr(leaf, "weak_type", False) for leaf in jax.tree.leaves(restored))
 
 
+@pytest.mark.parametrize("name", ["[bold]", "a*b", "what?", "[a-z]"])
+def test_a_folder_whose_name_is_a_pattern(tmp_path, name):
+    trees = saved(tmp_path / name)
+    assert_same(restore(tmp_path / name / "2", trees[2]), trees[2])
+
+
 def test_abstract_template_will_do(two_steps):
     directory, trees = two_steps
     template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), trees[2])
