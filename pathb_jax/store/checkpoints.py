@@ -107,6 +107,7 @@ class CheckpointStore:
         self.directory = Path(directory).absolute()
         self.keep_last = keep_last
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._opened = os.open(self.directory, os.O_RDONLY)  # keeps its number its own
         clear_interrupted(self.directory)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -183,6 +184,9 @@ class CheckpointStore:
             self.wait()
         finally:
             self._writer.shutdown()
+            if self._opened >= 0:
+                os.close(self._opened)
+                self._opened = -1
 
     def __enter__(self) -> Self:
         """Return the store itself."""
@@ -204,9 +208,13 @@ class CheckpointStore:
         building = self.directory / f"{update}{SAVING}"
         make_room(building)
         try:
+            building.mkdir()
             write_arrays(building / ARRAYS, arrays)
             write_atomically(building / STATE, state)
             seal(building)
+            if not os.path.samestat(self.directory.stat(), os.fstat(self._opened)):
+                # Removed meanwhile, and made again on the way: a run's other files are gone.
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.directory)
             self._publish(building, self.directory / str(update))
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)  # makes room again on a full disk

@@ -55,10 +55,9 @@ def _without_patterns(path: Path) -> Iterator[Path]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays into the folder `path`, which is made."""
+    """Write arrays into the folder `path`, which is made in one that is there."""
     # Orbax refuses arrays without elements (a history of no rows): state.json describes them fully
     stored = {name: array for name, array in arrays.items() if array.size}
-    path.parent.mkdir(parents=True, exist_ok=True)
     with _without_patterns(path) as plain, _checkpointer() as checkpointer:
         checkpointer.save(plain, args=_orbax().args.PyTreeSave(stored))
 

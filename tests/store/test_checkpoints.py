@@ -107,6 +107,20 @@ def test_round_trip_is_bit_equal(tmp_path):
     assert not any(getattr(leaf, "weak_type", False) for leaf in jax.tree.leaves(restored))
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_folder_that_was_removed_gets_no_checkpoint(tmp_path, again):
+    with CheckpointStore(tmp_path / "run") as store:
+        store.save(1, make_state(), {"rows": 3}, None)
+        store.wait()
+        shutil.rmtree(tmp_path / "run")
+        if again:
+            (tmp_path / "run").mkdir()
+        store.save(2, make_state(), {"rows": 3}, None)
+        with pytest.raises(CheckpointError, match="No such file"):
+            store.wait()
+    assert not (tmp_path / "run" / "2").exists()
+
+
 @pytest.mark.parametrize("name", ["[bold]", "a*b", "what?", "[a-z]"])
 def test_a_folder_whose_name_is_a_pattern(tmp_path, name):
     trees = saved(tmp_path / name)
