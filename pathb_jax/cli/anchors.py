@@ -82,6 +82,11 @@ def _main(arguments: Sequence[str] | None) -> int:
         command.check_writable("--out", flags.out)
         command.check_writable("--table", path.parent)
 
+    # Importing JAX takes seconds; wrong flags are reported before.
+    from pathb_jax import backend
+
+    if not flags.page_only:
+        backend.select_backend(flags.backend)  # before the environment, which starts JAX
     from pathb_jax.report.anchors_page import FIGURE, HEADING
     from pathb_jax.report.remarks import is_own_page
     from pathb_jax.studies.anchors import ANCHORS, anchors_table, missing_runs
@@ -90,12 +95,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     table = anchors_table(path)
     done = table.read()
     if not flags.page_only:
-        # Importing JAX takes seconds; wrong flags are reported before.
-        from pathb_jax import backend
         from pathb_jax.cli.progress import ProgressBar
         from pathb_jax.studies.anchors import train_one
 
-        backend.select_backend(flags.backend)
         chosen = [anchor for anchor in ANCHORS if anchor.name in flags.anchors]
         with ProgressBar(quiet=not flags.progress) as bar:
             for anchor, seed in missing_runs(chosen, done, flags.train_seeds):

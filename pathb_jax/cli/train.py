@@ -68,6 +68,10 @@ def _only_evaluates(config: RunConfig) -> bool:
 
 def _of_checkpoint(tentative: RunConfig, arguments: Sequence[str] | None) -> RunConfig:
     """Take what flags do not say of the run from its checkpoint; refuse flags that disagree."""
+    from pathb_jax import backend
+
+    output = tentative.output
+    backend.select_backend(output.backend, deterministic=output.deterministic)  # first of all
     from pathb_jax.loading import saved_config
 
     path = tentative.output.load_checkpoint
