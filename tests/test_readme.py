@@ -12,8 +12,7 @@ from pathb_jax.config import RunConfig
 
 SET_UP = (
     "python -m pip install -c constraints.txt -e . && python scripts/ladder.py --tier Small",
-    "python -m pip install -c constraints.txt -e '.[test]' "
-    "&& python -m pytest -n 2 --dist loadfile",
+    "python -m pip install -c constraints.txt -e '.[test]' && python -m pytest",
 )
 
 
