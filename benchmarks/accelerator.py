@@ -5,11 +5,11 @@
 
 Each part is a process of its own (compiler flags hold for a whole process) and takes less than
 --part-seconds. Its figures are in the file as soon as it has ended, and a part that is there is not
-measured again: the same command goes on after a stop, on another day too, as long as device and
-program are the same. The parts stand in the order of their worth, so that an hour cut short has
-measured what matters most. Training rates are environment steps per second of all runs on the
-device together; "predicted" is cost_model.py's formula for the device (or for an H100, if it is in
-no table), from published rates. Nothing here changes a device's settings.
+measured again: the same command goes on after a stop, on another day too, as long as the program is
+the same; give each device a file of its own. The parts stand in the order of their worth, so that an
+hour cut short has measured what matters most. Training rates are environment steps per second of
+all runs on the device together; "predicted" is cost_model.py's formula for the device (or for an
+H100, if it is in no table), from published rates. Nothing here changes a device's settings.
 """
 
 import dataclasses
@@ -157,8 +157,7 @@ def opened(flags: Flags) -> dict[str, Any]:
     Raises:
         InputError: it holds something else, or figures of other sizes or another program.
     """
-    source = {"version": backend.source_version()["version"]}
-    source["commit"] = backend.source_version()["commit"]
+    source = backend.source_version()
     fresh: dict[str, Any] = {"format": FORMAT, "smoke": flags.smoke, "source": source, "parts": {}}
     if not flags.json.exists():
         return fresh
@@ -168,8 +167,9 @@ def opened(flags: Flags) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError("--json", str(flags.json), f"it holds no {FORMAT}; choose another name")
-    if any(content[key] != fresh[key] for key in ("smoke", "source")):
-        allowed = "it holds figures of other sizes or another commit; choose another name"
+    same_program = content["source"].get("program") == source["program"]
+    if content["smoke"] != flags.smoke or not same_program:
+        allowed = "it holds figures of other sizes or another program; choose another name"
         raise InputError("--json", str(flags.json), allowed)
     return content
 

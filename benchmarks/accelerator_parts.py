@@ -4,6 +4,7 @@ A part returns plain figures. Importing this starts JAX: after `backend.select_b
 """
 
 import dataclasses
+import functools
 import json
 import statistics
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from accelerator import Part, shapes
+from accelerator import PARTS, Part, shapes
 from cost_model import GPUS, RUN_STEPS, Device, predict
 from env_steps import measurement
 from harness import timed
@@ -25,7 +26,6 @@ from work import update_work
 
 from pathb_jax import backend
 from pathb_jax.config import TIERS, RunConfig, TrainConfig
-from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn.program import together, traced
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
@@ -129,8 +129,6 @@ def rejax(part: Part, smoke: bool, rounds: int, seconds: float) -> Figures:
 
 def predictions(smoke: bool) -> Figures:
     """Predict every training part on the devices of cost_model.py, from the CPU's kernels."""
-    from accelerator import PARTS
-
     counted: dict[str, list[Kernel]] = {}
     found: Figures = {}
     for part in PARTS:
@@ -140,14 +138,14 @@ def predictions(smoke: bool) -> Figures:
         if part.tier not in counted:
             single = Training(dataclasses.replace(config, matmul_precision="float32"))
             counted[part.tier] = kernels(single.program.compiled.as_text())
-        together = [
+        vmapped = [
             kernel._replace(flops=kernel.flops * part.runs, bytes=kernel.bytes * part.runs)
             for kernel in counted[part.tier]
         ]
         for name, published in GPUS.items():
             rate = published.tera_flops[_PUBLISHED_NAMES[part.precision]]
             gpu = Device(LAUNCH_SECONDS, 1e12 * rate, 1e12 * published.tera_bytes)
-            seconds = predict(together, gpu).seconds
+            seconds = predict(vmapped, gpu).seconds
             found.setdefault(part.name, {})[name] = part.runs * config.batch_size / seconds
     return {"env_steps_per_second": found}
 
@@ -174,17 +172,7 @@ def evaluation(smoke: bool, rounds: int) -> Figures:
             continue
         training = Training(TrainConfig(tier=tier))
 
-        def play(training: Training = training) -> None:
-            evaluate_policy(
-                training.config.train,
-                training.program.env,
-                training.env_params,
-                training.state.params,
-                training.state.normalizer,
-                (10000,),
-                seeds,
-            )
-
+        play = functools.partial(training.evaluate, (10000,), seeds)
         timed(play)  # compiles
         found[tier] = [timed(play) for _ in range(rounds)]
     return {"seeds": seeds, "seconds": found}

@@ -148,21 +148,11 @@ def _training(shapes: TrainConfig) -> "Training":
 
 def seeds_sweep(flags: Flags) -> Sweep:
     """One evaluation of several numbers of seeds."""
-    from pathb_jax.evaluation.evaluator import evaluate_policy
-
     training = _training(TrainConfig())
 
     def evaluation(seeds: int) -> Callable[[], float]:
         return repeated(
-            lambda: evaluate_policy(
-                training.config.train,
-                training.program.env,
-                training.env_params,
-                training.state.params,
-                training.state.normalizer,
-                (10000,),
-                seeds,
-            ),
+            lambda: training.evaluate((10000,), seeds),
             flags.seconds,
         )
 

@@ -3,6 +3,7 @@
 Importing this starts JAX: after `backend.select_backend`.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -49,16 +50,16 @@ class Training:
             )
             jax.block_until_ready(chunk)
 
-    def evaluate(self) -> None:
-        """Play three sets of 32 seeds."""
+    def evaluate(self, seed_starts: Sequence[int] = (10000, 20000, 30000), seeds: int = 32) -> None:
+        """Play so many seeds of every set."""
         evaluate_policy(
             self.config.train,
             self.program.env,
             self.env_params,
             self.state.params,
             self.state.normalizer,
-            (10000, 20000, 30000),
-            32,
+            seed_starts,
+            seeds,
         )
 
     def updates_in(self, seconds: float) -> int:

@@ -1,7 +1,6 @@
 """`verify`: recompute a ladder's record from its runs' raw files, and replay its policies."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,4 +84,4 @@ def _print(found: "Verification") -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
