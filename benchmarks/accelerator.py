@@ -6,8 +6,8 @@
 Each part is a process of its own (compiler flags hold for a whole process) and takes less than
 --part-seconds. Its figures are in the file as soon as it has ended, and a part that is there is not
 measured again: the same command goes on after a stop, on another day too, as long as the program is
-the same; give each device a file of its own. The parts stand in the order of their worth, so that an
-hour cut short has measured what matters most. Training rates are environment steps per second of
+the same; give each device a file of its own. The parts stand in the order of their worth, so that
+an hour cut short has measured what matters most. Training rates are environment steps per second of
 all runs on the device together; "predicted" is cost_model.py's formula for the device (or for an
 H100, if it is in no table), from published rates. Nothing here changes a device's settings.
 """
