@@ -25,6 +25,7 @@ _GRACE_SECONDS = 1.0
 
 _requested: int | None = None
 _may_end_at_once = False
+_deferred = False
 
 
 def requested() -> int | None:
@@ -151,14 +152,17 @@ def _ending() -> list[signal.Signals]:
 def stopping_at_once() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise StopRequested wherever this process is, as SIGINT does.
 
-    For waiting for another process, which `subprocess.run` then ends, and for temporary folders.
+    For waiting for another process, which is then ended, and for temporary folders.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        raise StopRequested(signum)
+        global _requested
+        if not _deferred:
+            raise StopRequested(signum)
+        _requested = signum
 
     previous = {signum: signal.signal(signum, handle) for signum in _ending()}
     try:
@@ -166,3 +170,24 @@ def stopping_at_once() -> Iterator[None]:
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Within `stopping_at_once`, let signals raise at the context's end rather than inside it.
+
+    For starting a child: a signal inside `Popen` would leave a child that nobody knows of.
+
+    Raises:
+        StopRequested: a signal came meanwhile.
+    """
+    global _deferred, _requested
+    _deferred = True
+    try:
+        yield
+    finally:
+        _deferred = False
+    try:
+        stop_if_requested()
+    finally:
+        _requested = None

@@ -5,6 +5,7 @@ they have to end before this process computes, since a GPU's memory goes to who 
 is held against them is in `reproducibility_checks`.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import tyro
 
+from pathb_jax import signals
 from pathb_jax.config import Backend, RunConfig, Tier, VariantName
 from pathb_jax.errors import InputError
 
@@ -125,18 +127,32 @@ def run_commands(commands: Sequence[Sequence[str]], *, cached: bool) -> None:
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
     if not cached:
         environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _COMMANDS, json.dumps(commands)],
-        env=environment,
-        capture_output=True,
-        text=True,
+    code, printed, complained = _run(
+        [sys.executable, "-P", "-c", _COMMANDS, json.dumps(commands)], environment
     )
-    if done.returncode == 0:
+    if code == 0:
         return
-    last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["it said nothing"]
-    if done.returncode == 2:
+    last = (complained.strip() or printed.strip()).splitlines()[-1:] or ["it said nothing"]
+    if code == 2:
         raise CommandInputError(last[0].removeprefix("error: "))
-    raise CommandFailed(f"a reference run ended with exit code {done.returncode}: {last[0]}")
+    raise CommandFailed(f"a reference run ended with exit code {code}: {last[0]}")
+
+
+def _run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Run a command that ends with this process; return its code, output and errors."""
+    with contextlib.ExitStack() as cleanup:
+        with signals.deferred():
+            child = subprocess.Popen(
+                words,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            cleanup.enter_context(child)
+            cleanup.callback(child.kill)
+        printed, complained = child.communicate()
+    return child.returncode, printed, complained
 
 
 class CommandInputError(InputError):

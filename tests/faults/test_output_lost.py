@@ -135,6 +135,24 @@ def test_a_stopped_reproducibility_check_leaves_no_child_and_no_folder(
     assert signal.getsignal(signum) == signal.SIG_DFL
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_a_child_is_being_started_leaves_no_child(signum, monkeypatch, capsys):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *words, **options):
+            super().__init__(*words, **options)
+            started.append(psutil.Process(self.pid))
+            os.kill(os.getpid(), signum)
+
+    monkeypatch.setattr(study, "_COMMANDS", "import time; time.sleep(3600)")
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    assert reproducibility.main([]) == 128 + signum
+    assert len(started) == 1
+    assert not started[0].is_running()
+    assert signals.requested() is None
+
+
 def test_a_hangup_is_ignored_where_nohup_says_so():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
