@@ -10,7 +10,6 @@ import shutil
 import time
 
 import pytest
-from commands import patience
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nasty import WORDS, changed_bytes, changed_tree, json_file
@@ -26,6 +25,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("ignore")]
 
 EXAMPLES = int(os.environ.get("PATHB_FAULTS_EXAMPLES", "2000"))
 SECONDS = 30.0
+"""Of this process's CPU time, which other work on the machine does not lengthen."""
 MAINS = {
     "train": train.main,
     "ladder": ladder.main,
@@ -73,7 +73,7 @@ def examples(share):
 def counted(tally):
     count = {"tried": 0, "refused": 0, "accepted": 0, "seconds": 0.0}
     yield count
-    note = "{refused} refused, {accepted} accepted, the slowest took {seconds:.1f} s"
+    note = "{refused} refused, {accepted} accepted, the slowest took {seconds:.1f} s of CPU"
     survived = count["refused"] + count["accepted"]
     tally("generated bad input", count["tried"], survived, note.format(**count))
 
@@ -111,7 +111,7 @@ def assert_handled(command, words, counted, codes=(2,), watched=None):
     """Exit code 2, one line, nothing written; or accepted; or a ladder that does not hold."""
     before = None if watched is None else listing(watched)
     out, err = io.StringIO(), io.StringIO()
-    started = time.monotonic()
+    started = time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = MAINS[command](words)
@@ -119,10 +119,10 @@ def assert_handled(command, words, counted, codes=(2,), watched=None):
             code = None
         except SystemExit as stop:
             code = stop.code or 0
-    seconds = time.monotonic() - started
+    seconds = time.process_time() - started
     counted["tried"] += 1
     counted["seconds"] = max(counted["seconds"], seconds)
-    assert seconds < SECONDS * patience(), (command, words, seconds)
+    assert seconds < SECONDS, (command, words, seconds)
     if code in (None, 0, 3):  # accepted, or --help, or a rate below the floor
         counted["accepted"] += 1
         return
