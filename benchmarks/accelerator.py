@@ -27,11 +27,11 @@ from harness import median_and_range
 from rich.console import Console
 from rich.table import Table
 
-from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import Backend, MatmulPrecision, Tier, TrainConfig, default_hint
 from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import write_atomically
+from pathb_jax.system import backend
 
 FORMAT = "pathb-accelerator-v1"
 Kind = Literal[

@@ -24,11 +24,11 @@ from rates import bandwidths, matmul_rates
 from subjects import Training, run_config
 from work import update_work
 
-from pathb_jax import backend
 from pathb_jax.config import TIERS, RunConfig, TrainConfig
 from pathb_jax.learn.program import together, traced
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
+from pathb_jax.system import backend
 
 LAUNCH_SECONDS = 3e-6
 """Assumed least time of a GPU kernel, as in cost_model.py."""

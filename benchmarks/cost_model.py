@@ -36,10 +36,10 @@ from rich.table import Table
 from subjects import Training
 from work import update_work
 
-from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import TIERS, Tier, TrainConfig
 from pathb_jax.errors import InputError
+from pathb_jax.system import backend
 
 PRECISIONS = ("float32", "TF32", "bfloat16")
 RUN_STEPS = 10_000_000

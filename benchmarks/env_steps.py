@@ -36,13 +36,13 @@ from harness import (
 from rich.table import Table
 from subjects import run_config
 
-from envs.world import bank_axes
-from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import TrainConfig
+from pathb_jax.envs.world import bank_axes
 from pathb_jax.errors import InputError
 from pathb_jax.learn.rollout import reset_bank
 from pathb_jax.learn.task import make_env, task_params
+from pathb_jax.system import backend
 
 MOST_ENVS = 2**24
 

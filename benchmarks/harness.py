@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from pathb_jax import backend
+from pathb_jax.system import backend
 
 FORMAT = "pathb-benchmark-v1"
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.shadow_field import EnvParams, EnvState
 from pathb_jax.config import RunConfig, TaskConfig, Tier, TrainConfig
+from pathb_jax.envs.shadow_field import EnvParams, EnvState
 from pathb_jax.learn.task import make_env, task_params
 
 

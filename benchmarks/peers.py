@@ -13,8 +13,8 @@ call equal to earlier ones, of about --seconds or one iteration. After each, the
 minibatch updates that the library itself keeps have to be those asked for (brax keeps none of
 minibatch updates; its options fix them).
 
-Several runs of ours (--runs) go where pathb_jax.placement puts them. "ours / theirs" compares as
-many runs as the other library has seeds, if they are measured, else one; "of one rejax" is
+Several runs of ours (--runs) go where runs.placement puts them. "ours / theirs" compares as many
+runs as the other library has seeds, if they are measured, else one; "of one rejax" is
 everybody's total over that of one rejax training.
 
 What is not the same, each library being itself:
@@ -41,10 +41,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import harness
 from rich.table import Table
 
-from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import Tier, TrainConfig, default_hint
 from pathb_jax.errors import InputError
+from pathb_jax.system import backend
 
 if TYPE_CHECKING:
     from peer_trainers import Trainer

@@ -30,10 +30,10 @@ from rich.table import Table
 from subjects import Training
 from work import UpdateWork, update_work
 
-from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import TIERS, Tier, TrainConfig
 from pathb_jax.errors import InputError
+from pathb_jax.system import backend
 
 MATMUL, MEMORY, SECONDS, FRACTION = "GFLOP/s", "GB/s", "s", "limit / measured"
 DIGITS = {MATMUL: 1, MEMORY: 1, SECONDS: 4, FRACTION: 2}

@@ -11,7 +11,7 @@ Each part varies one thing and leaves the rest as it is pinned:
               parameters, so that every episode lasts to its horizon; goal: 4 096 in under a second
     updates   one call of 1 to 64 updates, Small, and the highest memory the process had meanwhile
               (Linux only)
-    runs      one update of each of 1 to 8 runs at once, Small, put where pathb_jax.placement would
+    runs      one update of each of 1 to 8 runs at once, Small, put where runs.placement would
               put them
     network   one update of each tier, against its FLOPs (benchmarks/work.py)
 
@@ -32,10 +32,10 @@ import numpy as np
 from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show, timed
 from rich.table import Table
 
-from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import Tier, TrainConfig
 from pathb_jax.errors import InputError
+from pathb_jax.system import backend
 
 if TYPE_CHECKING:
     from subjects import Training

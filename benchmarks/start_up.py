@@ -20,9 +20,9 @@ from pathlib import Path
 from harness import CommonFlags, Figure, machine, median_and_range, report, show, timed
 from rich.table import Table
 
-from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import Tier, TrainConfig
+from pathb_jax.system import backend
 
 CHILD = "--child"
 UPDATES: dict[Tier, int] = {"Small": 50, "Medium": 4, "Large": 1}

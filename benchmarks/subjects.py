@@ -10,12 +10,13 @@ from typing import Any
 import jax
 from harness import timed
 
-from pathb_jax import backend, placement
 from pathb_jax.config import RunConfig, TaskConfig, TrainConfig
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
+from pathb_jax.runs import placement
+from pathb_jax.system import backend
 
 VARIANT = "mixed_ppo_phase3_lambda_0_9"
 
@@ -73,7 +74,7 @@ class Training:
 
 
 class Runs:
-    """So many runs that go on and on, put on devices as `pathb_jax.placement` does by itself.
+    """So many runs that go on and on, put on devices as `pathb_jax.runs.placement` does by itself.
 
     That is one device for each core at Small and one for all cores above; each device works its
     share off one after another. `backend.select_backend` has to have made the devices.

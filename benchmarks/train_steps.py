@@ -5,7 +5,7 @@
 A round trains every subject (a tier with so many runs at once) for about --seconds, in turn, then
 evaluates three sets of 32 seeds with one run of each tier. Training uses the pinned shapes (64
 environments x 128 steps, 4 epochs, minibatches of 256). Several runs at once are what
-pathb_jax.placement does: each on a device of its own from a thread of its own; their rate is the
+runs.placement does: each on a device of its own from a thread of its own; their rate is the
 total. Compile times are those of this process; start_up.py measures them from cold and cached.
 """
 
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show, timed
 from rich.table import Table
 
-from pathb_jax import backend
 from pathb_jax.cli import command
 from pathb_jax.config import Tier, TrainConfig
 from pathb_jax.errors import InputError
+from pathb_jax.system import backend
 
 if TYPE_CHECKING:
     from subjects import Training

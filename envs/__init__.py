@@ -1,15 +1,15 @@
 """The shadow-field task; importing it registers `MesaShadowField-v0` with gymnax."""
 
-from envs.plotting import import_matplotlib
+from pathb_jax.envs.plotting import import_matplotlib
 
 import_matplotlib()  # before gymnax does
 
 from gymnax import registration  # noqa: E402
 
-from envs.fields import Channels, RewardMode, SignatureShape  # noqa: E402
-from envs.shadow_field import ENV_ID, MesaShadowField  # noqa: E402
-from envs.start_states import StartStates, start_states  # noqa: E402
-from envs.world import (  # noqa: E402
+from pathb_jax.envs.fields import Channels, RewardMode, SignatureShape  # noqa: E402
+from pathb_jax.envs.shadow_field import ENV_ID, MesaShadowField  # noqa: E402
+from pathb_jax.envs.start_states import StartStates, start_states  # noqa: E402
+from pathb_jax.envs.world import (  # noqa: E402
     EnvParams,
     EnvState,
     EpisodeMetrics,

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.shadow_field import MesaShadowField, limit_norm
-from envs.world import EnvParams
+from pathb_jax.envs.shadow_field import MesaShadowField, limit_norm
+from pathb_jax.envs.world import EnvParams
 
 _GRADIENT = slice(5, 7)
 """Where the privileged observation holds dS/dx and dS/dy."""

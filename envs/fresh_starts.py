@@ -8,7 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from envs import fields, start_states
+from pathb_jax.envs import fields, start_states
 
 Attempt = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 """Number of the next attempt, whether the last was accepted, its start and goal."""

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs import fields
+from pathb_jax.envs import fields
 
 if TYPE_CHECKING:
-    from envs.world import EnvParams
+    from pathb_jax.envs.world import EnvParams
 
 MAX_OBSERVATION = 10
 """Entries of the longest observation: masks and replacements are padded to it."""

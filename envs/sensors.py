@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs import fields
+from pathb_jax.envs import fields
 
 SAMPLES = 4
 """Number of sensor points around the agent."""

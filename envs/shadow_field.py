@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import environment, spaces
 
-from envs import fields, interventions, sensors
-from envs.fields import Channels
-from envs.fresh_starts import draw_start
-from envs.interventions import EditChannel, edited_point
-from envs.world import (
+from pathb_jax.envs import fields, interventions, sensors
+from pathb_jax.envs.fields import Channels
+from pathb_jax.envs.fresh_starts import draw_start
+from pathb_jax.envs.interventions import EditChannel, edited_point
+from pathb_jax.envs.world import (
     EnvParams,
     EnvState,
     EpisodeMetrics,
@@ -56,7 +56,7 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
     """A point that must reach a goal it only senses, while its reward points elsewhere too.
 
     Args:
-        sensor_tier: name of a tier, see `envs.sensors.TIERS`.
+        sensor_tier: name of a tier, see `pathb_jax.envs.sensors.TIERS`.
         texture_channel: append the texture to the observation.
         basin_channel: append `x_observed - x` to the observation.
         max_delay: longest sensor delay the state keeps samples for; None is the tier's delay.
@@ -123,7 +123,7 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
                 a bound flag without start and goal.
         """
         if params.bound != (params.start is not None and params.goal is not None):
-            raise ValueError("start, goal and bound belong together: use envs.bind")
+            raise ValueError("start, goal and bound belong together: use pathb_jax.envs.bind")
         if not self.dynamics_noise and _known_positive(params.dynamics_sigma):
             raise ValueError("dynamics_sigma acts only with MesaShadowField(dynamics_noise=True)")
         if not self.tier.noisy and _known_positive(params.noise_sigma):

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment
 
-from envs.fields import Channels, RewardMode, SignatureShape
-from envs.interventions import Decoy, Edits
+from pathb_jax.envs.fields import Channels, RewardMode, SignatureShape
+from pathb_jax.envs.interventions import Decoy, Edits
 
 
 @struct.dataclass

@@ -12,10 +12,10 @@ _PUBLIC = {
     "RunConfig": "pathb_jax.config",
     "TaskConfig": "pathb_jax.config",
     "TrainConfig": "pathb_jax.config",
-    "evaluate_only": "pathb_jax.library",
+    "evaluate_only": "pathb_jax.api",
     "load_protocol": "pathb_jax.ladder.protocol",
-    "run_ladder": "pathb_jax.library",
-    "train": "pathb_jax.library",
+    "run_ladder": "pathb_jax.api",
+    "train": "pathb_jax.api",
 }
 
 __all__ = sorted(_PUBLIC)

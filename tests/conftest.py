@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     # Commands that tests start run the same programs: they need not compile them again.
-    from pathb_jax import compiled_programs
+    from pathb_jax.system import compiled_programs
 
     compiled_programs.verify()
 
@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _committed_program():
     """Take the program for committed: whoever works on it has a verdict's worth changed by that."""
-    from pathb_jax import backend, source
+    from pathb_jax.system import backend, source
 
     with pytest.MonkeyPatch.context() as patch:
         committed = {**source.source_version(), "dirty": False}
@@ -47,7 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory):
     """A run of `small_runs.UPDATES` updates as it was left. Not to be written to."""
     from small_runs import FinishedRun, Watcher, small_config
 
-    from pathb_jax.run import train
+    from pathb_jax.runs.run import train
 
     watcher = Watcher()
     config = small_config(tmp_path_factory.mktemp("finished") / "run")
@@ -57,7 +57,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def one_update_per_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every chunk one update long, whatever the machine's speed."""
-    from pathb_jax import running
+    from pathb_jax.runs import running
 
     monkeypatch.setattr(running, "CHUNK_SECONDS", 0.0)
 

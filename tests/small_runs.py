@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from pathb_jax import config as c
-from pathb_jax.loading import load
-from pathb_jax.outcome import RunOutcome
-from pathb_jax.run import Observer, Progress
+from pathb_jax.runs.loading import load
+from pathb_jax.runs.outcome import RunOutcome
+from pathb_jax.runs.run import Observer, Progress
 from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, RunFiles
 from pathb_jax.store.checkpoints import resolve_checkpoint
 

@@ -10,8 +10,8 @@ import types
 import jax
 import pytest
 
-from pathb_jax import backend
 from pathb_jax.errors import InputError
+from pathb_jax.system import backend
 
 
 def has(platform):
@@ -68,7 +68,7 @@ def run_apart(code, **environment):
 
 def test_compiled_programs_are_kept_in_the_users_cache_folder(tmp_path):
     code = (
-        "from pathb_jax import backend; backend.select_backend('cpu')\n"
+        "from pathb_jax.system import backend; backend.select_backend('cpu')\n"
         "import jax; jax.jit(lambda x: x + 1)(1.0)"
     )
     run_apart(code, XDG_CACHE_HOME=str(tmp_path))
@@ -82,7 +82,7 @@ def test_compiled_programs_are_kept_in_the_users_cache_folder(tmp_path):
 def test_a_cache_folder_that_cannot_be_is_done_without(tmp_path):
     (tmp_path / "file").write_text("in the way")
     code = (
-        "from pathb_jax import backend; backend.select_backend('cpu')\n"
+        "from pathb_jax.system import backend; backend.select_backend('cpu')\n"
         "import jax; print(jax.jit(lambda x: x + 1)(1.0))"
     )
     assert run_apart(code, XDG_CACHE_HOME=str(tmp_path / "file")) == ["2.0"]
@@ -142,7 +142,7 @@ def test_determinism_that_cannot_act_any_more_is_refused_on_a_gpu(
 
 def test_jax_is_known_to_have_started():
     code = (
-        "from pathb_jax import backend; import jax; print(backend._has_started())\n"
+        "from pathb_jax.system import backend; import jax; print(backend._has_started())\n"
         "print(jax.config.jax_num_cpu_devices); jax.numpy.zeros(1); print(backend._has_started())"
     )
     assert run_apart(code) == ["False", "-1", "True"]

@@ -13,12 +13,12 @@ from clusters import ray_cluster
 from small_protocol import small_table, write_toml
 from small_runs import bad_input_line, read
 
-from pathb_jax import backend, signals
 from pathb_jax.cli import envelope, ladder
 from pathb_jax.cluster import connection, driver, worker
 from pathb_jax.errors import InputError
 from pathb_jax.store.digest import digest
 from pathb_jax.store.integrity import CheckpointError
+from pathb_jax.system import backend, signals
 
 BAD = [
     ("--ray head", "--ray: 'head'", "host:port"),

@@ -5,8 +5,8 @@ import os
 import jax
 import pytest
 
-from pathb_jax import compiled_programs
-from pathb_jax.compiled_programs import VerifiedCache
+from pathb_jax.system import compiled_programs
+from pathb_jax.system.compiled_programs import VerifiedCache
 
 KEY = "jit_f-0123"
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from jax import export
 
-from envs.shadow_field import bind
-from envs.start_states import start_states
 from pathb_jax.config import TIERS, RunConfig, TaskConfig, TrainConfig
+from pathb_jax.envs.shadow_field import bind
+from pathb_jax.envs.start_states import start_states
 from pathb_jax.evaluation.evaluator import SET_CAPACITY, _play_sets
 from pathb_jax.evaluation.policies import MeanPolicy, policy_data
 from pathb_jax.learn.program import chunk_arguments, state_shape, train_chunk

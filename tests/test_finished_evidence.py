@@ -9,9 +9,9 @@ import pytest
 from small_runs import FLAGS, bad_input_line, command_line, read, small_config, tree_of
 
 from pathb_jax.cli.train import main
-from pathb_jax.evidence import evidence_problems
-from pathb_jax.outcome import run_files
-from pathb_jax.run import train
+from pathb_jax.runs.evidence import evidence_problems
+from pathb_jax.runs.outcome import run_files
+from pathb_jax.runs.run import train
 from pathb_jax.store.checkpoints import CheckpointStore, named_arrays, read_meta
 
 HISTORY, IN_RUN = "_history.csv", "_evaluations.csv"
@@ -249,7 +249,7 @@ def test_a_broken_manifest_is_named(run):
 
 
 def test_a_diverged_run_is_checked_up_to_its_checkpoint_and_counted_beyond(tmp_path, monkeypatch):
-    monkeypatch.setattr("pathb_jax.running.CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr("pathb_jax.runs.running.CHUNK_SECONDS", 0.0)
     outcome = train(small_config(tmp_path / "run", lr=5.0, updates=40, eval_every=5))
     assert outcome.status == "diverged"
     files = outcome.files

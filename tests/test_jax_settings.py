@@ -7,10 +7,10 @@ import sys
 import jax
 import pytest
 
-from pathb_jax import backend, jax_settings
+from pathb_jax.system import backend, jax_settings
 
 SELECT = (
-    "from pathb_jax import backend, jax_settings\n"
+    "from pathb_jax.system import backend, jax_settings\n"
     "backend.select_backend('cpu', host_devices=2)\n"
     "{more}\n"
     "print(jax_settings.changed_settings())\n"

@@ -10,10 +10,11 @@ from small_protocol import small_table, write_toml
 from small_runs import FLAGS, VARIANT, assert_same_bits, build, read, stored_state
 
 import pathb_jax
-from pathb_jax import backend, run
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol
+from pathb_jax.runs import run
+from pathb_jax.system import backend
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_a_device_that_is_not_there_is_refused(tmp_path):
 
 STARTED = """
 import json, sys
-from pathb_jax import backend
+from pathb_jax.system import backend
 from pathb_jax.cli import {command}
 
 class Stop(BaseException): pass

@@ -7,11 +7,12 @@ import pytest
 from small_protocol import small_table, write_toml
 from small_runs import VARIANT, bad_input_line, build
 
-from pathb_jax import backend, memory, placement
 from pathb_jax.cli import evaluate, ladder, train
 from pathb_jax.config import TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.learn.program import lower
+from pathb_jax.runs import placement
+from pathb_jax.system import backend, memory
 
 GB = 10**9
 

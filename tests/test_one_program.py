@@ -14,7 +14,7 @@ from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn import training
 from pathb_jax.learn.program import lower, program, traced
 from pathb_jax.learn.task import task_params
-from pathb_jax.run import train
+from pathb_jax.runs.run import train
 
 CANDIDATES = [
     {"lr": 1e-4},

@@ -10,18 +10,19 @@ import jax
 import pytest
 from small_runs import Watcher, small_config
 
-from pathb_jax import placement, run, signals
+from pathb_jax.runs import placement, run
 from pathb_jax.store.artifacts import read_history
 from pathb_jax.store.digest import digest
 from pathb_jax.store.json_files import read_json
+from pathb_jax.system import signals
 
 SIDE_BY_SIDE = """
 import json, sys, threading
 from pathlib import Path
-from pathb_jax import backend
+from pathb_jax.system import backend
 at_once = int(sys.argv[1])
 backend.select_backend("cpu", host_devices=at_once)
-from pathb_jax import placement, run
+from pathb_jax.runs import placement, run
 from pathb_jax.store.digest import digest
 from small_runs import small_config
 out, seeds = Path(sys.argv[2]), range(int(sys.argv[3]))
@@ -109,7 +110,7 @@ def test_runs_as_one_program_leave_the_files_of_runs_alone(vmapped, tmp_path):
 
 @pytest.mark.slow  # compiles the vmapped program
 def test_runs_as_one_program_stop_and_resume(vmapped, tmp_path, monkeypatch):
-    monkeypatch.setattr("pathb_jax.running.CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr("pathb_jax.runs.running.CHUNK_SECONDS", 0.0)
     flags = ({"seed": 0, "updates": 6}, {"seed": 1, "updates": 4, "lr": 1e-3, "eval_every": 2})
     whole = run.train_together(
         [small_config(tmp_path / f"{k}-whole", **f) for k, f in enumerate(flags)]

@@ -6,9 +6,9 @@ import shlex
 
 import pytest
 
-from pathb_jax import run
 from pathb_jax.cli import command, ladder
 from pathb_jax.config import RunConfig
+from pathb_jax.runs import run
 
 SET_UP = (
     "python -m pip install -c constraints.txt -e . && python scripts/ladder.py --tier Small",

@@ -17,9 +17,9 @@ from small_runs import (
 )
 
 import pathb_jax
-from pathb_jax import run, running
 from pathb_jax.errors import InputError
-from pathb_jax.run import train
+from pathb_jax.runs import run, running
+from pathb_jax.runs.run import train
 
 
 def assert_same_training(finished, config, outcome):

@@ -19,15 +19,15 @@ from small_runs import (
     tree_of,
 )
 
-from pathb_jax import run, running
 from pathb_jax.cli.train import main
 from pathb_jax.errors import InputError
 from pathb_jax.learn import normalizer, training
 from pathb_jax.learn.program import Program, traced
 from pathb_jax.learn.rollout import reset_bank
 from pathb_jax.learn.task import make_env, task_params
-from pathb_jax.loading import evaluate_only
-from pathb_jax.run import train
+from pathb_jax.runs import run, running
+from pathb_jax.runs.loading import evaluate_only
+from pathb_jax.runs.run import train
 
 
 @pytest.fixture

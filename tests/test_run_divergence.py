@@ -17,10 +17,10 @@ from small_runs import (
     stored_state,
 )
 
-from pathb_jax import running
 from pathb_jax.cli.train import main
 from pathb_jax.learn.program import Program
-from pathb_jax.run import train
+from pathb_jax.runs import running
+from pathb_jax.runs.run import train
 
 
 def assert_all_finite(folder):
@@ -103,7 +103,7 @@ def test_the_last_good_checkpoint_is_kept(finished, tmp_path, poison):
     # It is the state that a run that did not diverge had there.
     twin = finished.files.checkpoints / "3"
     config = small_config(tmp_path / "twin", load_checkpoint=twin, eval_only=True)
-    from pathb_jax.loading import load_parent
+    from pathb_jax.runs.loading import load_parent
 
     assert_same_bits(load_parent(config).state, kept)
 

@@ -12,9 +12,9 @@ from small_runs import (
     tree_of,
 )
 
-from pathb_jax import run, running
 from pathb_jax.errors import InputError
-from pathb_jax.run import train
+from pathb_jax.runs import run, running
+from pathb_jax.runs.run import train
 from pathb_jax.store import artifacts
 from pathb_jax.store.checkpoints import CheckpointError, CheckpointStore
 

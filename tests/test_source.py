@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pathb_jax import source
+from pathb_jax.system import source
 
-ASK = "from pathb_jax import source; print(source.source_version())"
+ASK = "from pathb_jax.system import source; print(source.source_version())"
 
 
 def git(folder, *words):
@@ -35,9 +35,9 @@ def ask(folder: Path, **variables: str) -> dict:
 @pytest.fixture(scope="module")
 def checkout(repository, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
-    for package in source.PACKAGES:
+    for package in ("pathb_jax", "envs"):
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(repository / package, folder / package, ignore=ignored)
+        shutil.copytree(repository / package, folder / package, symlinks=True, ignore=ignored)
     git(folder, "init", "-q")
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "one")
@@ -46,7 +46,7 @@ def checkout(repository, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copy(checkout, tmp_path) -> Path:
-    shutil.copytree(checkout, tmp_path / "copy")
+    shutil.copytree(checkout, tmp_path / "copy", symlinks=True)
     return tmp_path / "copy"
 
 

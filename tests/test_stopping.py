@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from small_runs import small_config
 
-from pathb_jax import backend, signals
 from pathb_jax.errors import InputError
-from pathb_jax.run import Observer, Progress, train
-from pathb_jax.signals import StopRequested, stopping_at_safe_points
+from pathb_jax.runs.run import Observer, Progress, train
 from pathb_jax.store.artifacts import read_json
 from pathb_jax.store.digest import digest
+from pathb_jax.system import backend, signals
+from pathb_jax.system.signals import StopRequested, stopping_at_safe_points
 
 
 class SendsSignal(Observer):

@@ -5,12 +5,12 @@ import copy
 import pytest
 from small_runs import FLAGS, command_line, small_config
 
-from pathb_jax import backend
 from pathb_jax.cli.train import main
 from pathb_jax.errors import InputError
-from pathb_jax.outcome import check_trained_here, recorded_environment
-from pathb_jax.run import train
+from pathb_jax.runs.outcome import check_trained_here, recorded_environment
+from pathb_jax.runs.run import train
 from pathb_jax.studies import anchors
+from pathb_jax.system import backend
 
 
 @pytest.fixture

@@ -20,15 +20,15 @@ from small_runs import (
     tree_of,
 )
 
-from pathb_jax import placement, run
 from pathb_jax.cli.train import main
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.loading import load_newest
-from pathb_jax.outcome import run_files
-from pathb_jax.run import train
+from pathb_jax.runs import placement, run
+from pathb_jax.runs.loading import load_newest
+from pathb_jax.runs.outcome import run_files
+from pathb_jax.runs.run import train
 from pathb_jax.store.digest import digest
 from pathb_jax.store.lock import locked
 
@@ -309,7 +309,7 @@ def test_the_in_run_evaluations_of_a_long_run_can_be_read_back(tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(run.Run, "_evaluate", often)
-        patch.setattr("pathb_jax.running.CHUNK_SECONDS", 0.0)
+        patch.setattr("pathb_jax.runs.running.CHUNK_SECONDS", 0.0)
         interrupt_after(1, config)
     state = run_files(config).checkpoints / "1" / "state.json"
     assert state.stat().st_size < 2**15

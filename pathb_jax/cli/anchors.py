@@ -83,7 +83,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         command.check_writable("--table", path.parent)
 
     # Importing JAX takes seconds; wrong flags are reported before.
-    from pathb_jax import backend
+    from pathb_jax.system import backend
 
     if not flags.page_only:
         backend.select_backend(flags.backend)  # before the environment, which starts JAX

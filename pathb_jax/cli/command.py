@@ -17,10 +17,10 @@ from pathb_jax.cli.terminal import say
 from pathb_jax.config import Backend, ParallelRuns, Tier, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.report.style import FigureError
-from pathb_jax.signals import StopRequested, stopping_at_safe_points
 from pathb_jax.store.integrity import CheckpointError
 from pathb_jax.store.json_files import read_bounded
 from pathb_jax.store.own_files import IsOwn, is_own_picture
+from pathb_jax.system.signals import StopRequested, stopping_at_safe_points
 
 if TYPE_CHECKING:
     from pathb_jax.cluster.driver import Cluster
@@ -135,8 +135,8 @@ def _fail(message: str, code: int) -> int:
 
 def check_parallel_runs(parallel_runs: ParallelRuns, tier: Tier) -> None:
     """Raise InputError unless it is auto or a number that this machine's cores can drive."""
-    from pathb_jax.backend import available_cores
-    from pathb_jax.memory import size, training_bytes
+    from pathb_jax.system.backend import available_cores
+    from pathb_jax.system.memory import size, training_bytes
 
     cores = available_cores()
     most = RUNS_PER_CORE * cores
@@ -188,7 +188,7 @@ def computing(
         ) as cluster:
             yield cluster
         return
-    from pathb_jax.backend import host_devices, select_backend
+    from pathb_jax.system.backend import host_devices, select_backend
 
     devices = host_devices(parallel_runs, tier)
     select_backend(backend, deterministic=deterministic, host_devices=devices)

@@ -172,9 +172,9 @@ def _train(
         flags.ray,
         accept_environment_change=flags.accept_environment_change,
     ) as cluster:
-        from pathb_jax import placement
         from pathb_jax.cli.progress import ProgressBar
-        from pathb_jax.outcome import check_trained_here
+        from pathb_jax.runs import placement
+        from pathb_jax.runs.outcome import check_trained_here
 
         bar = ProgressBar(quiet=not flags.progress)
         runs = placement.train_all(configs, bar, flags.parallel_runs, cluster=cluster)

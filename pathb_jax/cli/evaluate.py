@@ -8,21 +8,15 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.cli.evaluate_flags import (
-    EditFlags,
-    EvaluateFlags,
-    ProbeFlags,
-    ReportFlags,
-    check,
-)
+from pathb_jax.cli.evaluate_flags import EditFlags, EvaluateFlags, ProbeFlags, ReportFlags, check
 from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.config import SensorTier
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
 
 if TYPE_CHECKING:
-    from envs.interventions import Edits, Probe
-    from envs.shadow_field import EnvParams, MesaShadowField
+    from pathb_jax.envs.interventions import Edits, Probe
+    from pathb_jax.envs.shadow_field import EnvParams, MesaShadowField
     from pathb_jax.evaluation.evaluator import SetResult
     from pathb_jax.evaluation.policies import Actor
 
@@ -54,12 +48,12 @@ def _main(arguments: Sequence[str] | None) -> int:
     check(flags)
 
     # Importing JAX takes seconds; wrong flags are reported before.
-    from pathb_jax import backend
+    from pathb_jax.system import backend
 
     backend.select_backend(flags.world.backend)  # before the environment, which starts JAX
-    from envs.shadow_field import MesaShadowField
-    from pathb_jax import memory
+    from pathb_jax.envs.shadow_field import MesaShadowField
     from pathb_jax.evaluation.evaluator import evaluate
+    from pathb_jax.system import memory
 
     player = _load(flags)
     env = MesaShadowField(player.sensor_tier, max_delay=flags.probe.probe_delay)
@@ -122,7 +116,7 @@ def _load(flags: EvaluateFlags) -> _Player:
             allowed = f"its metadata's sensor tier is none of {', '.join(get_args(SensorTier))}"
             raise InputError("--policy", own, f"{allowed}; give --sensor-tier")
         return _Player(str(subject.policy), mean_policy, data, tier or own)
-    from pathb_jax.loading import load_newest
+    from pathb_jax.runs.loading import load_newest
 
     assert subject.checkpoint is not None
     loaded = load_newest(subject.checkpoint, None, "--checkpoint")
@@ -135,13 +129,13 @@ def _edited(env: "MesaShadowField", flags: EditFlags) -> "EnvParams":
     edit = _edit(env, flags)
     if edit is None:
         return env.default_params
-    from envs.interventions import stack_edits
+    from pathb_jax.envs.interventions import stack_edits
 
     return env.default_params.replace(edits=stack_edits([edit]))
 
 
 def _edit(env: "MesaShadowField", flags: EditFlags) -> "Edits | None":
-    from envs import interventions
+    from pathb_jax.envs import interventions
 
     step, channel = flags.edit_step, flags.edit_channel
     if channel is None:
@@ -173,7 +167,7 @@ def _edit(env: "MesaShadowField", flags: EditFlags) -> "Edits | None":
 def _probe(flags: ProbeFlags) -> "Probe | None":
     if flags == ProbeFlags():
         return None
-    from envs import interventions
+    from pathb_jax.envs import interventions
 
     decoy = None
     if flags.probe_decoy is not None:
@@ -232,7 +226,7 @@ def _write(
 ) -> None:
     import numpy as np
 
-    from pathb_jax.outcome import episode_rows
+    from pathb_jax.runs.outcome import episode_rows
     from pathb_jax.store.json_files import write_json
     from pathb_jax.store.tables import write_table
 
@@ -254,9 +248,9 @@ def _render(
     import jax
     import numpy as np
 
-    from envs.interventions import apply_probe
-    from envs.shadow_field import bind
-    from envs.start_states import start_states
+    from pathb_jax.envs.interventions import apply_probe
+    from pathb_jax.envs.shadow_field import bind
+    from pathb_jax.envs.start_states import start_states
     from pathb_jax.evaluation.evaluator import episode_keys, record_paths
     from pathb_jax.report.paths import EpisodePath, paths_png
     from pathb_jax.store.atomic import write_atomically

@@ -149,12 +149,13 @@ def _plan_and_run(
     words: Sequence[str],
     cluster: "Cluster | None",
 ) -> int:
-    from pathb_jax import placement, signals
     from pathb_jax.ladder import estimate
     from pathb_jax.ladder.opening import is_finished, open_record
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.outcome import set_aside
+    from pathb_jax.runs import placement
+    from pathb_jax.runs.outcome import set_aside
     from pathb_jax.store.lock import refuse_if_held
+    from pathb_jax.system import signals
 
     plan = LadderPlan(
         protocol=protocol,

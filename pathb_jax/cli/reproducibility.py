@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from rich.table import Table
 
-from pathb_jax import signals
 from pathb_jax.cli import command
 from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.config import TIERS, Backend, Tier, default_hint
@@ -23,6 +22,7 @@ from pathb_jax.studies.reproducibility import (
     Verdict,
     train_references,
 )
+from pathb_jax.system import signals
 
 DESCRIPTION = """Try what is promised about equal bits, and print what was found.
 
@@ -112,9 +112,9 @@ def _refuse_bad_input(flags: ReproducibilityFlags) -> None:
 
 
 def _digest(folder: Path, print_parts: bool) -> int:
-    from pathb_jax import backend
     from pathb_jax.store.digest import digest
     from pathb_jax.store.integrity import CheckpointError
+    from pathb_jax.system import backend
 
     backend.select_backend("auto")
     try:
@@ -156,7 +156,7 @@ def _check(flags: ReproducibilityFlags, folder: Path, smaller: dict[str, Any]) -
         return BROKEN
 
     # Only now does this process take its devices.
-    from pathb_jax import backend
+    from pathb_jax.system import backend
 
     backend.select_backend(flags.backend, host_devices=max(settings[0].devices))
     from pathb_jax.studies.reproducibility_checks import check

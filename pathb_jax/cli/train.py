@@ -42,7 +42,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     command.check_writable("--out", config.output.out)
 
     # Importing JAX takes seconds; wrong flags are reported before.
-    from pathb_jax import backend
+    from pathb_jax.system import backend
 
     backend.select_backend(config.output.backend, deterministic=config.output.deterministic)
     return _evaluate(config) if evaluates else _train(config)
@@ -68,11 +68,11 @@ def _only_evaluates(config: RunConfig) -> bool:
 
 def _of_checkpoint(tentative: RunConfig, arguments: Sequence[str] | None) -> RunConfig:
     """Take what flags do not say of the run from its checkpoint; refuse flags that disagree."""
-    from pathb_jax import backend
+    from pathb_jax.system import backend
 
     output = tentative.output
     backend.select_backend(output.backend, deterministic=output.deterministic)  # first of all
-    from pathb_jax.loading import saved_config
+    from pathb_jax.runs.loading import saved_config
 
     path = tentative.output.load_checkpoint
     assert path is not None
@@ -91,7 +91,7 @@ def _of_checkpoint(tentative: RunConfig, arguments: Sequence[str] | None) -> Run
 
 
 def _evaluate(config: RunConfig) -> int:
-    from pathb_jax.loading import evaluate_only
+    from pathb_jax.runs.loading import evaluate_only
 
     summaries = evaluate_only(config)
     for summary in summaries:
@@ -100,8 +100,8 @@ def _evaluate(config: RunConfig) -> int:
 
 
 def _train(config: RunConfig) -> int:
-    from pathb_jax import run
     from pathb_jax.cli.progress import ProgressBar
+    from pathb_jax.runs import run
 
     with ProgressBar(quiet=not config.output.progress) as bar:
         outcome = run.train(config, bar)

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
-from pathb_jax import signals
 from pathb_jax.cluster.driver import Cluster, answers
 from pathb_jax.cluster.worker import Settings
 from pathb_jax.config import Backend
 from pathb_jax.errors import InputError
+from pathb_jax.system import signals
 
 HEALTH_SECONDS = 30.0
 """How long a head may take to say that it is well, at the beginning."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pathb_jax import signals
 from pathb_jax.cluster.worker import (
     EXPECTED,
     POLL_SECONDS,
@@ -22,10 +21,11 @@ from pathb_jax.cluster.worker import (
 )
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
+from pathb_jax.system import signals
 
 if TYPE_CHECKING:
-    from pathb_jax.outcome import RunOutcome
-    from pathb_jax.run import Observer
+    from pathb_jax.runs.outcome import RunOutcome
+    from pathb_jax.runs.run import Observer
 
 HEAD_SECONDS = 10.0
 """A head that does not answer for so long is gone."""
@@ -202,7 +202,7 @@ class _Training:
                     self._ray.cancel(result)
 
     def _tell(self, kind: str, content: Any) -> None:
-        from pathb_jax.run import Progress
+        from pathb_jax.runs.run import Progress
 
         if kind == "progress":
             self._observer.progress(Progress(**content))
@@ -223,7 +223,7 @@ def answers(host: str, port: int) -> bool:
 
 def _check_code(address: str, theirs: Mapping[str, Any]) -> None:
     """Raise InputError if workers would run other code than this process."""
-    from pathb_jax import backend
+    from pathb_jax.system import backend
 
     ours = backend.environment()
     changes = backend.environment_differences(_code(ours), _code(theirs))

@@ -13,14 +13,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pathb_jax import signals
 from pathb_jax.config import Backend, RunConfig
 from pathb_jax.errors import InputError
 from pathb_jax.store import lock
 from pathb_jax.store.integrity import CheckpointError
+from pathb_jax.system import signals
 
 if TYPE_CHECKING:
-    from pathb_jax.outcome import RunOutcome
+    from pathb_jax.runs.outcome import RunOutcome
 
 POLL_SECONDS = 0.5
 """How often driver and workers hear of each other."""
@@ -127,7 +127,7 @@ def _prepare(settings: Settings) -> None:
     except OSError as error:
         allowed = f"{settings.folder} ({error.strerror}) has to be there on {host} too"
         raise InputError("--ray", settings.address, allowed) from None
-    from pathb_jax import backend
+    from pathb_jax.system import backend
 
     backend.select_backend(settings.backend, deterministic=settings.deterministic)
     if settings.environment is None:
@@ -159,7 +159,7 @@ def call(settings: Settings, work: bytes) -> Any:
 
 def environment(_: None) -> dict[str, Any]:
     """Return what equal bits depend on, here."""
-    from pathb_jax import backend
+    from pathb_jax.system import backend
 
     return backend.environment()
 
@@ -178,7 +178,7 @@ def train(mailbox: Any, settings: Settings, key: int, config: RunConfig) -> Any:
 
 
 def _train_here(link: Link, config: RunConfig) -> "RunOutcome":
-    from pathb_jax import run
+    from pathb_jax.runs import run
 
     class Teller(run.Observer):
         def progress(self, progress: run.Progress) -> None:

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.controllers import Controller
-from envs.interventions import Probe, apply_probe
-from envs.shadow_field import EnvParams, EpisodeMetrics, MesaShadowField, bank_axes, bind
-from envs.start_states import start_states
 from pathb_jax.config import TIERS, TrainConfig
+from pathb_jax.envs.controllers import Controller
+from pathb_jax.envs.interventions import Probe, apply_probe
+from pathb_jax.envs.shadow_field import EnvParams, EpisodeMetrics, MesaShadowField, bank_axes, bind
+from pathb_jax.envs.start_states import start_states
 from pathb_jax.evaluation.policies import Actor, MeanPolicy, policy_data
 from pathb_jax.learn import networks
 from pathb_jax.learn.normalizer import NormalizerState

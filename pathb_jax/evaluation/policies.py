@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import controllers
-from envs.controllers import Controller
-from envs.shadow_field import EnvParams, MesaShadowField
 from pathb_jax.config import NetworkSize
+from pathb_jax.envs import controllers
+from pathb_jax.envs.controllers import Controller
+from pathb_jax.envs.shadow_field import EnvParams, MesaShadowField
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.learn.normalizer import NormalizerState
 from pathb_jax.store.policy_file import PolicyFile

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pathb_jax import placement
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import task_params
+from pathb_jax.runs import placement
 
 PROBE_SECONDS = 2.0
 EVALUATIONS_PER_RUN = 11

@@ -6,11 +6,11 @@ its manifest says of program, versions, settings and device is compared like the
 
 from typing import Any
 
-from pathb_jax import backend
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
-from pathb_jax.outcome import RunOutcome, find_manifest, recorded_environment, run_files
+from pathb_jax.runs.outcome import RunOutcome, find_manifest, recorded_environment, run_files
 from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, TrainedRecord
+from pathb_jax.system import backend
 
 ENVIRONMENT = "environment: "
 """Deviations that begin so are the environment's; the others were planned."""

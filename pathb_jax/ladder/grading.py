@@ -13,7 +13,7 @@ from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
-from pathb_jax.outcome import RunOutcome
+from pathb_jax.runs.outcome import RunOutcome
 from pathb_jax.store.record_schema import (
     BatchRecord,
     CandidateRecord,

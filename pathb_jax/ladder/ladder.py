@@ -7,7 +7,6 @@ Source: specification, ladder page.
 
 from collections.abc import Iterator, Sequence
 
-from pathb_jax import backend, placement, run
 from pathb_jax.config import RunConfig
 from pathb_jax.ladder import verifying
 from pathb_jax.ladder.evidence import take_up
@@ -21,10 +20,12 @@ from pathb_jax.ladder.grading import (
 from pathb_jax.ladder.opening import is_done, is_finished, open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.schema import Candidate
-from pathb_jax.outcome import RunOutcome, run_files
+from pathb_jax.runs import placement, run
+from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import LadderRecord, new_batch_run
+from pathb_jax.system import backend
 
 
 def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> LadderRecord:

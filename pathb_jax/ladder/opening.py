@@ -3,13 +3,12 @@
 import socket
 from typing import Any
 
-from pathb_jax import backend
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.evidence import ENVIRONMENT, add_departures, check_runs
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import parse_protocol, protocol_differences, standing
 from pathb_jax.ladder.reading import read_ladder
-from pathb_jax.outcome import run_files
+from pathb_jax.runs.outcome import run_files
 from pathb_jax.store.record_schema import (
     CandidateRecord,
     LadderRecord,
@@ -17,6 +16,7 @@ from pathb_jax.store.record_schema import (
     new_record,
     new_seed_overlap,
 )
+from pathb_jax.system import backend
 
 
 def open_record(plan: LadderPlan) -> LadderRecord:

@@ -5,13 +5,13 @@ A finished run that contradicts itself is refused where it is taken up, by `run.
 
 from pathlib import Path
 
-from pathb_jax import backend
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
-from pathb_jax.run import Observer
+from pathb_jax.runs.run import Observer
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import LadderRecord, VerificationRecord
+from pathb_jax.system import backend
 from pathb_jax.verification.verify import verify
 
 

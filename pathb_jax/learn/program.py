@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.shadow_field import EnvParams
-from pathb_jax import backend
 from pathb_jax.config import Hparams, RunConfig, TaskConfig, TrainConfig
+from pathb_jax.envs.shadow_field import EnvParams
 from pathb_jax.learn import training
 from pathb_jax.learn.task import make_env, task_params
 from pathb_jax.learn.training import Chunk, Span, TrainState
+from pathb_jax.system import backend
 
 _JAX_NAMES = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 """JAX's names of `TrainConfig.matmul_precision`."""

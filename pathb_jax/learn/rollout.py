@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.shadow_field import EnvParams, EnvState, MesaShadowField, bank_axes
 from pathb_jax.config import NetworkSize
+from pathb_jax.envs.shadow_field import EnvParams, EnvState, MesaShadowField, bank_axes
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.learn.normalizer import NormalizerState
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from envs.fields import RewardMode, SignatureShape
-from envs.shadow_field import EnvParams, MesaShadowField, bind
-from envs.start_states import start_states
-from envs.world import strong_typed
 from pathb_jax.config import VARIANTS, RunConfig, TrainConfig
+from pathb_jax.envs.fields import RewardMode, SignatureShape
+from pathb_jax.envs.shadow_field import EnvParams, MesaShadowField, bind
+from pathb_jax.envs.start_states import start_states
+from pathb_jax.envs.world import strong_typed
 
 
 def make_env(config: TrainConfig) -> MesaShadowField:

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from envs.shadow_field import EnvParams, EnvState, MesaShadowField
 from pathb_jax.config import TIERS, Hparams, TrainConfig
+from pathb_jax.envs.shadow_field import EnvParams, EnvState, MesaShadowField
 from pathb_jax.learn import networks, normalizer, rollout, update
 from pathb_jax.learn.advantages import gae, next_state_values
 

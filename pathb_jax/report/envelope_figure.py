@@ -8,12 +8,7 @@ import numpy as np
 
 from pathb_jax.report.style import COLOURS, drawn
 from pathb_jax.studies.envelope import Envelope
-from pathb_jax.studies.envelope_statistics import (
-    ALIGNMENT_FLOOR,
-    PREFERENCE_LIMIT,
-    Mean,
-    Samples,
-)
+from pathb_jax.studies.envelope_statistics import ALIGNMENT_FLOOR, PREFERENCE_LIMIT, Mean, Samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,11 +24,7 @@ from pathb_jax.report.markdown import Markdown, escaped, figure, link
 from pathb_jax.report.note_words import change, filters, interval
 from pathb_jax.store.artifacts import RunFiles, read_history
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.store.record_schema import (
-    BatchRecord,
-    CandidateRecord,
-    LadderRecord,
-)
+from pathb_jax.store.record_schema import BatchRecord, CandidateRecord, LadderRecord
 
 NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"
 """The note's name beside the record (ladder page, "Files")."""

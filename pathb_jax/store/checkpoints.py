@@ -23,13 +23,7 @@ import numpy as np
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import sync_folder, write_atomically
-from pathb_jax.store.integrity import (
-    MANIFEST,
-    CheckpointError,
-    find_damage,
-    listed_bytes,
-    seal,
-)
+from pathb_jax.store.integrity import MANIFEST, CheckpointError, find_damage, listed_bytes, seal
 from pathb_jax.store.json_files import READ_LIMIT, encode_json
 from pathb_jax.store.orbax_arrays import read_arrays, write_arrays
 from pathb_jax.store.step_folders import (

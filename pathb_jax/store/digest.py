@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pathb_jax.errors import InputError
+from pathb_jax.runs.manifest import read_manifest
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import (
     WALL_CLOCK_COLUMNS,
@@ -21,7 +22,6 @@ from pathb_jax.store.artifacts import (
     read_evaluation_summary,
 )
 from pathb_jax.store.json_files import encode_json, read_json
-from pathb_jax.store.manifest import read_manifest
 from pathb_jax.store.record import read_record
 from pathb_jax.store.record_schema import LadderRecord
 from pathb_jax.store.step_folders import complete_steps

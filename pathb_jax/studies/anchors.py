@@ -186,8 +186,8 @@ def train_one(
     Raises:
         InputError: the run that is there comes from another environment, and that is not accepted.
     """
-    from pathb_jax import run
-    from pathb_jax.outcome import check_trained_here
+    from pathb_jax.runs import run
+    from pathb_jax.runs.outcome import check_trained_here
 
     config = run_config(anchor, training_seed, out, accept_environment_change)
     outcome = run.train(config, observer)

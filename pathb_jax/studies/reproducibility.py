@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 
 import tyro
 
-from pathb_jax import signals
 from pathb_jax.config import Backend, RunConfig, Tier, VariantName
 from pathb_jax.errors import InputError
+from pathb_jax.system import signals
 
 VARIANT: VariantName = "mixed_ppo_phase3_lambda_0_9"
 BIT_EQUAL = "bit-equal"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from peer_worlds import FiveTupleWorld, HostWorlds, World, pinned
 
-from envs import bind
+from pathb_jax.envs import bind
 
 ENVS = 3
 

@@ -10,9 +10,9 @@ import pytest
 from small_protocol import UPDATES, small_table, write_toml
 from small_runs import BATCH_SIZE, VARIANT, read, rows, tree_of
 
-from pathb_jax import run
 from pathb_jax.cli.ladder import main
 from pathb_jax.ladder import estimate
+from pathb_jax.runs import run
 from pathb_jax.store.record import read_record
 
 ADOPTED = ["mixed_0_90_pathb_lr1e4", "reward_phase3_pathb_lr1e4"]

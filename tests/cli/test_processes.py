@@ -85,9 +85,9 @@ def test_bad_input_is_quick_and_has_no_traceback(repository, tmp_path):
 
 WAITING = """
 import sys, time
-from pathb_jax import signals
+from pathb_jax.system import signals
 from pathb_jax.cli import train
-from pathb_jax.running import Run
+from pathb_jax.runs.running import Run
 chunk, calls = Run._chunk, []
 def waiting(self, updates):
     chunk(self, updates)

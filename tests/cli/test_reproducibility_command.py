@@ -9,11 +9,12 @@ import jax
 import pytest
 from small_runs import SEEDS, SHAPES
 
-from pathb_jax import backend, running
 from pathb_jax.cli import reproducibility as command
 from pathb_jax.cli import train
+from pathb_jax.runs import running
 from pathb_jax.studies import reproducibility, reproducibility_checks
 from pathb_jax.studies.vmapped import Deviation
+from pathb_jax.system import backend
 
 SMALLER = {
     "devices": (1, 2),

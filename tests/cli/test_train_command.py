@@ -5,8 +5,8 @@ import re
 import pytest
 from small_runs import FLAGS, UPDATES, VARIANT, command_line, small_config, tree_of
 
-from pathb_jax import run, running
 from pathb_jax.cli.train import main
+from pathb_jax.runs import run, running
 from pathb_jax.store.checkpoints import CheckpointStore
 
 

@@ -57,7 +57,7 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("pathb_jax", "envs"):
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignored)
+        shutil.copytree(ROOT / name, folder / "source" / name, symlinks=True, ignore=ignored)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder / "source")
     pip = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "-q"]

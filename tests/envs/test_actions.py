@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.shadow_field import MesaShadowField, bind, limit_norm
+from pathb_jax.envs.shadow_field import MesaShadowField, bind, limit_norm
 
 ENV = MesaShadowField()
 KEY = jax.random.key(0)

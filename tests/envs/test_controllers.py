@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.controllers import HCState, Phase, hc_signature, oracle
-from envs.shadow_field import MesaShadowField, bank_axes, bind
-from envs.start_states import start_states
+from pathb_jax.envs.controllers import HCState, Phase, hc_signature, oracle
+from pathb_jax.envs.shadow_field import MesaShadowField, bank_axes, bind
+from pathb_jax.envs.start_states import start_states
 
 SEEDS = np.arange(10_000, 10_064)
 MAKERS = {"oracle": lambda env, params: oracle(env), "hc-signature": hc_signature}

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from envs import shadow_field
-from envs.interventions import reward_edit, stack_edits
-from envs.shadow_field import MesaShadowField, bind
+from pathb_jax.envs import shadow_field
+from pathb_jax.envs.interventions import reward_edit, stack_edits
+from pathb_jax.envs.shadow_field import MesaShadowField, bind
 
 
 def program_text(params) -> str:

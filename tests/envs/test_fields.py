@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import fields
-from envs.fields import Channels, RewardMode, SignatureShape
+from pathb_jax.envs import fields
+from pathb_jax.envs.fields import Channels, RewardMode, SignatureShape
 
 MODES = list(RewardMode)
 SHAPES = list(SignatureShape)

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs import interventions as iv
-from envs.fields import RewardMode
-from envs.sensors import TIERS
-from envs.shadow_field import ENV_ID, MesaShadowField, bank_axes, bind
-from envs.start_states import start_states
+import pathb_jax.envs
+from pathb_jax.envs import interventions as iv
+from pathb_jax.envs.fields import RewardMode
+from pathb_jax.envs.sensors import TIERS
+from pathb_jax.envs.shadow_field import ENV_ID, MesaShadowField, bank_axes, bind
+from pathb_jax.envs.start_states import start_states
 
 KEY = jax.random.key(2)
 EVERY_ENV = [
@@ -45,7 +45,7 @@ def test_make_takes_the_constructor_arguments():
 
 
 def test_a_reload_does_not_register_twice():
-    importlib.reload(envs)
+    importlib.reload(pathb_jax.envs)
     assert gymnax.registration.registered_envs.count(ENV_ID) == 1
 
 
@@ -222,8 +222,8 @@ def test_no_second_program_for_seeds_edits_probes_or_reward_variants():
         (MesaShadowField(), {"dynamics_sigma": 0.1}, "dynamics_noise=True"),
         (MesaShadowField(), {"noise_sigma": 0.1}, "noise_sigma"),
         (MesaShadowField("delayed-field"), {"delay": 4}, "max_delay = 3"),
-        (MesaShadowField(), {"bound": True}, "envs.bind"),
-        (MesaShadowField(), {"start": np.zeros(2), "goal": np.zeros(2)}, "envs.bind"),
+        (MesaShadowField(), {"bound": True}, "pathb_jax.envs.bind"),
+        (MesaShadowField(), {"start": np.zeros(2), "goal": np.zeros(2)}, "pathb_jax.envs.bind"),
     ],
 )
 def test_parameters_the_environment_was_not_built_for_are_refused(env, changed, message):

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.shadow_field import MesaShadowField, bank_axes, bind
-from envs.start_states import start_states
+from pathb_jax.envs.shadow_field import MesaShadowField, bank_axes, bind
+from pathb_jax.envs.start_states import start_states
 
 Z = 5.0
 SEEDS, STEPS = 128, 60

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import interventions as iv
-from envs import sensors
-from envs.shadow_field import MesaShadowField, bind
-from envs.start_states import start_states
+from pathb_jax.envs import interventions as iv
+from pathb_jax.envs import sensors
+from pathb_jax.envs.shadow_field import MesaShadowField, bind
+from pathb_jax.envs.start_states import start_states
 
 KEY = jax.random.key(0)
 

@@ -7,8 +7,8 @@ import pytest
 import scipy.stats
 import trajectories as golden
 
-from envs.fresh_starts import draw_start
-from envs.start_states import start_states, stream, uniforms
+from pathb_jax.envs.fresh_starts import draw_start
+from pathb_jax.envs.start_states import start_states, stream, uniforms
 
 TABLE = np.genfromtxt(golden.GOLDEN / "initial_conditions.csv", delimiter=",", names=True)
 SEEDS = TABLE["seed"].astype(np.int64)

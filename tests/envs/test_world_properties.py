@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs import interventions as iv
-from envs.shadow_field import MesaShadowField, bind
-from envs.start_states import start_states
+from pathb_jax.envs import interventions as iv
+from pathb_jax.envs.shadow_field import MesaShadowField, bind
+from pathb_jax.envs.start_states import start_states
 
 STEPS = 16
 ENV = MesaShadowField()

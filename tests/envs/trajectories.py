@@ -11,10 +11,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from envs import interventions as iv
-from envs.shadow_field import MesaShadowField
-from envs.start_states import start_states
-from envs.world import bind
+from pathb_jax.envs import interventions as iv
+from pathb_jax.envs.shadow_field import MesaShadowField
+from pathb_jax.envs.start_states import start_states
+from pathb_jax.envs.world import bind
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TRAJECTORIES = json.loads((GOLDEN / "trajectories.json").read_text())["trajectories"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_runs import SEEDS, assert_same_bits, rows, small_config, stored_state
 
-from envs.start_states import start_states
-from envs.world import bind
 from pathb_jax.config import TIERS
+from pathb_jax.envs.start_states import start_states
+from pathb_jax.envs.world import bind
 from pathb_jax.evaluation import evaluator
 from pathb_jax.evaluation.evaluator import SET_CAPACITY, evaluate_policy
 from pathb_jax.evaluation.policies import MeanPolicy, policy_data, policy_file_data

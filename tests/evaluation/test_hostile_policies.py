@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from small_runs import bad_input_line
 
-from envs.shadow_field import MesaShadowField
 from pathb_jax.cli import evaluate
+from pathb_jax.envs.shadow_field import MesaShadowField
 from pathb_jax.evaluation.policies import policy_file_data
 from pathb_jax.store.policy_file import PolicyFile, layer_shapes, read_policy, write_policy
 

@@ -16,9 +16,9 @@ from nasty import WORDS, changed_bytes, changed_tree, json_file
 from small_protocol import small_table, to_toml
 from small_runs import SHAPES, VARIANT, read
 
-from pathb_jax import loading, run, running
 from pathb_jax.cli import anchors, evaluate, ladder, reproducibility, train
 from pathb_jax.ladder import estimate
+from pathb_jax.runs import loading, run, running
 from pathb_jax.store.integrity import seal
 
 pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("ignore")]

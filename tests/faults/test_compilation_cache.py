@@ -6,7 +6,7 @@ import random
 import pytest
 from commands import run, sha, train_words
 
-from pathb_jax.compiled_programs import VerifiedCache
+from pathb_jax.system.compiled_programs import VerifiedCache
 
 pytestmark = pytest.mark.faults
 

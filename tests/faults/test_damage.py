@@ -8,10 +8,10 @@ import pytest
 from commands import finish, sha, start, train_words, wait_for
 from small_runs import Watcher, small_config, tree_of
 
-from pathb_jax import running
 from pathb_jax.cli import evaluate, reproducibility
 from pathb_jax.cli.train import main
-from pathb_jax.run import run_files, train
+from pathb_jax.runs import running
+from pathb_jax.runs.run import run_files, train
 from pathb_jax.store.step_folders import complete_steps
 
 pytestmark = pytest.mark.faults

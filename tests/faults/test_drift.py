@@ -15,7 +15,7 @@ from pathb_jax.store.digest import digest
 
 pytestmark = pytest.mark.faults
 
-STOP = {"when": "pathb_jax.running:Run._chunk", "nth": 15, "delay": 0.0, "signals": [9]}
+STOP = {"when": "pathb_jax.runs.running:Run._chunk", "nth": 15, "delay": 0.0, "signals": [9]}
 """SIGKILL in the second run of the ladder."""
 
 
@@ -142,7 +142,7 @@ def checkout(tmp_path):
     folder.mkdir()
     for name in ("pathb_jax", "envs", "scripts"):
         ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
+        shutil.copytree(REPOSITORY / name, folder / name, symlinks=True, ignore=ignore)
     git(folder, "init", "-q")
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "one")
@@ -232,10 +232,10 @@ def test_a_setting_of_jax_from_the_beginning(whole, tmp_path):
 FINISH = """
 import sys
 from pathlib import Path
-from pathb_jax import backend
+from pathb_jax.system import backend
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.run import train
+from pathb_jax.runs.run import train
 backend.select_backend("auto")
 protocol = load_protocol(sys.argv[1])
 plan = LadderPlan(

@@ -13,10 +13,10 @@ from commands import REPOSITORY, finish, ladder_words, sha, train_words
 from commands import run as command
 from sabotage import watch_writes
 
-from pathb_jax import running
 from pathb_jax.cli import ladder
 from pathb_jax.cli.train import main
 from pathb_jax.ladder import estimate
+from pathb_jax.runs import running
 from pathb_jax.store.integrity import find_damage
 from pathb_jax.store.json_files import read_json
 from pathb_jax.store.step_folders import complete_steps

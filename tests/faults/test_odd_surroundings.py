@@ -9,10 +9,10 @@ import pytest
 from commands import REPOSITORY, ladder_words, run, train_words
 from small_runs import VARIANT, bad_input_line
 
-from pathb_jax import backend
 from pathb_jax.cli import ladder, train
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import read_json, write_json
+from pathb_jax.system import backend
 
 ODD = os.fsdecode(b"caf\xe9")
 """A name that is no UTF-8."""
@@ -69,7 +69,7 @@ import os, pwd, sys
 def nobody(uid):
     raise KeyError(uid)
 pwd.getpwuid = nobody
-from pathb_jax import backend
+from pathb_jax.system import backend
 backend.select_backend("cpu")
 import jax
 print(jax.jit(lambda x: x + 1)(1.0), jax.config.jax_compilation_cache_dir)

@@ -13,9 +13,9 @@ import psutil
 import pytest
 from commands import REPOSITORY, ladder_words, run, sha, train_words, wait_for
 
-from pathb_jax import signals
 from pathb_jax.cli import command, reproducibility
 from pathb_jax.studies import reproducibility as study
+from pathb_jax.system import signals
 
 LINES = 3000
 """More than any buffer on the way holds."""

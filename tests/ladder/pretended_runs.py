@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from pathb_jax import backend
 from pathb_jax.config import RunConfig
-from pathb_jax.outcome import RunOutcome, run_files
-from pathb_jax.run import Observer
+from pathb_jax.runs.outcome import RunOutcome, run_files
+from pathb_jax.runs.run import Observer
+from pathb_jax.system import backend
 
 SEEDS = 32
 GOOD = {"success": {10000: 20, 20000: 21, 30000: 19}}

@@ -6,15 +6,15 @@ import dataclasses
 import pytest
 from pretended_runs import WEAK, manifest
 
-from pathb_jax import backend
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.opening import open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.outcome import run_files
+from pathb_jax.runs.outcome import run_files
 from pathb_jax.store.artifacts import write_manifest
 from pathb_jax.store.record import read_record
+from pathb_jax.system import backend
 
 FIRST, SECOND = "mixed_0_90_pathb_lr1e4", "mixed_0_90_pathb_vc0_25"
 BATCH = "reward_phase3_pathb_vc0_25"

@@ -6,12 +6,12 @@ import itertools
 import pytest
 from pretended_runs import DIVERGED, GOOD, SHIFTED, UNSTABLE, WEAK
 
-from pathb_jax import placement
 from pathb_jax.ladder import ladder
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.opening import is_finished, open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
+from pathb_jax.runs import placement
 from pathb_jax.store.record import read_record, write_record
 
 TAGS = ["lr1e4", "vc0_25", "ec0_001", "clip0_1"]

@@ -10,7 +10,7 @@ from pathb_jax.cli.ladder import main
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.outcome import run_files
+from pathb_jax.runs.outcome import run_files
 
 
 def named(tags, run_label="a", batch_label="b", table=shipped_table):

@@ -1,7 +1,7 @@
 """Environments that fit the trainer and have nothing but what a test asks about.
 
 Each has `obs_dim`, `reset` and `step` with auto-reset, as `pathb_jax.learn.rollout` uses them,
-and parameters that `envs.world.bank_axes` can split over environments.
+and parameters that `pathb_jax.envs.world.bank_axes` can split over environments.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ from learn_setup import (
 from scipy import stats
 from stubs import UNBOUND, Walk
 
-from envs.start_states import start_states
+from pathb_jax.envs.start_states import start_states
 from pathb_jax.learn import networks, update
 
 FALSE_ALARM = 1e-6

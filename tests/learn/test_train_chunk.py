@@ -17,7 +17,7 @@ from learn_setup import (
 )
 from stubs import UNBOUND, TurnsNaN, Walk
 
-from envs.start_states import start_states
+from pathb_jax.envs.start_states import start_states
 from pathb_jax.learn import normalizer, training
 from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import task_params

@@ -10,8 +10,8 @@ from learn_setup import Setup, shadow_field
 from replay import Run, draws_of_update
 from scalar_world import Numbers
 
-from envs.start_states import start_states
 from pathb_jax.config import Hparams
+from pathb_jax.envs.start_states import start_states
 from pathb_jax.learn.training import METRICS
 
 TOLERANCE = 1e-9

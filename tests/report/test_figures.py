@@ -22,7 +22,7 @@ from pathb_jax.studies.envelope import EnvelopeRun, envelope
 RATES = {"lr1e4": {"10000": (0.5, 0.3, 0.7)}}
 RC = b"text.usetex: True\nfigure.facecolor: red\nfont.size: 3\nbackend: nonsense\n"
 PROGRAM = """
-import envs, sys
+import pathb_jax.envs, sys
 from pathlib import Path
 from pathb_jax.report.figures import success_png
 Path(sys.argv[1]).write_bytes(success_png({"lr1e4": {"10000": (0.5, 0.3, 0.7)}}, 0.4))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from small_runs import small_config
 
-from pathb_jax import loading
 from pathb_jax.cli import evaluate, reproducibility
 from pathb_jax.errors import InputError
-from pathb_jax.loading import load_newest
-from pathb_jax.outcome import run_files
+from pathb_jax.runs import loading
+from pathb_jax.runs.loading import load_newest
+from pathb_jax.runs.outcome import run_files
 from pathb_jax.store import checkpoints, digest
 from pathb_jax.store.checkpoints import (
     ATTEMPTS,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pathb_jax.errors import InputError
+from pathb_jax.runs.manifest import CONFIG_GROUPS, read_manifest
 from pathb_jax.store.artifacts import RunFiles
-from pathb_jax.store.manifest import CONFIG_GROUPS, read_manifest
 
 GOOD: dict[str, Any] = {
     "status": "completed",

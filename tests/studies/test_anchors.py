@@ -149,7 +149,7 @@ def test_rows_of_a_process_that_started_later_are_kept(tmp_path, monkeypatch):
 
 
 def test_a_run_that_diverged_is_no_row_and_stops_nothing(tmp_path, monkeypatch, capsys):
-    from pathb_jax import run
+    from pathb_jax.runs import run
 
     lost = SimpleNamespace(diverged={"update": 3, "quantity": "loss"}, summaries={}, trained=True)
     monkeypatch.setattr(run, "train", lambda config, observer: lost)

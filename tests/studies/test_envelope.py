@@ -72,8 +72,9 @@ def table_of(folder: Path, *runs: EnvelopeRun):
 @pytest.fixture
 def trained(monkeypatch):
     """Replace training; returns what was asked for, as (lambda, seed)."""
-    from pathb_jax import backend, placement
+    from pathb_jax.runs import placement
     from pathb_jax.studies import envelope as study
+    from pathb_jax.system import backend
 
     asked = []
 
@@ -84,7 +85,7 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(backend, "select_backend", lambda *_, **__: None)
     monkeypatch.setattr(placement, "train_all", train_all)
-    monkeypatch.setattr("pathb_jax.outcome.check_trained_here", lambda *_: None)
+    monkeypatch.setattr("pathb_jax.runs.outcome.check_trained_here", lambda *_: None)
     monkeypatch.setattr(
         study, "finished_run", lambda study, mixed_lambda, seed, _: finished(mixed_lambda, seed)
     )
@@ -158,8 +159,8 @@ def test_every_run_is_written_as_it_ends_and_none_is_repeated(tmp_path, trained,
 
 
 def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
-    from pathb_jax import placement
-    from pathb_jax.signals import StopRequested
+    from pathb_jax.runs import placement
+    from pathb_jax.system.signals import StopRequested
 
     def train_all(configs, observer, parallel_runs, cluster=None):
         yield SimpleNamespace(position=1, outcome=None)
@@ -337,7 +338,7 @@ def test_what_is_shipped_is_no_run_of_ones_own(repository, tmp_path, trained, mo
 
 def test_the_rows_of_a_second_command_are_kept(tmp_path, trained, monkeypatch):
     """One command starts, trains and ends while another is between two of its runs."""
-    from pathb_jax import placement
+    from pathb_jax.runs import placement
 
     def train_all(configs, observer, parallel_runs, cluster=None):
         for position in range(len(configs)):

@@ -5,8 +5,8 @@ import shutil
 import pytest
 from small_runs import Watcher, small_config
 
-from pathb_jax import signals
-from pathb_jax.run import train
+from pathb_jax.runs.run import train
+from pathb_jax.system import signals
 from pathb_jax.verification.verify import verify
 
 

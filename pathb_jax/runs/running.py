@@ -12,17 +12,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from pathb_jax import backend, signals
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
 from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
-from pathb_jax.evidence import digests
 from pathb_jax.learn import training
 from pathb_jax.learn.program import program, traced
 from pathb_jax.learn.task import env_config, task_params
 from pathb_jax.learn.training import METRICS, Chunk, TrainState
-from pathb_jax.loading import Loaded, load, load_parent
-from pathb_jax.outcome import (
+from pathb_jax.runs.evidence import digests
+from pathb_jax.runs.loading import Loaded, load, load_parent
+from pathb_jax.runs.outcome import (
     environment_changes,
     relative_to_run,
     training_differences,
@@ -32,6 +31,7 @@ from pathb_jax.outcome import (
 from pathb_jax.store import artifacts, checkpoints
 from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, evaluation_sets
 from pathb_jax.store.run_tables import EVALUATIONS, HISTORY, evaluations_array
+from pathb_jax.system import backend, signals
 
 CHUNK_SECONDS = 5.0
 CHECKPOINT_SECONDS = 120.0

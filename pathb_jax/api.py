@@ -8,13 +8,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pathb_jax import backend
 from pathb_jax.config import Backend, RunConfig
+from pathb_jax.system import backend
 
 if TYPE_CHECKING:
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.outcome import RunOutcome
-    from pathb_jax.run import Observer
+    from pathb_jax.runs.outcome import RunOutcome
+    from pathb_jax.runs.run import Observer
     from pathb_jax.store.record_schema import LadderRecord
 
 
@@ -37,8 +37,8 @@ def train(config: RunConfig, observer: "Observer | None" = None) -> "RunOutcome"
     """
     config = config.validated()
     with _computing(config.output.backend, deterministic=config.output.deterministic):
-        from pathb_jax import run
         from pathb_jax.cli.progress import ProgressBar
+        from pathb_jax.runs import run
 
         if observer is not None:
             return run.train(config, observer)
@@ -57,7 +57,7 @@ def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
     """
     config = config.validated()
     with _computing(config.output.backend, deterministic=config.output.deterministic):
-        from pathb_jax import loading
+        from pathb_jax.runs import loading
 
         return loading.evaluate_only(config)
 

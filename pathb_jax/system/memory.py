@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pathb_jax import backend
 from pathb_jax.config import TIERS, RunConfig, Tier, TrainConfig
 from pathb_jax.errors import InputError
+from pathb_jax.system import backend
 
 _FLOAT = 4
 _OBSERVED, _ACTION, _OUTPUTS = 6, 2, 3

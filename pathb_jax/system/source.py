@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("pathb_jax", "envs")
+PACKAGES = ("pathb_jax", "pathb_jax.envs")
+"""The second is a link to `envs/` in a checkout, and a folder of the first in a wheel."""
+_IN_CHECKOUT = ("pathb_jax", "envs")
 _PROTOCOLS = "pathb_jax/protocols/*.toml"
 """What a protocol says is compared by itself."""
 
@@ -21,14 +23,17 @@ def program_digest() -> str:
     It stays what it is in a wheel, a checkout and another commit of the same sources, and tells two
     uncommitted states apart. Line ends count as LF; caches and protocol files do not count.
     """
+    paths = {
+        Path(*package.split("."), path.relative_to(folder)): path
+        for package, folder in zip(PACKAGES, map(_folder, PACKAGES), strict=True)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     sha = hashlib.sha256()
-    for package in PACKAGES:
-        folder = _folder(package)
-        paths = {path.relative_to(folder.parent).as_posix(): path for path in folder.rglob("*")}
-        for name, path in sorted(paths.items()):
-            if path.is_file() and not _is_left_out(Path(name)):
-                content = path.read_bytes().replace(b"\r\n", b"\n")
-                sha.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    for name, path in sorted(paths.items()):
+        if not _is_left_out(name):
+            content = path.read_bytes().replace(b"\r\n", b"\n")
+            sha.update(f"{name.as_posix()}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return sha.hexdigest()
 
 
@@ -56,7 +61,7 @@ def source_version() -> dict[str, Any]:
     is_checkout = (root / ".git").exists()
     commit = _git(root, "rev-parse", "HEAD") if is_checkout else None
     left_out = [f":(exclude){_PROTOCOLS}", ":(exclude,glob)**/__pycache__/**"]
-    status = _git(root, "status", "--porcelain", "--", *PACKAGES, *left_out) if commit else None
+    status = _git(root, "status", "--porcelain", "--", *_IN_CHECKOUT, *left_out) if commit else None
     return {
         "version": importlib.metadata.version("pathb-jax"),
         "commit": commit,

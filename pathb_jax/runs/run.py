@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import jax
 
-from pathb_jax import memory, signals
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
-from pathb_jax.evidence import check_evidence
 from pathb_jax.learn.program import together
-from pathb_jax.loading import evaluate_further, load_parent, refuse_moving_parent
-from pathb_jax.outcome import (
+from pathb_jax.runs.evidence import check_evidence
+from pathb_jax.runs.loading import evaluate_further, load_parent, refuse_moving_parent
+from pathb_jax.runs.manifest import read_manifest
+from pathb_jax.runs.outcome import (
     RunOutcome,
     environment_changes,
     find_manifest,
@@ -22,9 +22,9 @@ from pathb_jax.outcome import (
     run_files,
     set_aside,
 )
-from pathb_jax.running import Observer, Progress, Run, stop_if_requested
+from pathb_jax.runs.running import Observer, Progress, Run, stop_if_requested
 from pathb_jax.store.lock import locked
-from pathb_jax.store.manifest import read_manifest
+from pathb_jax.system import memory, signals
 
 __all__ = ["Observer", "Progress", "train", "train_together"]
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import platformdirs
 
-from pathb_jax import compiled_programs
 from pathb_jax.config import ParallelRuns, Tier
 from pathb_jax.errors import InputError
-from pathb_jax.jax_settings import changed_settings
-from pathb_jax.source import program_digest as program_digest
-from pathb_jax.source import source_version
+from pathb_jax.system import compiled_programs
+from pathb_jax.system.jax_settings import changed_settings
+from pathb_jax.system.source import program_digest as program_digest
+from pathb_jax.system.source import source_version
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy", "orbax-checkpoint")
 _DETERMINISTIC = "--xla_gpu_deterministic_ops"

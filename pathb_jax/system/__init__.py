@@ -1,0 +1,1 @@
+"""The machine a command runs on: devices, memory, signals, the program itself."""
