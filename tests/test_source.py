@@ -68,7 +68,7 @@ def test_another_commit_and_what_is_no_source_change_nothing(copy):
     (copy / "pathb_jax" / "__pycache__" / "run.cpython-311.pyc").write_bytes(b"cache")
     protocol = copy / "pathb_jax" / "protocols" / "path_b.toml"
     protocol.write_text(protocol.read_text() + "# edited\n")
-    run = copy / "pathb_jax" / "run.py"
+    run = copy / "pathb_jax" / "runs" / "run.py"
     assert ask(copy) == before
     git(copy, "commit", "-aqm", "two", "--allow-empty")
     run.write_bytes(run.read_bytes().replace(b"\n", b"\r\n"))
