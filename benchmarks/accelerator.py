@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.config import Backend, MatmulPrecision, Tier, TrainConfig, default_hint
+from pathb_jax.config import Backend, DefaultHint, MatmulPrecision, Tier, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.system import backend
@@ -113,7 +113,7 @@ class Flags:
     """A part that takes longer is stopped and recorded as such."""
     backend: Backend = "auto"
     """Where to compute. Anything but auto must be there: there is no silent fallback."""
-    run_part: Annotated[str | None, default_hint("all of --parts, each in its own")] = None
+    run_part: Annotated[str | None, DefaultHint("all of --parts, each in its own")] = None
     """Measure this part in this process and write its figures alone to --json: what the command
     starts for each part."""
 

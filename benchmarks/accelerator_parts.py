@@ -25,7 +25,8 @@ from subjects import Training, run_config
 from work import update_work
 
 from pathb_jax.config import TIERS, RunConfig, TrainConfig
-from pathb_jax.learn.program import together, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import together
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
 from pathb_jax.system import backend
@@ -84,7 +85,7 @@ class Several:
         self._program = together(config, runs)
         self.compile_seconds = self._program.compile_seconds
         single = Training(config.train)
-        self._hparams = [traced(config.hparams)] * runs
+        self._hparams = [traced(config)] * runs
         self._env_params = [task_params(config, single.program.env)] * runs
         self._states = [
             single.program.init(_with_seed(config, seed), self._env_params[0])

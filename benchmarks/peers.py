@@ -42,7 +42,7 @@ import harness
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.config import Tier, TrainConfig, default_hint
+from pathb_jax.config import DefaultHint, Tier, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.system import backend
 
@@ -68,7 +68,7 @@ class Flags(harness.CommonFlags):
 
     tiers: tuple[Tier, ...] = ("Small", "Medium", "Large")
     """Network sizes."""
-    peers: Annotated[tuple[Peer, ...] | None, default_hint("all that are installed")] = None
+    peers: Annotated[tuple[Peer, ...] | None, DefaultHint("all that are installed")] = None
     """Libraries to compare with."""
     large_peers: tuple[Peer, ...] = ("rejax", "brax")
     """Those of them that are trained at Large too."""

@@ -11,8 +11,10 @@ import jax
 from harness import timed
 
 from pathb_jax.config import RunConfig, TaskConfig, TrainConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.evaluation.evaluator import evaluate_policy
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
 from pathb_jax.runs import placement
@@ -23,7 +25,7 @@ VARIANT = "mixed_ppo_phase3_lambda_0_9"
 
 def run_config(shapes: TrainConfig) -> RunConfig:
     """Return the ladder's task with these shapes."""
-    return RunConfig(TaskConfig(VARIANT), train=shapes).validated()
+    return validated(RunConfig(TaskConfig(VARIANT), train=shapes))
 
 
 class Training:
@@ -39,7 +41,7 @@ class Training:
         with jax.default_device(device):
             self.program = program(self.config)
             self.env_params = task_params(self.config, self.program.env)
-            self.hparams = traced(self.config.hparams)
+            self.hparams = traced(self.config)
             self.state = self.program.init(self.config, self.env_params)
         self.train(1)
 

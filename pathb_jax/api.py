@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pathb_jax.config import Backend, RunConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.system import backend
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def train(config: RunConfig, observer: "Observer | None" = None) -> "RunOutcome"
         CheckpointError: checkpoints exist but none of them is whole, or saving one failed.
         OSError: a file cannot be written; what is on disk stays valid.
     """
-    config = config.validated()
+    config = validated(config)
     with _computing(config.output.backend, deterministic=config.output.deterministic):
         from pathb_jax.cli.progress import ProgressBar
         from pathb_jax.runs import run
@@ -55,7 +56,7 @@ def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
     Raises:
         InputError: as `train`.
     """
-    config = config.validated()
+    config = validated(config)
     with _computing(config.output.backend, deterministic=config.output.deterministic):
         from pathb_jax.runs import loading
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from pathb_jax import config as c
+from pathb_jax.config_checks import validated
 from pathb_jax.runs.loading import load
 from pathb_jax.runs.outcome import RunOutcome
 from pathb_jax.runs.run import Observer, Progress
@@ -55,7 +56,7 @@ def build(**flags: Any) -> c.RunConfig:
 
 def small_config(out: Path, **flags: Any) -> c.RunConfig:
     """Return the validated configuration of a small run."""
-    return build(**{**FLAGS, "out": out, **flags}).validated()
+    return validated(build(**{**FLAGS, "out": out, **flags}))
 
 
 def command_line(**flags: Any) -> list[str]:

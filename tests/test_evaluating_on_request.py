@@ -16,6 +16,7 @@ from small_runs import (
 )
 
 from pathb_jax.cli.train import main
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.runs.loading import evaluate_only
 from pathb_jax.runs.outcome import run_files
@@ -160,9 +161,9 @@ def test_from_python_too(another, tmp_path):
         ({"variant": VARIANT, "mixed_lambda": 0.4, "reward_channel_scale": 2.0}, "--reward-ch"),
     ):
         with pytest.raises(InputError, match=rf"^{flag}"):
-            evaluate_only(build(**flags, **wrong).validated())
+            evaluate_only(validated(build(**flags, **wrong)))
     assert not (tmp_path / "out").exists()
-    evaluate_only(build(**flags, variant=VARIANT, mixed_lambda=0.4).validated())
+    evaluate_only(validated(build(**flags, variant=VARIANT, mixed_lambda=0.4)))
 
 
 @pytest.mark.parametrize("how", [{"eval_only": True}, {"eval_only": None, "updates": 0}])

@@ -10,6 +10,7 @@ from small_protocol import small_table, write_toml
 from small_runs import FLAGS, VARIANT, assert_same_bits, build, read, stored_state
 
 import pathb_jax
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol
@@ -33,10 +34,10 @@ def asked(monkeypatch):
 
 def test_an_unvalidated_schedule_acts_as_the_validated_one(tmp_path):
     states = []
-    for name, made in (("as-it-is", lambda c: c), ("validated", lambda c: c.validated())):
+    for name, made in (("as-it-is", lambda c: c), ("validated", validated)):
         config = build(**{**FLAGS, "out": tmp_path / name, "lr_schedule": "linear:1e-5"})
         outcome = pathb_jax.train(made(config))
-        assert read(outcome.files.manifest)["config"]["hparams"]["lr_end"] == 1e-5
+        assert read(outcome.files.manifest)["config"]["schedule"]["lr_schedule"] == "linear:1e-5"
         states.append(stored_state(config))
     assert_same_bits(*states)
     constant = build(**{**FLAGS, "out": tmp_path / "constant"})
@@ -64,7 +65,7 @@ def test_training_is_asked_for_what_the_command_asks_for(asked, tmp_path):
     before = dict(jax.config.values)
     with jax.default_matmul_precision("bfloat16"):  # the caller's own business
         pathb_jax.train(build(variant=VARIANT, out=tmp_path / "out", backend="cpu"))
-    assert asked["config"] == asked["config"].validated()
+    assert asked["config"] == validated(asked["config"])
     assert (asked["platform"], asked["precision"]) == ("cpu", "float32")
     changed = {name for name, value in jax.config.values.items() if value != before[name]}
     assert changed <= {
@@ -129,6 +130,7 @@ import json, sys
 from pathlib import Path
 import pathb_jax
 from pathb_jax.config import OutputConfig
+from pathb_jax.config_checks import validated
 out = Path(sys.argv[1])
 config = pathb_jax.RunConfig(
     pathb_jax.TaskConfig("signature_ppo_dense"), output=OutputConfig(out=out, backend="gpu")

@@ -8,6 +8,7 @@ import pytest
 
 from pathb_jax.cli import command, ladder
 from pathb_jax.config import RunConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.runs import run
 
 SET_UP = (
@@ -78,7 +79,7 @@ def test_the_commands_are_good_input(commands):
         if script == "scripts/train_ppo.py":
             if "--eval-only" in words:  # what is not said is the checkpoint's
                 words = ["--variant", "mixed_ppo_phase3_lambda_0_9", *words]
-            command.parse(RunConfig, words, "").validated()
+            validated(command.parse(RunConfig, words, ""))
         elif script == "scripts/ladder.py":
             command.parse(ladder.LadderFlags, words, "")
 

@@ -22,7 +22,8 @@ from small_runs import (
 from pathb_jax.cli.train import main
 from pathb_jax.errors import InputError
 from pathb_jax.learn import normalizer, training
-from pathb_jax.learn.program import Program, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import Program
 from pathb_jax.learn.rollout import reset_bank
 from pathb_jax.learn.task import make_env, task_params
 from pathb_jax.runs import run, running
@@ -131,7 +132,7 @@ def test_other_numbers_of_environments_may_follow(finished, tmp_path):
     loaded = run.load_parent(config).state
     env = make_env(config.train)
     state = training.continue_from(
-        config.train, env, task_params(config, env), traced(config.hparams), 0, loaded, False
+        config.train, env, task_params(config, env), traced(config), 0, loaded, False
     )
     assert state.obs.shape[0] == 8
     assert_same_bits(state.params, loaded.params)

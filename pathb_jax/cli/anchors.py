@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pathb_jax.cli import command
 from pathb_jax.cli.terminal import say
-from pathb_jax.config import Backend, default_hint
+from pathb_jax.config import Backend, DefaultHint
 from pathb_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ class AnchorFlags:
 
     anchors: tuple[AnchorName, ...] = get_args(AnchorName)
     """Rows to train; the page shows all."""
-    train_seeds: Annotated[int | None, default_hint("as many as the row has")] = None
+    train_seeds: Annotated[int | None, DefaultHint("as many as the row has")] = None
     """Train at most this many training seeds of each row: 0, 1, ..."""
     out: Path = Path("results/anchors")
     """Folder for the runs."""
-    table: Annotated[Path | None, default_hint("anchors.csv in --out")] = None
+    table: Annotated[Path | None, DefaultHint("anchors.csv in --out")] = None
     """The table of finished runs, a CSV file: what is missing from it is trained."""
-    doc: Annotated[Path | None, default_hint("beside the table")] = None
+    doc: Annotated[Path | None, DefaultHint("beside the table")] = None
     """The page, a Markdown file; its figure goes into figures/ beside it."""
     page_only: bool = False
     """Train nothing, only write the page from the table."""

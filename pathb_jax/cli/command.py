@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import tyro
 
+from pathb_jax.cli.hints import REGISTRY
 from pathb_jax.cli.output import outlived
 from pathb_jax.cli.terminal import say
 from pathb_jax.config import Backend, ParallelRuns, Tier, TrainConfig
@@ -65,6 +66,7 @@ def parse(
                 default=default,
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes,),
+                registry=REGISTRY,
             )
             return cast(Config, parsed)
     except SystemExit as stop:

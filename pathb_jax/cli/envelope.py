@@ -12,12 +12,12 @@ from pathb_jax.cli import command
 from pathb_jax.cli.terminal import Terminal, say
 from pathb_jax.config import (
     Backend,
+    DefaultHint,
     Hparams,
     OutputConfig,
     ParallelRuns,
     RunConfig,
     Tier,
-    default_hint,
 )
 from pathb_jax.errors import InputError
 
@@ -56,20 +56,20 @@ class EnvelopeFlags:
     """PPO updates per run, each 8 192 environment steps; 1221 are 10 M."""
     eval_seeds: int = 64
     """Seeds, from 10000 on, that each trained policy is evaluated on."""
-    hparams: Hparams = Hparams()  # noqa: RUF009  # a tuple: nothing can change it
+    hparams: Hparams = dataclasses.field(default_factory=Hparams)
     """Hyper-parameters of every run."""
     parallel_runs: ParallelRuns = "auto"
     """Runs trained side by side, each on a device of its own; on a CPU auto is one per core at
     Small and one at a time at Medium and Large. No figure depends on it."""
-    ray: Annotated[str | None, default_hint("this machine alone")] = None
+    ray: Annotated[str | None, DefaultHint("this machine alone")] = None
     """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
     head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
     all machines share. No figure depends on it."""
     out: Path = Path("results/envelope")
     """Folder for the runs."""
-    table: Annotated[Path | None, default_hint("envelope.csv in --out")] = None
+    table: Annotated[Path | None, DefaultHint("envelope.csv in --out")] = None
     """The table of finished runs, a CSV file: what is missing from it is trained."""
-    doc: Annotated[Path | None, default_hint("beside the table")] = None
+    doc: Annotated[Path | None, DefaultHint("beside the table")] = None
     """The page, a Markdown file; its figure goes into figures/ beside it."""
     page_only: bool = False
     """Train nothing, only write the page from the table; flags of the runs say nothing."""

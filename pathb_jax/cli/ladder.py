@@ -12,7 +12,7 @@ from rich.table import Table
 from pathb_jax.cli import command
 from pathb_jax.cli.progress_format import duration
 from pathb_jax.cli.terminal import Terminal, say
-from pathb_jax.config import SEED_LIMIT, Backend, MatmulPrecision, ParallelRuns, Tier, default_hint
+from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, MatmulPrecision, ParallelRuns, Tier
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.ladder.statistics import clopper_pearson
@@ -49,15 +49,15 @@ class LadderFlags:
 
     protocol: str = "path_b"
     """A protocol that ships with the package, or the path of a TOML file."""
-    tier: Annotated[Tier | None, default_hint("the protocol's")] = None
+    tier: Annotated[Tier | None, DefaultHint("the protocol's")] = None
     """Network size."""
-    updates: Annotated[int | None, default_hint("the protocol's")] = None
+    updates: Annotated[int | None, DefaultHint("the protocol's")] = None
     """PPO updates per run (8 192 environment steps each)."""
-    seed: Annotated[int | None, default_hint("the protocol's")] = None
+    seed: Annotated[int | None, DefaultHint("the protocol's")] = None
     """Training seed."""
-    out: Annotated[Path | None, default_hint("results/mesa/phase7v2-<tier>-cliff-subset")] = None
+    out: Annotated[Path | None, DefaultHint("results/mesa/phase7v2-<tier>-cliff-subset")] = None
     """Folder for all files."""
-    note: Annotated[Path | None, default_hint("beside the record only")] = None
+    note: Annotated[Path | None, DefaultHint("beside the record only")] = None
     """Write the result note here too."""
     train_seeds: int = 1
     """Training seeds per candidate. The first one votes, as the protocol says; the others show how
@@ -71,7 +71,7 @@ class LadderFlags:
     runs_per_device: int = 1
     """Runs that share a device as one vmapped program: for an accelerator that one run does not
     fill. Changes low-order bits, so it is a departure from the protocol."""
-    ray: Annotated[str | None, default_hint("this machine alone")] = None
+    ray: Annotated[str | None, DefaultHint("this machine alone")] = None
     """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
     head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
     all machines share. Changes no bit of any run."""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pathb_jax.cli import command
 from pathb_jax.cli.terminal import Terminal, say
-from pathb_jax.config import TIERS, Backend, Tier, default_hint
+from pathb_jax.config import TIERS, Backend, DefaultHint, Tier
 from pathb_jax.errors import InputError
 from pathb_jax.store.own_files import is_own_json
 from pathb_jax.studies.reproducibility import (
@@ -60,11 +60,11 @@ class ReproducibilityFlags:
     """How many runs are vmapped together."""
     backend: Backend = "auto"
     """Where to compute. Anything but auto must be there: there is no silent fallback."""
-    json: Annotated[Path | None, default_hint("none")] = None
+    json: Annotated[Path | None, DefaultHint("none")] = None
     """Write the table to this file too."""
-    keep: Annotated[Path | None, default_hint("a temporary folder")] = None
+    keep: Annotated[Path | None, DefaultHint("a temporary folder")] = None
     """Leave the runs in this new folder instead of deleting them."""
-    digest: Annotated[Path | None, default_hint("none: check")] = None
+    digest: Annotated[Path | None, DefaultHint("none: check")] = None
     """Check nothing; print the digest of this run's or ladder's folder."""
     parts: bool = False
     """With --digest: print the digest of each part too."""

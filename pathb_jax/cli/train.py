@@ -9,6 +9,7 @@ from typing import Any
 from pathb_jax.cli import command
 from pathb_jax.cli.terminal import say
 from pathb_jax.config import EvaluationConfig, OutputConfig, RunConfig, TaskConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
 
@@ -38,7 +39,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         assert tentative is not None
         config = _of_checkpoint(tentative, arguments)
     else:
-        config = command.parse(RunConfig, arguments, DESCRIPTION).validated()
+        config = validated(command.parse(RunConfig, arguments, DESCRIPTION))
     command.check_writable("--out", config.output.out)
 
     # Importing JAX takes seconds; wrong flags are reported before.
@@ -87,7 +88,7 @@ def _of_checkpoint(tentative: RunConfig, arguments: Sequence[str] | None) -> Run
                 raise InputError(f"--{name.replace('_', '-')}", value, allowed)
     updates = 0 if tentative.schedule.updates == 0 else saved.schedule.updates
     schedule = dataclasses.replace(saved.schedule, updates=updates)
-    return dataclasses.replace(given, schedule=schedule).validated()
+    return validated(dataclasses.replace(given, schedule=schedule))
 
 
 def _evaluate(config: RunConfig) -> int:

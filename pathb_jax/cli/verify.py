@@ -9,7 +9,7 @@ import tyro
 
 from pathb_jax.cli import command
 from pathb_jax.cli.terminal import say
-from pathb_jax.config import default_hint
+from pathb_jax.config import DefaultHint
 from pathb_jax.errors import InputError
 from pathb_jax.store.own_files import is_own_json
 
@@ -43,7 +43,7 @@ class VerifyFlags:
     """A ladder's folder (with ladder.json) or a run's (with manifests/)."""
     replay: bool = True
     """Play every policy again, which takes a second per run at Small, and a few at Large."""
-    json: Annotated[Path | None, default_hint("none")] = None
+    json: Annotated[Path | None, DefaultHint("none")] = None
     """Write what was found to this file too."""
 
 

@@ -11,7 +11,8 @@ import jax
 
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.ladder.plan import LadderPlan
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
 from pathb_jax.runs import placement
 
@@ -80,7 +81,7 @@ def _measure_on(device: Any, plan: LadderPlan) -> Estimate:
 def _measure(plan: LadderPlan) -> Estimate:
     config = plan.candidate_run(plan.protocol.candidates[0])
     compiled = program(config)
-    env_params, hparams = task_params(config, compiled.env), traced(config.hparams)
+    env_params, hparams = task_params(config, compiled.env), traced(config)
     state = compiled.init(config, env_params)
     # One update first: memory and thread pools are set up in it.
     state, _ = jax.block_until_ready(compiled.train(state, hparams, env_params, 1))

@@ -16,6 +16,7 @@ from pathb_jax.config import (
     TaskConfig,
     TrainConfig,
 )
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
 from pathb_jax.ladder.schema import BatchRun, Candidate, Run
@@ -132,33 +133,35 @@ class LadderPlan:
                 label,
                 f"together they name a run and its files: at most {LONGEST_LABEL} characters",
             )
-        return RunConfig(
-            task=TaskConfig(variant),  # type: ignore[arg-type]  # the protocol checked the names
-            train=TrainConfig(
-                tier=planned.tier,  # type: ignore[arg-type]
-                sensor_tier=planned.sensor_tier,  # type: ignore[arg-type]
-                batch_envs=planned.batch_envs,
-                rollout_length=planned.rollout_length,
-                minibatch_size=planned.minibatch_size,
-                epochs=planned.epochs,
-                matmul_precision=self.matmul_precision,
-            ),
-            hparams=Hparams(**self.protocol.hparams_of(candidate), mixed_lambda=mixed_lambda),
-            schedule=ScheduleConfig(
-                updates=planned.updates,
-                seed=seed,
-                seed_start=planned.seed_start,
-                log_std_init=planned.log_std_init,
-            ),
-            evaluation=EvaluationConfig(
-                eval_seed_start=self.protocol.seed_sets,
-                eval_seeds=self.protocol.evaluation.seeds,
-            ),
-            output=OutputConfig(
-                run_label=label,
-                out=self.out / label,
-                backend=self.backend,
-                deterministic=self.deterministic,
-                accept_environment_change=self.accept_environment_change,
-            ),
-        ).validated()
+        return validated(
+            RunConfig(
+                task=TaskConfig(variant),  # type: ignore[arg-type]  # the protocol checked the names
+                train=TrainConfig(
+                    tier=planned.tier,  # type: ignore[arg-type]
+                    sensor_tier=planned.sensor_tier,  # type: ignore[arg-type]
+                    batch_envs=planned.batch_envs,
+                    rollout_length=planned.rollout_length,
+                    minibatch_size=planned.minibatch_size,
+                    epochs=planned.epochs,
+                    matmul_precision=self.matmul_precision,
+                ),
+                hparams=Hparams(**self.protocol.hparams_of(candidate), mixed_lambda=mixed_lambda),
+                schedule=ScheduleConfig(
+                    updates=planned.updates,
+                    seed=seed,
+                    seed_start=planned.seed_start,
+                    log_std_init=planned.log_std_init,
+                ),
+                evaluation=EvaluationConfig(
+                    eval_seed_start=self.protocol.seed_sets,
+                    eval_seeds=self.protocol.evaluation.seeds,
+                ),
+                output=OutputConfig(
+                    run_label=label,
+                    out=self.out / label,
+                    backend=self.backend,
+                    deterministic=self.deterministic,
+                    accept_environment_change=self.accept_environment_change,
+                ),
+            )
+        )

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pathb_jax.config import TIERS, Hparams, TrainConfig
+from pathb_jax.config import TIERS, TrainConfig
 from pathb_jax.envs.shadow_field import EnvParams, EnvState, MesaShadowField
 from pathb_jax.learn import networks, normalizer, rollout, update
 from pathb_jax.learn.advantages import gae, next_state_values
+from pathb_jax.learn.hparams import TracedHparams
 
 CHUNK_CAPACITY = 1024
 """Most updates one call can run: rows of its table of metrics."""
@@ -83,7 +84,7 @@ def init(
     config: TrainConfig,
     env: MesaShadowField,
     env_params: EnvParams,
-    hparams: Hparams,
+    hparams: TracedHparams,
     seed: jax.Array,
     log_std_init: jax.Array,
 ) -> TrainState:
@@ -110,7 +111,7 @@ def continue_from(
     config: TrainConfig,
     env: MesaShadowField,
     env_params: EnvParams,
-    hparams: Hparams,
+    hparams: TracedHparams,
     seed: jax.Array,
     loaded: TrainState,
     reset_optimizer: jax.Array,
@@ -145,7 +146,7 @@ def train_update(
     config: TrainConfig,
     env: MesaShadowField,
     state: TrainState,
-    hparams: Hparams,
+    hparams: TracedHparams,
     env_params: EnvParams,
     span: Span,
 ) -> tuple[TrainState, jax.Array]:
@@ -219,7 +220,7 @@ def train_update(
     return next_state, jnp.stack([row[name] for name in METRICS])
 
 
-def scheduled(hparams: Hparams, update: jax.Array, span: Span) -> Hparams:
+def scheduled(hparams: TracedHparams, update: jax.Array, span: Span) -> TracedHparams:
     """Hyper-parameters of the update after `update`: linear where an end is given."""
 
     def value(start: Any, end: Any) -> Any:
@@ -247,7 +248,7 @@ def train_chunk(
     config: TrainConfig,
     env: MesaShadowField,
     state: TrainState,
-    hparams: Hparams,
+    hparams: TracedHparams,
     env_params: EnvParams,
     span: Span,
     updates: jax.Array,

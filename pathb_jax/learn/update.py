@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pathb_jax.config import Hparams, NetworkSize, TrainConfig
+from pathb_jax.config import NetworkSize, TrainConfig
 from pathb_jax.learn import networks
+from pathb_jax.learn.hparams import TracedHparams
 
 
 @struct.dataclass
@@ -60,7 +61,7 @@ def normalize_advantages(advantage: jax.Array) -> jax.Array:
     return (advantage - jnp.mean(advantage)) / (jnp.std(advantage, ddof=1) + 1e-8)
 
 
-def optimizer(hparams: Hparams) -> optax.GradientTransformation:
+def optimizer(hparams: TracedHparams) -> optax.GradientTransformation:
     """Adam after scaling the whole gradient to its largest norm; all numbers may be traced.
 
     The state has the same structure with and without `critic_lr`.
@@ -84,7 +85,7 @@ def limit_norm(max_norm: jax.Array | float) -> optax.GradientTransformation:
     return optax.stateless(scale)
 
 
-def _two_rates(hparams: Hparams) -> optax.GradientTransformation:
+def _two_rates(hparams: TracedHparams) -> optax.GradientTransformation:
     """Scale the critic's updates by `critic_lr`, all others by `lr`."""
 
     def scale(updates: networks.Params, _: networks.Params | None) -> networks.Params:
@@ -109,7 +110,7 @@ def value_error(
 
 
 def loss(
-    params: networks.Params, size: NetworkSize, batch: Batch, hparams: Hparams
+    params: networks.Params, size: NetworkSize, batch: Batch, hparams: TracedHparams
 ) -> tuple[jax.Array, UpdateMetrics]:
     """PPO's loss on one minibatch, with its parts (`grad_norm` still 0)."""
     mean = networks.actor_mean(params, size, batch.obs)
@@ -137,7 +138,7 @@ def loss(
 
 
 def minibatch_step(
-    params: networks.Params, opt_state: Any, size: NetworkSize, batch: Batch, hparams: Hparams
+    params: networks.Params, opt_state: Any, size: NetworkSize, batch: Batch, hparams: TracedHparams
 ) -> tuple[networks.Params, Any, UpdateMetrics]:
     """One gradient step. `grad_norm` is the global norm before scaling."""
     grads, metrics = jax.grad(loss, has_aux=True)(params, size, batch, hparams)
@@ -175,7 +176,7 @@ def run_epochs(
     config: TrainConfig,
     size: NetworkSize,
     batch: Batch,
-    hparams: Hparams,
+    hparams: TracedHparams,
     key: jax.Array,
 ) -> tuple[networks.Params, Any, UpdateMetrics]:
     """All epochs over one rollout.

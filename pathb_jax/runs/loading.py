@@ -176,11 +176,9 @@ def saved_config(path: Path, flag: str) -> RunConfig:
     try:
         saved = checkpoints.read_newest(path, checkpoints.read_meta, field=flag)["config"]
         variant = VARIANTS[saved["task"]["variant"]]
-        hparams = _known(Hparams._fields, saved["hparams"])
-        # What `validated` fills in.
-        hparams |= {"lr_end": None, "entropy_coef_end": None}
+        hparams = _known(_names(Hparams), saved["hparams"])
         if variant.family != "L-Mixed":
-            hparams["mixed_lambda"] = None
+            hparams["mixed_lambda"] = None  # what `validated` fills in
         return RunConfig(
             task=TaskConfig(**_known(_names(TaskConfig), saved["task"])),
             train=TrainConfig(**_known(_names(TrainConfig), saved["train"])),

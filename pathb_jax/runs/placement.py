@@ -17,7 +17,8 @@ import jax
 
 from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import ParallelRuns, RunConfig
-from pathb_jax.learn.program import options, program, together
+from pathb_jax.learn.hparams import options
+from pathb_jax.learn.program import program, together
 from pathb_jax.runs import run
 from pathb_jax.runs.outcome import RunOutcome, find_manifest, is_finished, missing_sets, run_files
 from pathb_jax.system import backend, memory, signals
@@ -123,7 +124,7 @@ def _groups(
     alike: dict[Any, list[int]] = {}
     for index in pending:
         config = configs[index]
-        alike.setdefault((config.train, options(config.hparams)), []).append(index)
+        alike.setdefault((config.train, options(config)), []).append(index)
     size = runs_per_device
     split = [
         same[first : first + size] for same in alike.values() for first in range(0, len(same), size)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import jax
 
 from pathb_jax.config import RunConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.learn.program import together
 from pathb_jax.runs.evidence import check_evidence
@@ -89,7 +90,7 @@ def train_together(
 
 def _checked(config: RunConfig, runs: int = 1) -> RunConfig:
     """Return a configuration validated; refuse, before anything is written, what cannot train."""
-    config = config.validated()
+    config = validated(config)
     if config.evaluation.eval_only or config.schedule.updates == 0:
         flag = "--eval-only" if config.evaluation.eval_only else "--updates"
         value = True if config.evaluation.eval_only else 0

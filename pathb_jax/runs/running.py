@@ -16,7 +16,8 @@ from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
 from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
 from pathb_jax.learn import training
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import program
 from pathb_jax.learn.task import env_config, task_params
 from pathb_jax.learn.training import METRICS, Chunk, TrainState
 from pathb_jax.runs.evidence import digests
@@ -79,7 +80,7 @@ class Run:
         self.first_update, self.first_env_steps = 0, 0
         self.parent_checkpoint: str | None = None
         self.started: str | None = backend.utc_now()
-        self.hparams = traced(config.hparams)
+        self.hparams = traced(config)
         self.history = np.zeros((0, len(HISTORY_COLUMNS)))
         self.evaluations: list[dict[str, Any]] = []
         self.last_results: list[SetResult] = []

@@ -23,6 +23,7 @@ from pathb_jax.config import (
     TrainConfig,
     VariantName,
 )
+from pathb_jax.config_checks import validated
 from pathb_jax.store.study_table import StudyTable, Within
 from pathb_jax.studies.provenance import PROVENANCE, provenance
 
@@ -162,16 +163,20 @@ def run_config(
 ) -> RunConfig:
     """Configuration of one run; its files go into a folder of its own below `out`."""
     label = f"{anchor.name.replace('.', '_')}_seed_{training_seed}"
-    return RunConfig(
-        task=TaskConfig(anchor.variant),
-        train=dataclasses.replace(anchor.train, tier=anchor.tier),
-        hparams=Hparams(mixed_lambda=anchor.mixed_lambda, lr=anchor.lr),
-        schedule=ScheduleConfig(updates=anchor.updates, seed=training_seed),
-        evaluation=EvaluationConfig(eval_seed_start=(EVAL_SEED_START,), eval_seeds=EVAL_SEEDS),
-        output=OutputConfig(
-            run_label=label, out=out / label, accept_environment_change=accept_environment_change
-        ),
-    ).validated()
+    return validated(
+        RunConfig(
+            task=TaskConfig(anchor.variant),
+            train=dataclasses.replace(anchor.train, tier=anchor.tier),
+            hparams=Hparams(mixed_lambda=anchor.mixed_lambda, lr=anchor.lr),
+            schedule=ScheduleConfig(updates=anchor.updates, seed=training_seed),
+            evaluation=EvaluationConfig(eval_seed_start=(EVAL_SEED_START,), eval_seeds=EVAL_SEEDS),
+            output=OutputConfig(
+                run_label=label,
+                out=out / label,
+                accept_environment_change=accept_environment_change,
+            ),
+        )
+    )
 
 
 def train_one(

@@ -4,6 +4,7 @@ Every lambda is trained with the same training seeds. Finished runs are collecte
 that the study can be done in parts. Its statistics are in `envelope_statistics`.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -22,6 +23,7 @@ from pathb_jax.config import (
     TrainConfig,
     VariantName,
 )
+from pathb_jax.config_checks import validated
 from pathb_jax.store.study_table import StudyTable, Within
 from pathb_jax.studies.envelope_statistics import (
     Breach,
@@ -132,8 +134,8 @@ def settings(study: Study) -> str:
     >>> settings(Study("Small", 1221, 64, Hparams(value_coef=0.25)))
     '--tier Small --updates 1221 --eval-seeds 64 --value-coef 0.25'
     """
-    defaults = Hparams()._asdict()
-    changed = {k: v for k, v in study.hparams._asdict().items() if v != defaults[k]}
+    defaults = vars(Hparams())
+    changed = {k: v for k, v in vars(study.hparams).items() if v != defaults[k]}
     named = {"tier": study.tier, "updates": study.updates, "eval_seeds": study.eval_seeds}
     flags = {**named, **changed}.items()
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags)
@@ -164,24 +166,28 @@ def run_config(
     assert output.out is not None
     label = f"{study.tier.lower()}_lambda_{mixed_lambda!r}_seed_{training_seed}".replace(".", "_")
     chosen = variant(mixed_lambda)
-    return RunConfig(
-        task=TaskConfig(chosen),
-        train=TrainConfig(tier=study.tier),
-        hparams=study.hparams._replace(mixed_lambda=mixed_lambda if chosen == MIXED else None),
-        schedule=ScheduleConfig(updates=study.updates, seed=training_seed),
-        # Only the end is looked at: no time goes into evaluations on the way.
-        evaluation=EvaluationConfig(
-            eval_seed_start=(EVAL_SEED_START,),
-            eval_seeds=study.eval_seeds,
-            eval_every=study.updates,
-        ),
-        output=OutputConfig(
-            run_label=label,
-            out=output.out / label,
-            backend=output.backend,
-            accept_environment_change=output.accept_environment_change,
-        ),
-    ).validated()
+    return validated(
+        RunConfig(
+            task=TaskConfig(chosen),
+            train=TrainConfig(tier=study.tier),
+            hparams=dataclasses.replace(
+                study.hparams, mixed_lambda=mixed_lambda if chosen == MIXED else None
+            ),
+            schedule=ScheduleConfig(updates=study.updates, seed=training_seed),
+            # Only the end is looked at: no time goes into evaluations on the way.
+            evaluation=EvaluationConfig(
+                eval_seed_start=(EVAL_SEED_START,),
+                eval_seeds=study.eval_seeds,
+                eval_every=study.updates,
+            ),
+            output=OutputConfig(
+                run_label=label,
+                out=output.out / label,
+                backend=output.backend,
+                accept_environment_change=output.accept_environment_change,
+            ),
+        )
+    )
 
 
 def basin_preference(x: np.ndarray, y: np.ndarray, basin_distance: np.ndarray) -> np.ndarray:

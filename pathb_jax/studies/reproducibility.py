@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import tyro
 
 from pathb_jax.config import Backend, RunConfig, Tier, VariantName
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.system import signals
 
@@ -69,7 +70,7 @@ class Setting:
         """Return the configuration that `words` stands for."""
         words = self.words(out, seed, eval_every)
         config: RunConfig = tyro.cli(RunConfig, args=words, config=(tyro.conf.OmitArgPrefixes,))
-        return config.validated()
+        return validated(config)
 
 
 class Finding(NamedTuple):

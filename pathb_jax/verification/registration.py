@@ -19,12 +19,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "reward_channel_scale": 1.0,
     },
     "train": {"truncation": "terminal", "reshuffle_epochs": False, "train_starts": "fixed"},
-    "hparams": {
-        "critic_lr": None,
-        "value_clip": None,
-        "lr_end": None,
-        "entropy_coef_end": None,
-    },
+    "hparams": {"critic_lr": None, "value_clip": None},
     "schedule": {"lr_schedule": "constant", "entropy_schedule": "constant"},
     "output": {"load_checkpoint": None},
 }

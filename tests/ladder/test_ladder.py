@@ -82,8 +82,8 @@ def test_each_candidate_changes_one_knob_of_the_same_run(plan, pretend):
     changes = {}
     for entry in record["candidates"]:
         config = runs.configs[entry["run_dir"]]
-        defaults = type(config.hparams)(mixed_lambda=0.9)._asdict()
-        found = config.hparams._asdict()
+        defaults = vars(type(config.hparams)(mixed_lambda=0.9))
+        found = vars(config.hparams)
         changes[entry["tag"]] = {k: v for k, v in found.items() if v != defaults[k]}
         assert entry["hparams"] == changes[entry["tag"]]
         assert config.train.tier == "Large"

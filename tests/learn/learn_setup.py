@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from pathb_jax import config as c
+from pathb_jax.config_checks import validated
 from pathb_jax.learn import rollout, training, update
-from pathb_jax.learn.program import traced
+from pathb_jax.learn.hparams import TracedHparams, traced
 from pathb_jax.learn.task import make_env, task_params
 
 TINY_TIERS = {
@@ -47,7 +48,7 @@ class Setup(NamedTuple):
     config: c.TrainConfig
     env: Any
     env_params: Any
-    hparams: c.Hparams
+    hparams: TracedHparams
 
     def init(self, seed: int = 0, log_std_init: float = -0.5) -> training.TrainState:
         # Nothing else matters to a fresh state: setups share the program.
@@ -56,7 +57,7 @@ class Setup(NamedTuple):
             shapes,
             self.env,
             self.env_params,
-            traced(c.Hparams(mixed_lambda=0.9)),
+            traced_hparams(),
             np.uint32(seed),
             jnp.asarray(log_std_init, float),
         )
@@ -104,6 +105,11 @@ class Setup(NamedTuple):
         )
 
 
+def traced_hparams(**hparams: float) -> TracedHparams:
+    """Return hyper-parameters as the program gets them; the default ones where none are given."""
+    return traced(c.RunConfig(c.TaskConfig(VARIANT), hparams=c.Hparams(**hparams)))
+
+
 def _number(value: float | None) -> jax.Array | None:
     return None if value is None else jnp.asarray(value, float)
 
@@ -114,13 +120,16 @@ def make_span(first_update: int, updates: int) -> training.Span:
 
 def run_config(variant: str = VARIANT, seed_start: int = 20000, **flags: Any) -> c.RunConfig:
     """Return the validated configuration of a small run; shapes and hyper-parameters by name."""
-    hparams = {name: flags.pop(name) for name in c.Hparams._fields if name in flags}
-    return c.RunConfig(
-        c.TaskConfig(variant),
-        train=c.TrainConfig(**{**SHAPES, **flags}),
-        hparams=c.Hparams(**hparams),
-        schedule=c.ScheduleConfig(seed_start=seed_start),
-    ).validated()
+    names = [field.name for field in dataclasses.fields(c.Hparams)]
+    hparams = {name: flags.pop(name) for name in names if name in flags}
+    return validated(
+        c.RunConfig(
+            c.TaskConfig(variant),
+            train=c.TrainConfig(**{**SHAPES, **flags}),
+            hparams=c.Hparams(**hparams),
+            schedule=c.ScheduleConfig(seed_start=seed_start),
+        )
+    )
 
 
 def shadow_field(world: dict[str, Any] | None = None, **flags: Any) -> Setup:
@@ -132,13 +141,13 @@ def shadow_field(world: dict[str, Any] | None = None, **flags: Any) -> Setup:
         name: jnp.asarray(value, getattr(env_params, name).dtype)
         for name, value in (world or {}).items()
     }
-    return Setup(config.train, env, env_params.replace(**changed), traced(config.hparams))
+    return Setup(config.train, env, env_params.replace(**changed), traced(config))
 
 
 def on_stub(env: Any, env_params: Any, **flags: Any) -> Setup:
     """Return a small run on a stub environment."""
     config = run_config(**flags)
-    return Setup(config.train, env, env_params, traced(config.hparams))
+    return Setup(config.train, env, env_params, traced(config))
 
 
 class Learned(NamedTuple):
@@ -146,7 +155,7 @@ class Learned(NamedTuple):
 
     batch: update.Batch
     """`[T * N, ...]`, time first."""
-    hparams: c.Hparams
+    hparams: TracedHparams
     """Of this update, after schedules."""
     key: jax.Array
 

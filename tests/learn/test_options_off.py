@@ -17,7 +17,7 @@ from learn_setup import (
 )
 from stubs import UNBOUND, Walk
 
-from pathb_jax import config as c
+from pathb_jax.config_checks import validated
 from pathb_jax.learn import networks, training, update
 from pathb_jax.learn.program import program
 
@@ -36,12 +36,11 @@ OFF = {
 
 def changed(config, groups):
     """Replace fields of a configuration's groups."""
-    made = {}
-    for name, fields in groups.items():
-        group = getattr(config, name)
-        replace = group._replace if isinstance(group, c.Hparams) else None
-        made[name] = replace(**fields) if replace else dataclasses.replace(group, **fields)
-    return dataclasses.replace(config, **made).validated()
+    made = {
+        name: dataclasses.replace(getattr(config, name), **fields)
+        for name, fields in groups.items()
+    }
+    return validated(dataclasses.replace(config, **made))
 
 
 @pytest.mark.parametrize("option", OFF)

@@ -19,7 +19,8 @@ from stubs import UNBOUND, TurnsNaN, Walk
 
 from pathb_jax.envs.start_states import start_states
 from pathb_jax.learn import normalizer, training
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
 
 continue_from = quick_jit(training.continue_from, static_argnums=(0, 1))
@@ -37,7 +38,7 @@ def compiled():
         state = made.init(dataclasses.replace(config, schedule=schedule), env_params)
         rows = []
         for updates in chunks:
-            state, chunk = made.train(state, traced(config.hparams), env_params, updates)
+            state, chunk = made.train(state, traced(config), env_params, updates)
             assert (int(chunk.updates), bool(chunk.finite)) == (updates, True)
             rows.append(np.asarray(chunk.metrics)[:updates])
         return jax.device_get(state), np.concatenate(rows)

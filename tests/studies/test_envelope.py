@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import subprocess
@@ -111,7 +112,7 @@ def test_runs_differ_in_nothing_but_lambda_seed_and_folder(tmp_path):
     configs = [run_config(study, at, seed, output) for at in (0.95, 0.97) for seed in (0, 1)]
     assert len({config.output.out for config in configs}) == 4
     assert {config.output.out.parent for config in configs} == {tmp_path}
-    assert {config.hparams._replace(mixed_lambda=None) for config in configs} == {study.hparams}
+    assert {dataclasses.replace(c.hparams, mixed_lambda=None) for c in configs} == {study.hparams}
     assert {config.train for config in configs} == {configs[0].train}
     assert [config.schedule.seed for config in configs] == [0, 1, 0, 1]
 
