@@ -13,7 +13,7 @@ call equal to earlier ones, of about --seconds or one iteration. After each, the
 minibatch updates that the library itself keeps have to be those asked for (brax keeps none of
 minibatch updates; its options fix them).
 
-Several runs of ours (--runs) go where runs.placement puts them. "ours / theirs" compares as many
+Several runs of ours (--runs) go where runs.side_by_side puts them. "ours / theirs" compares as many
 runs as the other library has seeds, if they are measured, else one; "of one rejax" is
 everybody's total over that of one rejax training.
 

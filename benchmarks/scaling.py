@@ -11,7 +11,7 @@ Each part varies one thing and leaves the rest as it is pinned:
               parameters, so that every episode lasts to its horizon; goal: 4 096 in under a second
     updates   one call of 1 to 64 updates, Small, and the highest memory the process had meanwhile
               (Linux only)
-    runs      one update of each of 1 to 8 runs at once, Small, put where runs.placement would
+    runs      one update of each of 1 to 8 runs at once, Small, put where runs.side_by_side would
               put them
     network   one update of each tier, against its FLOPs (benchmarks/work.py)
 

@@ -17,7 +17,7 @@ from pathb_jax.learn.hparams import traced
 from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
-from pathb_jax.runs import placement
+from pathb_jax.runs import side_by_side
 from pathb_jax.system import backend
 
 VARIANT = "mixed_ppo_phase3_lambda_0_9"
@@ -76,14 +76,14 @@ class Training:
 
 
 class Runs:
-    """So many runs that go on and on, put on devices as `pathb_jax.runs.placement` does by itself.
+    """So many runs that go on and on, put on devices as `runs.side_by_side` does by itself.
 
     That is one device for each core at Small and one for all cores above; each device works its
     share off one after another. `backend.select_backend` has to have made the devices.
     """
 
     def __init__(self, shapes: TrainConfig, runs: int) -> None:
-        there = placement.devices(backend.host_devices("auto", shapes.tier))[:runs]
+        there = side_by_side.devices(backend.host_devices("auto", shapes.tier))[:runs]
         shares = [there[index % len(there)] for index in range(runs)]
         self.trainings = [Training(shapes, device) for device in shares]
         self._by_device = [self.trainings[first :: len(there)] for first in range(len(there))]

@@ -5,7 +5,7 @@
 A round trains every subject (a tier with so many runs at once) for about --seconds, in turn, then
 evaluates three sets of 32 seeds with one run of each tier. Training uses the pinned shapes (64
 environments x 128 steps, 4 epochs, minibatches of 256). Several runs at once are what
-runs.placement does: each on a device of its own from a thread of its own; their rate is the
+runs.side_by_side does: each on a device of its own from a thread of its own; their rate is the
 total. Compile times are those of this process; start_up.py measures them from cold and cached.
 """
 

@@ -14,8 +14,8 @@ from pathb_jax.system import backend
 
 if TYPE_CHECKING:
     from pathb_jax.ladder.plan import LadderPlan
+    from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
-    from pathb_jax.runs.run import Observer
     from pathb_jax.store.record_schema import LadderRecord
 
 
@@ -39,12 +39,12 @@ def train(config: RunConfig, observer: "Observer | None" = None) -> "RunOutcome"
     config = validated(config)
     with _computing(config.output.backend, deterministic=config.output.deterministic):
         from pathb_jax.cli.progress import ProgressBar
-        from pathb_jax.runs import run
+        from pathb_jax.runs import trainer
 
         if observer is not None:
-            return run.train(config, observer)
+            return trainer.train(config, observer)
         with ProgressBar(quiet=not config.output.progress) as bar:
-            return run.train(config, bar)
+            return trainer.train(config, bar)
 
 
 def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
@@ -58,9 +58,9 @@ def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
     """
     config = validated(config)
     with _computing(config.output.backend, deterministic=config.output.deterministic):
-        from pathb_jax.runs import loading
+        from pathb_jax.runs import evaluating
 
-        return loading.evaluate_only(config)
+        return evaluating.evaluate_only(config)
 
 
 def run_ladder(plan: "LadderPlan", observer: "Observer | None" = None) -> "LadderRecord":

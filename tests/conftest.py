@@ -47,7 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory):
     """A run of `small_runs.UPDATES` updates as it was left. Not to be written to."""
     from small_runs import FinishedRun, Watcher, small_config
 
-    from pathb_jax.runs.run import train
+    from pathb_jax.runs.trainer import train
 
     watcher = Watcher()
     config = small_config(tmp_path_factory.mktemp("finished") / "run")
@@ -57,9 +57,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def one_update_per_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every chunk one update long, whatever the machine's speed."""
-    from pathb_jax.runs import running
+    from pathb_jax.runs import run
 
-    monkeypatch.setattr(running, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(run, "CHUNK_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ import numpy as np
 from pathb_jax import config as c
 from pathb_jax.config_checks import validated
 from pathb_jax.runs.loading import load
+from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.runs.outcome import RunOutcome
-from pathb_jax.runs.run import Observer, Progress
 from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, RunFiles
 from pathb_jax.store.checkpoints import resolve_checkpoint
 

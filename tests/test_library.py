@@ -14,7 +14,8 @@ from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol
-from pathb_jax.runs import run
+from pathb_jax.runs import trainer
+from pathb_jax.runs.observer import Observer
 from pathb_jax.system import backend
 
 
@@ -28,7 +29,7 @@ def asked(monkeypatch):
         seen["platform"] = backend.current_device().platform
         seen["precision"] = jax.config.jax_default_matmul_precision
 
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     return seen
 
 
@@ -101,7 +102,7 @@ def test_a_ladder_computes_where_its_plan_says(tmp_path, monkeypatch):
 def test_progress_is_shown_if_asked_for(progress, quiet, asked, tmp_path, monkeypatch):
     shown = []
 
-    class Bar(run.Observer):
+    class Bar(Observer):
         def __init__(self, quiet):
             shown.append(quiet)
 

@@ -13,7 +13,7 @@ from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.learn.hparams import options
 from pathb_jax.learn.program import lower
-from pathb_jax.runs import placement
+from pathb_jax.runs import side_by_side
 from pathb_jax.system import backend, memory
 
 GB = 10**9
@@ -127,14 +127,14 @@ def test_a_container_may_use_less_than_the_machine_has(tmp_path, monkeypatch):
     ],
 )
 def test_a_cpus_devices_share_its_memory(platform, devices, per_device, refused, monkeypatch):
-    monkeypatch.setattr(placement, "devices", lambda asked: [device(platform)] * devices)
+    monkeypatch.setattr(side_by_side, "devices", lambda asked: [device(platform)] * devices)
     monkeypatch.setattr(memory, "available", lambda device: 500_000_000)
     configs = [validated(build(variant=VARIANT, tier="Large", seed=seed)) for seed in range(8)]
     if refused is None:
-        placement.check_memory(configs, "auto", per_device)
+        side_by_side.check_memory(configs, "auto", per_device)
     else:
         with pytest.raises(InputError) as caught:
-            placement.check_memory(configs, "auto", per_device)
+            side_by_side.check_memory(configs, "auto", per_device)
         assert str(caught.value).startswith(refused)
 
 

@@ -15,7 +15,7 @@ from pathb_jax.learn import training
 from pathb_jax.learn.hparams import options, traced
 from pathb_jax.learn.program import lower, program
 from pathb_jax.learn.task import task_params
-from pathb_jax.runs.run import train
+from pathb_jax.runs.trainer import train
 
 CANDIDATES = [
     {"lr": 1e-4},
@@ -69,7 +69,7 @@ def test_many_chunks_of_many_candidates_are_one_trace(tmp_path):
             )
             assert done.updates == updates
         assert state.update == sum(CHUNKS)
-        entropies.add(float(done.metrics[CHUNKS[-1] - 1, training.METRICS.index("entropy")]))
+        entropies.add(float(done.metrics["entropy"][CHUNKS[-1] - 1]))
     assert len(entropies) == len(CANDIDATES)  # they were different candidates
 
 

@@ -9,7 +9,7 @@ import pytest
 from pathb_jax.cli import command, ladder
 from pathb_jax.config import RunConfig
 from pathb_jax.config_checks import validated
-from pathb_jax.runs import run
+from pathb_jax.runs import trainer
 
 SET_UP = (
     "python -m pip install -c constraints.txt -e . && python scripts/ladder.py --tier Small",
@@ -114,7 +114,7 @@ def test_the_python_examples_run(blocks, monkeypatch):
         trained.append(config)
         return type("Outcome", (), {"summaries": {10000: {"success_rate": 0.5}}})
 
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     for example in examples:
         exec(compile(example, "README.md", "exec"), {})
     assert len(trained) == sum("train(" in example for example in examples)

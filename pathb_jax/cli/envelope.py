@@ -173,11 +173,11 @@ def _train(
         accept_environment_change=flags.accept_environment_change,
     ) as cluster:
         from pathb_jax.cli.progress import ProgressBar
-        from pathb_jax.runs import placement
+        from pathb_jax.runs import side_by_side
         from pathb_jax.runs.outcome import check_trained_here
 
         bar = ProgressBar(quiet=not flags.progress)
-        runs = placement.train_all(configs, bar, flags.parallel_runs, cluster=cluster)
+        runs = side_by_side.train_all(configs, bar, flags.parallel_runs, cluster=cluster)
         there = None if cluster is None else cluster.environment
         with bar:
             for ended in runs:

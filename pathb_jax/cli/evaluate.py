@@ -226,7 +226,7 @@ def _write(
 ) -> None:
     import numpy as np
 
-    from pathb_jax.runs.outcome import episode_rows
+    from pathb_jax.runs.output import episode_rows
     from pathb_jax.store.json_files import write_json
     from pathb_jax.store.tables import write_table
 

@@ -152,8 +152,8 @@ def _plan_and_run(
     from pathb_jax.ladder import estimate
     from pathb_jax.ladder.opening import is_finished, open_record
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.runs import placement
-    from pathb_jax.runs.outcome import set_aside
+    from pathb_jax.runs import side_by_side
+    from pathb_jax.runs.identity import set_aside
     from pathb_jax.store.lock import refuse_if_held
     from pathb_jax.system import signals
 
@@ -175,7 +175,7 @@ def _plan_and_run(
     )
     if cluster is None:
         runs = [plan.candidate_run(c, seed) for c in protocol.candidates for seed in plan.seeds]
-        placement.check_memory(runs, plan.parallel_runs, plan.runs_per_device)
+        side_by_side.check_memory(runs, plan.parallel_runs, plan.runs_per_device)
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:
         say(f"{out}: what was there is now in {moved}")
     record = open_record(plan)

@@ -8,7 +8,7 @@ from rich.progress import Progress as Bars
 
 from pathb_jax.cli.progress_format import duration
 from pathb_jax.cli.terminal import Terminal, say
-from pathb_jax.runs.run import Observer, Progress
+from pathb_jax.runs.observer import Observer, Progress
 
 
 class ProgressBar(Observer):

@@ -92,7 +92,7 @@ def _of_checkpoint(tentative: RunConfig, arguments: Sequence[str] | None) -> Run
 
 
 def _evaluate(config: RunConfig) -> int:
-    from pathb_jax.runs.loading import evaluate_only
+    from pathb_jax.runs.evaluating import evaluate_only
 
     summaries = evaluate_only(config)
     for summary in summaries:
@@ -102,16 +102,16 @@ def _evaluate(config: RunConfig) -> int:
 
 def _train(config: RunConfig) -> int:
     from pathb_jax.cli.progress import ProgressBar
-    from pathb_jax.runs import run
+    from pathb_jax.runs import trainer
 
     with ProgressBar(quiet=not config.output.progress) as bar:
-        outcome = run.train(config, bar)
+        outcome = trainer.train(config, bar)
     if not outcome.trained:
         say(f"{outcome.files.slug}: finished before; nothing to train")
     if outcome.diverged is not None:
         say(
-            f"diverged at update {outcome.diverged['update']}: "
-            f"{outcome.diverged['quantity']} is not finite"
+            f"diverged at update {outcome.diverged.update}: "
+            f"{outcome.diverged.quantity} is not finite"
         )
         return DIVERGED
     for summary in outcome.summaries.values():

@@ -24,8 +24,8 @@ from pathb_jax.errors import InputError
 from pathb_jax.system import signals
 
 if TYPE_CHECKING:
+    from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
-    from pathb_jax.runs.run import Observer
 
 HEAD_SECONDS = 10.0
 """A head that does not answer for so long is gone."""
@@ -202,7 +202,7 @@ class _Training:
                     self._ray.cancel(result)
 
     def _tell(self, kind: str, content: Any) -> None:
-        from pathb_jax.runs.run import Progress
+        from pathb_jax.runs.observer import Progress
 
         if kind == "progress":
             self._observer.progress(Progress(**content))

@@ -178,10 +178,11 @@ def train(mailbox: Any, settings: Settings, key: int, config: RunConfig) -> Any:
 
 
 def _train_here(link: Link, config: RunConfig) -> "RunOutcome":
-    from pathb_jax.runs import run
+    from pathb_jax.runs import trainer
+    from pathb_jax.runs.observer import Observer, Progress
 
-    class Teller(run.Observer):
-        def progress(self, progress: run.Progress) -> None:
+    class Teller(Observer):
+        def progress(self, progress: Progress) -> None:
             link.put("progress", {**progress._asdict(), "row": dict(progress.row)})
 
         def notice(self, message: str) -> None:
@@ -192,4 +193,4 @@ def _train_here(link: Link, config: RunConfig) -> "RunOutcome":
     while lock.is_held(config.output.out) and time.monotonic() < end:
         signals.stop_if_requested()
         time.sleep(POLL_SECONDS)
-    return run.train(config, Teller())
+    return trainer.train(config, Teller())

@@ -14,7 +14,7 @@ from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.learn.hparams import traced
 from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
-from pathb_jax.runs import placement
+from pathb_jax.runs import side_by_side
 
 PROBE_SECONDS = 2.0
 EVALUATIONS_PER_RUN = 11
@@ -53,7 +53,7 @@ def measure(plan: LadderPlan) -> Estimate:
     """
     runs = plan.train_seeds * (len(plan.protocol.candidates) if plan.speculative else 1)
     if plan.cluster is None:
-        there = placement.devices(plan.parallel_runs)
+        there = side_by_side.devices(plan.parallel_runs)
         used, devices = there[:runs], len(there)
         with ThreadPoolExecutor(len(used)) as pool:
             found = list(pool.map(lambda device: _measure_on(device, plan), used))
@@ -74,7 +74,7 @@ def measure(plan: LadderPlan) -> Estimate:
 
 
 def _measure_on(device: Any, plan: LadderPlan) -> Estimate:
-    with placement.computing_on(device):
+    with side_by_side.computing_on(device):
         return _measure(plan)
 
 

@@ -4,11 +4,12 @@ A run's folder can be older than the ladder's record, or have been finished by a
 its manifest says of program, versions, settings and device is compared like the ladder's own.
 """
 
-from typing import Any
-
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
-from pathb_jax.runs.outcome import RunOutcome, find_manifest, recorded_environment, run_files
+from pathb_jax.runs.identity import find_manifest
+from pathb_jax.runs.manifest import RunManifest
+from pathb_jax.runs.outcome import RunOutcome, run_files
+from pathb_jax.store.models import to_json
 from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, TrainedRecord
 from pathb_jax.system import backend
 
@@ -64,12 +65,14 @@ def take_up(plan: LadderPlan, record: LadderRecord, outcome: RunOutcome) -> None
     add_departures(record, [f"{name}: {change}" for change in changes])
 
 
-def _unrecorded(plan: LadderPlan, record: LadderRecord, name: str, manifest: Any) -> list[str]:
+def _unrecorded(
+    plan: LadderPlan, record: LadderRecord, name: str, manifest: RunManifest
+) -> list[str]:
     """List how a run's environment differs that no deviation of the record says yet."""
     now = record["environment"]
-    changes = backend.environment_differences(recorded_environment(manifest), now)
-    for resumption in manifest.get("environment_changes", []):
-        changes += resumption["changes"]
+    changes = backend.environment_differences(manifest.environment, now)
+    for resumption in manifest.environment_changes:
+        changes += resumption.changes
     known = record["deviations"]
     new = [
         change
@@ -89,15 +92,15 @@ def _unrecorded(plan: LadderPlan, record: LadderRecord, name: str, manifest: Any
 def trained_by(record: LadderRecord, outcome: RunOutcome) -> TrainedRecord:
     """Return what trained a run, when and where."""
     manifest = outcome.manifest
-    source = manifest.get("source", {})
-    started, opened = manifest.get("started"), record.get("started")
+    source = manifest.source
+    started, opened = manifest.started, record.get("started")
     return {
         "started": started,
-        "ended": manifest.get("ended"),
-        "host": manifest.get("host"),
+        "ended": manifest.ended,
+        "host": manifest.host,
         "commit": source.get("commit"),
         "dirty": source.get("dirty"),
         "program": source.get("program"),
-        "environment_changes": list(manifest.get("environment_changes", [])),
+        "environment_changes": [to_json(change) for change in manifest.environment_changes],
         "before_ladder": bool(started and opened and started < opened),
     }

@@ -20,7 +20,8 @@ from pathb_jax.ladder.grading import (
 from pathb_jax.ladder.opening import is_done, is_finished, open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.schema import Candidate
-from pathb_jax.runs import placement, run
+from pathb_jax.runs import side_by_side
+from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
@@ -28,7 +29,7 @@ from pathb_jax.store.record_schema import LadderRecord, new_batch_run
 from pathb_jax.system import backend
 
 
-def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> LadderRecord:
+def run_ladder(plan: LadderPlan, observer: Observer | None = None) -> LadderRecord:
     """Run the ladder to its verdict, or take it up where it was stopped.
 
     Args:
@@ -41,7 +42,7 @@ def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> Ladder
     Raises:
         InputError: as `open_record`, or a run's folder holds something else.
     """
-    observer = observer or run.Observer()
+    observer = observer or Observer()
     if is_finished(plan, record := open_record(plan)):
         verifying.look_again(plan, record)
         return record
@@ -55,7 +56,7 @@ def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> Ladder
     return record
 
 
-def _run_locked(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> None:
+def _run_locked(plan: LadderPlan, record: LadderRecord, observer: Observer) -> None:
     record["ended"] = None
     adopted = _climb(plan, record, observer)
     if adopted is None:
@@ -75,7 +76,7 @@ def _run_locked(plan: LadderPlan, record: LadderRecord, observer: run.Observer) 
         _run_batch(plan, record, adopted, observer)
 
 
-def _climb(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> Candidate | None:
+def _climb(plan: LadderPlan, record: LadderRecord, observer: Observer) -> Candidate | None:
     """Train candidates and judge them in order; return the first that passes all stages.
 
     Speculatively all train at once; else a candidate trains only if those before it failed.
@@ -104,7 +105,7 @@ def _train_group(
     plan: LadderPlan,
     record: LadderRecord,
     group: Sequence[Candidate],
-    observer: run.Observer,
+    observer: Observer,
 ) -> None:
     """Train these candidates with all seeds; judge each as soon as those before it are."""
     entries = {entry["tag"]: entry for entry in record["candidates"]}
@@ -132,15 +133,15 @@ def _train_group(
 
 
 def _train_all(
-    plan: LadderPlan, configs: Sequence[RunConfig], observer: run.Observer
-) -> Iterator[placement.Finished]:
-    return placement.train_all(
+    plan: LadderPlan, configs: Sequence[RunConfig], observer: Observer
+) -> Iterator[side_by_side.Finished]:
+    return side_by_side.train_all(
         configs, observer, plan.parallel_runs, plan.runs_per_device, plan.cluster
     )
 
 
 def _run_batch(
-    plan: LadderPlan, record: LadderRecord, adopted: Candidate, observer: run.Observer
+    plan: LadderPlan, record: LadderRecord, adopted: Candidate, observer: Observer
 ) -> None:
     """Train what follows an adoption; nothing here changes the verdict."""
     entries = record["batch"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
-from pathb_jax.runs.run import Observer
+from pathb_jax.runs.observer import Observer
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import LadderRecord, VerificationRecord

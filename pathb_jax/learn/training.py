@@ -21,15 +21,20 @@ from pathb_jax.learn.hparams import TracedHparams
 CHUNK_CAPACITY = 1024
 """Most updates one call can run: rows of its table of metrics."""
 
-METRICS = (
-    "mean_reward",
-    "episode_done_rate",
-    *update.UpdateMetrics._fields[:5],
-    "explained_variance",
-    "log_std",
-    "grad_norm",
-)
-"""Columns of a chunk's table, in the history's order."""
+
+class RolloutMetrics(NamedTuple):
+    """What one update tells beside its epochs, each `[]`."""
+
+    mean_reward: jax.Array
+    episode_done_rate: jax.Array
+    explained_variance: jax.Array
+    """Of the returns, by the values before the update."""
+    log_std: jax.Array
+    """Mean over action dimensions, after the update."""
+
+
+METRICS = (*RolloutMetrics._fields, *update.UpdateMetrics._fields)
+"""Names of all figures that an update tells: of a chunk, and of the history's columns."""
 
 
 @struct.dataclass
@@ -60,8 +65,8 @@ class Span(NamedTuple):
 class Chunk(NamedTuple):
     """What one call returns beside the state."""
 
-    metrics: jax.Array
-    """`[CHUNK_CAPACITY, len(METRICS)]`; the first `updates` rows are filled."""
+    metrics: dict[str, jax.Array]
+    """Each of METRICS `[CHUNK_CAPACITY]`; the first `updates` entries are filled."""
     updates: jax.Array
     """`[]` int32, updates run: fewer than asked if a figure became non-finite."""
     finite: jax.Array
@@ -149,11 +154,11 @@ def train_update(
     hparams: TracedHparams,
     env_params: EnvParams,
     span: Span,
-) -> tuple[TrainState, jax.Array]:
+) -> tuple[TrainState, dict[str, jax.Array]]:
     """One PPO update: rollout, advantages, epochs of minibatches.
 
     Returns:
-        The next state, and one row of `METRICS`.
+        The next state, and its figures by name: `METRICS`.
     """
     size = TIERS[config.tier]
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.update + 1)
@@ -201,13 +206,12 @@ def train_update(
         shuffle_key,
     )
 
-    row = {
-        **metrics._asdict(),
-        "mean_reward": jnp.mean(steps.reward),
-        "episode_done_rate": jnp.mean(steps.done.astype(values.dtype)),
-        "explained_variance": explained_variance(values, returns),
-        "log_std": jnp.mean(params["log_std"]),
-    }
+    of_rollout = RolloutMetrics(
+        mean_reward=jnp.mean(steps.reward),
+        episode_done_rate=jnp.mean(steps.done.astype(values.dtype)),
+        explained_variance=explained_variance(values, returns),
+        log_std=jnp.mean(params["log_std"]),
+    )
     next_state = TrainState(
         params=params,
         opt_state=opt_state,
@@ -217,7 +221,7 @@ def train_update(
         key=state.key,
         update=state.update + 1,
     )
-    return next_state, jnp.stack([row[name] for name in METRICS])
+    return next_state, {**of_rollout._asdict(), **metrics._asdict()}
 
 
 def scheduled(hparams: TracedHparams, update: jax.Array, span: Span) -> TracedHparams:
@@ -262,7 +266,8 @@ def train_chunk(
 
     def run_one(carry: Any) -> Any:
         state, table, done, _ = carry
-        state, row = train_update(config, env, state, hparams, env_params, span)
+        state, figures = train_update(config, env, state, hparams, env_params, span)
+        row = jnp.stack([figures[name] for name in METRICS])
         # A sum of squares is non-finite where any parameter is.
         finite = jnp.isfinite(optax.tree.norm(state.params)) & jnp.all(jnp.isfinite(row))
         return state, table.at[done].set(row), done + 1, finite
@@ -270,4 +275,5 @@ def train_chunk(
     state, table, done, finite = jax.lax.while_loop(
         going, run_one, (state, table, jnp.zeros((), jnp.int32), jnp.ones((), bool))
     )
-    return state, Chunk(metrics=table, updates=done, finite=finite)
+    metrics = dict(zip(METRICS, table.T, strict=True))
+    return state, Chunk(metrics=metrics, updates=done, finite=finite)

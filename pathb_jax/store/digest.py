@@ -22,6 +22,7 @@ from pathb_jax.store.artifacts import (
     read_evaluation_summary,
 )
 from pathb_jax.store.json_files import encode_json, read_json
+from pathb_jax.store.models import to_json
 from pathb_jax.store.record import read_record
 from pathb_jax.store.record_schema import LadderRecord
 from pathb_jax.store.step_folders import complete_steps
@@ -57,11 +58,12 @@ def digest(folder: Path) -> dict[str, str]:
 def run_parts(files: RunFiles) -> dict[str, str]:
     """Return the digests of one run's parts."""
     manifest = read_manifest(files)
-    parts = {"status": _json_sha([manifest["status"], manifest["diverged"]])}
+    diverged = manifest.diverged and to_json(manifest.diverged)
+    parts = {"status": _json_sha([manifest.status, diverged])}
     parts["history"] = _table_sha(files.history)
     parts["in-run evaluations"] = _table_sha(files.evaluations)
-    starts = evaluation_sets(manifest["config"]["evaluation"]["eval_seed_start"])
-    for start in starts if manifest["status"] == "completed" else []:
+    starts = evaluation_sets(manifest.config.evaluation.eval_seed_start)
+    for start in starts if manifest.status == "completed" else []:
         rows, path = files.own_set(start, first=start == starts[0])
         summary = read_evaluation_summary(path)
         del summary["checkpoint"]

@@ -191,11 +191,11 @@ def train_one(
     Raises:
         InputError: the run that is there comes from another environment, and that is not accepted.
     """
-    from pathb_jax.runs import run
+    from pathb_jax.runs import trainer
     from pathb_jax.runs.outcome import check_trained_here
 
     config = run_config(anchor, training_seed, out, accept_environment_change)
-    outcome = run.train(config, observer)
+    outcome = trainer.train(config, observer)
     check_trained_here(config, outcome)
     if outcome.diverged is not None:
         return None

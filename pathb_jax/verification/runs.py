@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pathb_jax.runs.tables import HISTORY, Table, columns, length, saved_tables
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, HISTORY_COLUMNS, RunFiles
+from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, RunFiles
 from pathb_jax.store.integrity import CheckpointError
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.verification.findings import MISSING, Findings
@@ -107,7 +108,7 @@ class _Run:
         """Read the history; compare it with the manifest."""
         path, manifest, found = self.files.history, self.manifest, self.found
         table = rows_of(path)
-        history = {name: numbers_of(path, table, name) for name in HISTORY_COLUMNS}
+        history = {name: numbers_of(path, table, name) for name in columns(HISTORY)}
         rows, batch = len(table), self._batch_size()
         planned, diverged = self.config["schedule"]["updates"], manifest["diverged"]
         if self.completed:
@@ -134,8 +135,8 @@ class _Run:
         """Read the in-run evaluations."""
         path = self.files.evaluations
         table = rows_of(path)
-        columns = {name: numbers_of(path, table, name) for name in EVALUATIONS_COLUMNS}
-        return [{name: column[i] for name, column in columns.items()} for i in range(len(table))]
+        read = {name: numbers_of(path, table, name) for name in EVALUATIONS_COLUMNS}
+        return [{name: column[i] for name, column in read.items()} for i in range(len(table))]
 
     def _checkpoint(
         self, history: Mapping[str, list[float]], evaluations: list[dict[str, float]]
@@ -151,9 +152,11 @@ class _Run:
             return None
         where = self.at(folder / str(steps[-1]))
         try:
-            arrays = checkpoints.named_arrays(folder / str(steps[-1]))
-            meta = checkpoints.read_meta(folder / str(steps[-1]))
-        except CheckpointError as error:
+            step = folder / str(steps[-1])
+            arrays = checkpoints.named_arrays(step, checkpoints.read_leaves(step))
+            meta = checkpoints.read_meta(step)
+            saved_history, saved_evaluations = saved_tables(meta, arrays)
+        except (CheckpointError, LookupError, TypeError, ValueError) as error:
             found.problem(where, str(error))
             return None
         if self.completed:
@@ -161,28 +164,26 @@ class _Run:
         for group in TRAINED:
             told, saved = self.config[group], meta["config"][group]
             found.same(self.at(self.files.manifest, f"config.{group}"), told, saved)
-        saved_rows = arrays["history"] if "history" in arrays else np.zeros((0, 0))
-        self._compare_history(history, saved_rows)
-        names = EVALUATIONS_COLUMNS
-        if "evaluations" in meta:  # an earlier program's
-            saved_evaluations = [[row[name] for name in names] for row in meta["evaluations"]]
-        else:
-            saved_evaluations = arrays["evaluations"].tolist() if "evaluations" in arrays else []
-        same = [[row[name] for name in names] for row in evaluations] == saved_evaluations
+        self._compare_history(history, saved_history)
+        same = all(
+            [row[name] for row in evaluations] == column.tolist()
+            for name, column in saved_evaluations.items()
+        )
         what = "it is not what the last checkpoint holds"
         found.hold(self.at(self.files.evaluations), same, what)
         return arrays
 
-    def _compare_history(self, history: Mapping[str, list[float]], saved: np.ndarray) -> None:
+    def _compare_history(self, history: Mapping[str, list[float]], saved: Table) -> None:
         path, found = self.files.history, self.found
         rows = len(history["update"])
-        enough = len(saved) == rows if self.completed else len(saved) <= rows
-        found.hold(self.at(path, "rows"), enough, f"{rows} rows, the checkpoint has {len(saved)}")
-        count = min(len(saved), rows)
-        for index, name in enumerate(HISTORY_COLUMNS):
+        saved_rows = length(saved)
+        enough = saved_rows == rows if self.completed else saved_rows <= rows
+        found.hold(self.at(path, "rows"), enough, f"{rows} rows, the checkpoint has {saved_rows}")
+        count = min(saved_rows, rows)
+        for name, column in saved.items():
             if count == 0:
                 return
-            told, true = np.array(history[name][:count], np.float64), saved[:count, index]
+            told, true = np.array(history[name][:count], np.float64), column[:count]
             found.figures += 1
             if np.array_equal(told, true):
                 found.reproduced += 1

@@ -12,7 +12,7 @@ from small_runs import BATCH_SIZE, VARIANT, read, rows, tree_of
 
 from pathb_jax.cli.ladder import main
 from pathb_jax.ladder import estimate
-from pathb_jax.runs import run
+from pathb_jax.runs import trainer
 from pathb_jax.store.record import read_record
 
 ADOPTED = ["mixed_0_90_pathb_lr1e4", "reward_phase3_pathb_lr1e4"]
@@ -154,7 +154,7 @@ def test_progress_can_be_switched_off(adopted, rejected):
 def test_run_again_it_trains_nothing_and_reports(request, name, monkeypatch, capsys):
     ladder = request.getfixturevalue(name)
     before = ladder.files
-    monkeypatch.setattr(run, "train", None)
+    monkeypatch.setattr(trainer, "train", None)
     monkeypatch.setattr(estimate, "measure", None)
     assert main(ladder.words) == ladder.code
     out = capsys.readouterr().out
@@ -195,7 +195,7 @@ def test_an_estimate_is_made_of_what_was_measured(tmp_path):
 
 
 def test_interrupted_it_goes_on(tmp_path, capsys, monkeypatch):
-    train, seen = run.train, []
+    train, seen = trainer.train, []
 
     def stop(config, observer):
         seen.append(config.output.run_label)
@@ -206,7 +206,7 @@ def test_interrupted_it_goes_on(tmp_path, capsys, monkeypatch):
     protocol = write_toml(tmp_path / "small.toml", small_table(passes=True))
     words = ["--protocol", str(protocol), "--out", str(tmp_path / "ladder")]
     with monkeypatch.context() as patch:
-        patch.setattr(run, "train", stop)
+        patch.setattr(trainer, "train", stop)
         assert main(words) == 130
     assert seen == ADOPTED
     record = read_record(tmp_path / "ladder" / "ladder.json")

@@ -87,7 +87,7 @@ WAITING = """
 import sys, time
 from pathb_jax.system import signals
 from pathb_jax.cli import train
-from pathb_jax.runs.running import Run
+from pathb_jax.runs.run import Run
 chunk, calls = Run._chunk, []
 def waiting(self, updates):
     chunk(self, updates)

@@ -6,7 +6,7 @@ import pytest
 from small_runs import FLAGS, UPDATES, VARIANT, command_line, small_config, tree_of
 
 from pathb_jax.cli.train import main
-from pathb_jax.runs import run, running
+from pathb_jax.runs import run, trainer
 from pathb_jax.store.checkpoints import CheckpointStore
 
 
@@ -79,7 +79,7 @@ def test_a_failure_ends_with_1_and_one_line(words, capsys, monkeypatch, tmp_path
         raise OSError(28, "No space left on device", "somewhere")
 
     if kind == "disk":
-        monkeypatch.setattr(running, "write_policy", fail)
+        monkeypatch.setattr(run, "write_policy", fail)
     else:
         monkeypatch.setattr(CheckpointStore, "_write", fail)
     assert main(words) == 1
@@ -98,7 +98,7 @@ def test_the_words_make_the_configuration_they_say(tmp_path, monkeypatch):
         seen.append(config)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "train", look)
+    monkeypatch.setattr(trainer, "train", look)
     flags = {"lr": 1e-4, "mixed_lambda": 0.9, "run_label": "x.y-z", "eval_seed_start": (1, 100)}
     flags |= {"tier": "Medium", "out": tmp_path, "seed": 7, "reward_compose_form": "delta"}
     assert main(command_line(**{**FLAGS, **flags})) == 130

@@ -19,7 +19,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch):
 
     def put(**figures: Mapping[str, Any]) -> PretendedRuns:
         runs = PretendedRuns(figures)
-        monkeypatch.setattr("pathb_jax.runs.run.train", runs)
+        monkeypatch.setattr("pathb_jax.runs.trainer.train", runs)
         for name in ("look_back", "look_again", "conclude"):
             # there are no files to verify
             monkeypatch.setattr(f"pathb_jax.ladder.verifying.{name}", lambda *_: None)

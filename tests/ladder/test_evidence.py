@@ -11,8 +11,8 @@ from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.opening import open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
+from pathb_jax.runs.manifest import write_manifest
 from pathb_jax.runs.outcome import run_files
-from pathb_jax.store.artifacts import write_manifest
 from pathb_jax.store.record import read_record
 from pathb_jax.system import backend
 

@@ -11,7 +11,7 @@ from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.opening import is_finished, open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.runs import placement
+from pathb_jax.runs import side_by_side
 from pathb_jax.store.record import read_record, write_record
 
 TAGS = ["lr1e4", "vc0_25", "ec0_001", "clip0_1"]
@@ -346,13 +346,13 @@ def test_the_order_in_which_runs_end_decides_nothing(plan, pretend, tmp_path, or
     speculative = dataclasses.replace(plan, speculative=True)
     pretend(**figures)
     expected = run_ladder(speculative)
-    train_all = placement.train_all
+    train_all = side_by_side.train_all
 
     def shuffled(*arguments):
         ended = list(train_all(*arguments))
         yield from [ended[position] for position in order]
 
-    monkeypatch.setattr(placement, "train_all", shuffled)
+    monkeypatch.setattr(side_by_side, "train_all", shuffled)
     record = run_ladder(dataclasses.replace(speculative, out=tmp_path / "other"))
     assert record == expected
     assert record["adopted"] == "ec0_001"

@@ -78,7 +78,7 @@ class Setup(NamedTuple):
     def update(self, state: training.TrainState, span: training.Span | None = None):
         """One update: the next state, and its row of metrics by name."""
         state, chunk = self.chunk(state, 1, span)
-        return state, dict(zip(training.METRICS, chunk.metrics[0], strict=True))
+        return state, {name: column[0] for name, column in chunk.metrics.items()}
 
     def chunk(self, state: training.TrainState, updates: int, span: training.Span | None = None):
         """Up to `updates` updates: the state, and the chunk on the host."""

@@ -110,7 +110,7 @@ def outcome(setup, **changes):
     """State and rows after a few updates."""
     setup = setup.replace(**changes)
     state, chunk = setup.chunk(setup.init(), UPDATES, make_span(0, UPDATES))
-    return state, chunk.metrics
+    return state, np.stack(list(chunk.metrics.values()))
 
 
 @pytest.fixture(scope="module")

@@ -233,7 +233,7 @@ def test_fresh_starts_train():
     setup = shadow_field({"max_steps_in_episode": 5}, train_starts="fresh")
     state, chunk = setup.chunk(setup.init(), 2)
     assert chunk.finite
-    assert np.all(chunk.metrics[:2, 1] > 0)  # episodes ended
+    assert np.all(chunk.metrics["episode_done_rate"][:2] > 0)  # episodes ended
     assert largest_difference(state.params, setup.init().params) > 1e-4
 
 

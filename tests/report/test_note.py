@@ -14,7 +14,7 @@ from pathb_jax.ladder.protocol import load_protocol, parse_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson, success_floor_flip
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.report.note import NOTE_NAME, is_own_note, write_note
-from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, write_history
+from pathb_jax.store.artifacts import PINNED_HISTORY_COLUMNS, RunFiles, write_history
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import (
     CandidateRecord,
@@ -33,7 +33,7 @@ Successes = tuple[int, int, int]
 
 def history(entropy: float) -> dict[str, np.ndarray]:
     rows = 60
-    columns: dict[str, np.ndarray] = {name: np.full(rows, 0.5) for name in HISTORY_COLUMNS}
+    columns: dict[str, np.ndarray] = {name: np.full(rows, 0.5) for name in PINNED_HISTORY_COLUMNS}
     columns["update"] = np.arange(1, rows + 1)
     columns["env_steps"] = columns["update"] * 8192
     columns["entropy"] = np.linspace(2.0, entropy, rows)
@@ -61,7 +61,7 @@ def finish(candidate: CandidateRecord, successes: Successes, entropy: float, fol
     """Fill in a candidate as the ladder does, and write its history."""
     files = RunFiles(folder / candidate["run_dir"], candidate["slug"])
     columns = history(entropy)
-    write_history(files.history, np.column_stack(list(columns.values())))
+    write_history(files.history, columns)
     calm = {**columns, "value_loss": np.full(60, 10.0)} if entropy < 2.28 else columns
     counts = {start: (count, 32) for start, count in zip(PLAN.seed_sets, successes, strict=True)}
     receipts = judge(PLAN.stages, counts, calm)

@@ -149,10 +149,10 @@ def test_rows_of_a_process_that_started_later_are_kept(tmp_path, monkeypatch):
 
 
 def test_a_run_that_diverged_is_no_row_and_stops_nothing(tmp_path, monkeypatch, capsys):
-    from pathb_jax.runs import run
+    from pathb_jax.runs import trainer
 
     lost = SimpleNamespace(diverged={"update": 3, "quantity": "loss"}, summaries={}, trained=True)
-    monkeypatch.setattr(run, "train", lambda config, observer: lost)
+    monkeypatch.setattr(trainer, "train", lambda config, observer: lost)
     words = ["--anchors", "small-terminal-1M", "--train-seeds", "2", "--out", str(tmp_path)]
     assert command.main(words) == 0
     assert not (tmp_path / "anchors.csv").exists()

@@ -73,7 +73,7 @@ def table_of(folder: Path, *runs: EnvelopeRun):
 @pytest.fixture
 def trained(monkeypatch):
     """Replace training; returns what was asked for, as (lambda, seed)."""
-    from pathb_jax.runs import placement
+    from pathb_jax.runs import side_by_side
     from pathb_jax.studies import envelope as study
     from pathb_jax.system import backend
 
@@ -85,7 +85,7 @@ def trained(monkeypatch):
             yield SimpleNamespace(position=position, outcome=None)
 
     monkeypatch.setattr(backend, "select_backend", lambda *_, **__: None)
-    monkeypatch.setattr(placement, "train_all", train_all)
+    monkeypatch.setattr(side_by_side, "train_all", train_all)
     monkeypatch.setattr("pathb_jax.runs.outcome.check_trained_here", lambda *_: None)
     monkeypatch.setattr(
         study, "finished_run", lambda study, mixed_lambda, seed, _: finished(mixed_lambda, seed)
@@ -160,19 +160,19 @@ def test_every_run_is_written_as_it_ends_and_none_is_repeated(tmp_path, trained,
 
 
 def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
-    from pathb_jax.runs import placement
+    from pathb_jax.runs import side_by_side
     from pathb_jax.system.signals import StopRequested
 
     def train_all(configs, observer, parallel_runs, cluster=None):
         yield SimpleNamespace(position=1, outcome=None)
         raise StopRequested(15)
 
-    whole = placement.train_all
-    monkeypatch.setattr(placement, "train_all", train_all)
+    whole = side_by_side.train_all
+    monkeypatch.setattr(side_by_side, "train_all", train_all)
     assert command.main(words(tmp_path)) == 143
     (row,) = table_of(tmp_path).read()
     assert (row.mixed_lambda, row.training_seed) == (0.9, 0)
-    monkeypatch.setattr(placement, "train_all", whole)
+    monkeypatch.setattr(side_by_side, "train_all", whole)
     assert command.main(words(tmp_path)) == 0
     assert len(trained) == 3
 
@@ -339,18 +339,18 @@ def test_what_is_shipped_is_no_run_of_ones_own(repository, tmp_path, trained, mo
 
 def test_the_rows_of_a_second_command_are_kept(tmp_path, trained, monkeypatch):
     """One command starts, trains and ends while another is between two of its runs."""
-    from pathb_jax.runs import placement
+    from pathb_jax.runs import side_by_side
 
     def train_all(configs, observer, parallel_runs, cluster=None):
         for position in range(len(configs)):
             yield SimpleNamespace(position=position, outcome=None)
             if position == 0:
-                monkeypatch.setattr(placement, "train_all", alone)
+                monkeypatch.setattr(side_by_side, "train_all", alone)
                 other = words(tmp_path, "--lambdas", "0.3", "--train-seeds", "2")
                 assert command.main(other) == 0
 
-    alone = placement.train_all
-    monkeypatch.setattr(placement, "train_all", train_all)
+    alone = side_by_side.train_all
+    monkeypatch.setattr(side_by_side, "train_all", train_all)
     assert command.main(words(tmp_path)) == 0
     rows = [(row.mixed_lambda, row.training_seed) for row in table_of(tmp_path).read()]
     assert rows == [(at, seed) for at in (0.0, 0.3, 0.9) for seed in (0, 1)]

@@ -35,7 +35,7 @@ def test_runs_that_are_taken_up_are_checked(plan, monkeypatch):
     """The record is gone, a summary says more than its rows: that is refused, not used."""
     plan.record_path.unlink()
     count_one_more(plan.out)
-    monkeypatch.setattr("pathb_jax.runs.running.Run.begin", None)  # nothing is trained
+    monkeypatch.setattr("pathb_jax.runs.trainer.begin", None)  # nothing is trained
     with pytest.raises(InputError, match=f"{ADOPTED}.*success_count"):
         run_ladder(plan)
 

@@ -11,7 +11,7 @@ from small_runs import FLAGS, bad_input_line, command_line, read, small_config, 
 from pathb_jax.cli.train import main
 from pathb_jax.runs.evidence import evidence_problems
 from pathb_jax.runs.outcome import run_files
-from pathb_jax.runs.run import train
+from pathb_jax.runs.trainer import train
 from pathb_jax.store.checkpoints import CheckpointStore, named_arrays, read_meta
 
 HISTORY, IN_RUN = "_history.csv", "_evaluations.csv"
@@ -249,7 +249,7 @@ def test_a_broken_manifest_is_named(run):
 
 
 def test_a_diverged_run_is_checked_up_to_its_checkpoint_and_counted_beyond(tmp_path, monkeypatch):
-    monkeypatch.setattr("pathb_jax.runs.running.CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr("pathb_jax.runs.run.CHUNK_SECONDS", 0.0)
     outcome = train(small_config(tmp_path / "run", lr=5.0, updates=40, eval_every=5))
     assert outcome.status == "diverged"
     files = outcome.files
@@ -290,7 +290,7 @@ def as_before(files):
         table = arrays.pop("evaluations").tolist()
         columns = files.evaluations.read_text().splitlines()[0].split(",")
         counts = ("update", "env_steps", "seed_start", "seeds")
-        del meta["evaluation_rows"]
+        del meta["columns"]
         meta["evaluations"] = [
             {n: int(x) if n in counts else x for n, x in zip(columns, row, strict=True)}
             for row in table

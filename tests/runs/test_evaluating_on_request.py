@@ -18,9 +18,9 @@ from small_runs import (
 from pathb_jax.cli.train import main
 from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
-from pathb_jax.runs.loading import evaluate_only
+from pathb_jax.runs.evaluating import evaluate_only
 from pathb_jax.runs.outcome import run_files
-from pathb_jax.runs.run import train
+from pathb_jax.runs.trainer import train
 from pathb_jax.store.lock import locked
 
 SLUG = f"{VARIANT}_small_seed_0"

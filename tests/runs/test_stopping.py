@@ -8,7 +8,8 @@ import pytest
 from small_runs import small_config
 
 from pathb_jax.errors import InputError
-from pathb_jax.runs.run import Observer, Progress, train
+from pathb_jax.runs.observer import Observer, Progress
+from pathb_jax.runs.trainer import train
 from pathb_jax.store.artifacts import read_json
 from pathb_jax.store.digest import digest
 from pathb_jax.system import backend, signals

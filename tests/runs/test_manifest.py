@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from pathb_jax.errors import InputError
-from pathb_jax.runs.manifest import CONFIG_GROUPS, read_manifest
+from pathb_jax.runs.manifest import RecordedConfig, read_manifest
 from pathb_jax.store.artifacts import RunFiles
+from pathb_jax.store.models import to_json
 
 GOOD: dict[str, Any] = {
     "status": "completed",
-    "config": {group: {} for group in CONFIG_GROUPS} | {"evaluation": {"eval_seed_start": [10000]}},
+    "config": {group: {} for group in RecordedConfig.model_fields}
+    | {"evaluation": {"eval_seed_start": [10000], "eval_seeds": 4}},
     "update": 10,
     "first_update": 0,
     "env_steps": 81920,
@@ -27,7 +29,7 @@ def read(content: Any, folder: Path) -> dict[str, Any]:
     files = RunFiles(folder, "slug")
     files.manifest.parent.mkdir(parents=True)
     files.manifest.write_text(json.dumps(content))
-    return read_manifest(files)
+    return to_json(read_manifest(files))
 
 
 def test_a_manifest(tmp_path: Path) -> None:
@@ -49,9 +51,13 @@ def test_a_part_that_is_missing(name: str, tmp_path: Path) -> None:
     [
         ("status", 3),
         ("status", "diverged"),
+        ("status", "over"),
         ("config", []),
         ("config", {"task": {}}),
+        ("config", GOOD["config"] | {"evaluation": {"eval_seed_start": [], "eval_seeds": 4}}),
         ("update", "10"),
+        ("update", True),
+        ("evidence", {"logs/history.csv": 3}),
         ("train_seconds", None),
         ("environment_changes", "none"),
         ("environment_changes", ["backend.cores: 2 -> 4"]),

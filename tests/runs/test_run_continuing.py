@@ -26,22 +26,23 @@ from pathb_jax.learn.hparams import traced
 from pathb_jax.learn.program import Program
 from pathb_jax.learn.rollout import reset_bank
 from pathb_jax.learn.task import make_env, task_params
-from pathb_jax.runs import run, running
-from pathb_jax.runs.loading import evaluate_only
-from pathb_jax.runs.run import train
+from pathb_jax.runs import run
+from pathb_jax.runs.evaluating import evaluate_only
+from pathb_jax.runs.outcome import run_files
+from pathb_jax.runs.trainer import train
 
 
 @pytest.fixture
 def first_states(monkeypatch):
     """The states that runs begin from, as they are when training first gets them."""
     begun = []
-    begin = running.Run.begin
+    begin = run.Run.begin
 
     def watch(self, manifest, parent):
         begin(self, manifest, parent)
         begun.append(jax.device_get(self.state))
 
-    monkeypatch.setattr(running.Run, "begin", watch)
+    monkeypatch.setattr(run.Run, "begin", watch)
     return begun
 
 
@@ -146,7 +147,7 @@ def test_other_numbers_of_environments_may_follow(finished, tmp_path):
     ],
 )
 def test_a_checkpoint_of_another_tier_is_refused(finished, tmp_path, monkeypatch, flags, said):
-    monkeypatch.setattr(running, "program", None)  # and before minutes of compiling
+    monkeypatch.setattr(run, "program", None)  # and before minutes of compiling
     config = small_config(tmp_path / "on", load_checkpoint=finished.files.out, **flags)
     for command in (train, evaluate_only):
         with pytest.raises(InputError) as caught:
@@ -202,7 +203,7 @@ def evaluated(finished, tmp_path, **flags):
         tmp_path / "evaluated", load_checkpoint=finished.files.out, eval_only=True, **flags
     )
     summaries = evaluate_only(config)
-    return run.run_files(config), summaries
+    return run_files(config), summaries
 
 
 def test_the_shifted_set_evaluates_to_the_runs_own_figures(finished, tmp_path):

@@ -18,8 +18,9 @@ from small_runs import (
 
 import pathb_jax
 from pathb_jax.errors import InputError
-from pathb_jax.runs import run, running
-from pathb_jax.runs.run import train
+from pathb_jax.runs import run
+from pathb_jax.runs.outcome import run_files
+from pathb_jax.runs.trainer import train
 
 
 def assert_same_training(finished, config, outcome):
@@ -48,7 +49,7 @@ def test_another_training_seed_gives_another_run(finished, tmp_path):
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
 def test_the_length_of_chunks_changes_nothing(finished, tmp_path, monkeypatch, seconds):
-    monkeypatch.setattr(running, "CHUNK_SECONDS", seconds)
+    monkeypatch.setattr(run, "CHUNK_SECONDS", seconds)
     watcher, config = Watcher(), small_config(tmp_path / "chunks")
     outcome = train(config, watcher)
     # One update to measure, then as many as the next evaluation allows; or one at a time.
@@ -60,8 +61,8 @@ def test_the_length_of_chunks_changes_nothing(finished, tmp_path, monkeypatch, s
 def test_chunks_grow_to_their_measured_length(tmp_path, monkeypatch):
     ticks = itertools.count()
     clock = types.SimpleNamespace(perf_counter=lambda: float(next(ticks)), monotonic=time.monotonic)
-    monkeypatch.setattr(running, "time", clock)  # each chunk seems to take a second
-    monkeypatch.setattr(running, "CHUNK_SECONDS", 2.0)
+    monkeypatch.setattr(run, "time", clock)  # each chunk seems to take a second
+    monkeypatch.setattr(run, "CHUNK_SECONDS", 2.0)
     watcher = Watcher()
     train(small_config(tmp_path / "run", updates=30, eval_every=100), watcher)
     # Twice as long each time; cut where the policy is evaluated, at half the run.
@@ -144,7 +145,7 @@ def test_two_runs_share_a_folder_under_two_labels(finished, tmp_path):
 
 def test_a_broken_manifest_is_bad_input(tmp_path):
     config = small_config(tmp_path / "run")
-    manifest = run.run_files(config).manifest
+    manifest = run_files(config).manifest
     manifest.parent.mkdir(parents=True)
     for content in ("", "{", "[]", '{"status": "completed"}'):
         manifest.write_text(content)

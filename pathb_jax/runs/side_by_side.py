@@ -11,17 +11,21 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 
-from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import ParallelRuns, RunConfig
 from pathb_jax.learn.hparams import options
 from pathb_jax.learn.program import program, together
-from pathb_jax.runs import run
-from pathb_jax.runs.outcome import RunOutcome, find_manifest, is_finished, missing_sets, run_files
+from pathb_jax.runs import trainer
+from pathb_jax.runs.identity import find_manifest
+from pathb_jax.runs.observer import Observer, Progress
+from pathb_jax.runs.outcome import RunOutcome, missing_sets, run_files
 from pathb_jax.system import backend, memory, signals
+
+if TYPE_CHECKING:
+    from pathb_jax.cluster.driver import Cluster
 
 
 class Finished(NamedTuple):
@@ -32,10 +36,10 @@ class Finished(NamedTuple):
     outcome: RunOutcome
 
 
-def devices(asked: ParallelRuns) -> list[Any]:
+def devices(parallel_runs: ParallelRuns) -> list[Any]:
     """Return the devices that runs are put on; auto: all that there are."""
-    there = jax.devices(backend.current_device().platform)
-    return there if asked == "auto" else there[:asked]
+    present = jax.devices(backend.current_device().platform)
+    return present if parallel_runs == "auto" else present[:parallel_runs]
 
 
 def check_memory(
@@ -57,10 +61,10 @@ def check_memory(
 
 def train_all(
     configs: Sequence[RunConfig],
-    observer: run.Observer | None = None,
+    observer: Observer | None = None,
     parallel_runs: ParallelRuns = "auto",
     runs_per_device: int = 1,
-    cluster: Cluster | None = None,
+    cluster: "Cluster | None" = None,
 ) -> Iterator[Finished]:
     """Train every run, as many side by side as there are devices.
 
@@ -82,12 +86,12 @@ def train_all(
         Exception: what the first run that failed raised. The others are left at their last
             checkpoints.
     """
-    observer = observer or run.Observer()
+    observer = observer or Observer()
     pending = []
     for index, config in enumerate(configs):
         manifest = find_manifest(config, run_files(config))
-        if manifest is not None and is_finished(manifest) and not missing_sets(config, manifest):
-            yield Finished(index, run.train(config, observer))
+        if manifest is not None and manifest.is_finished and not missing_sets(config, manifest):
+            yield Finished(index, trainer.train(config, observer))
         else:
             pending.append(index)
     if cluster is not None:
@@ -133,39 +137,39 @@ def _groups(
 
 
 def _train_group(
-    configs: Sequence[RunConfig], group: Sequence[int], observer: run.Observer
+    configs: Sequence[RunConfig], group: Sequence[int], observer: Observer
 ) -> list[Finished]:
     if len(group) == 1:
-        outcomes = [run.train(configs[group[0]], observer)]
+        outcomes = [trainer.train(configs[group[0]], observer)]
     else:
-        outcomes = run.train_together([configs[index] for index in group], observer)
+        outcomes = trainer.train_together([configs[index] for index in group], observer)
     return [Finished(*pair) for pair in zip(group, outcomes, strict=True)]
 
 
 def _compile(chosen: Sequence[Any], group: Sequence[RunConfig]) -> None:
     """Compile for all devices at once, while there is nothing that a stop could lose."""
 
-    def one(device: Any) -> None:
+    def compile_for(device: Any) -> None:
         with computing_on(device):
             program(group[0])
             if len(group) > 1:
                 together(group[0], len(group))
 
     with signals.ending_at_once(), ThreadPoolExecutor(len(chosen)) as pool:
-        list(pool.map(one, chosen))
+        list(pool.map(compile_for, chosen))
 
 
 class _Abandoned(Exception):  # noqa: N818  # not an error of its own
     """Another run failed, or nobody waits for this one any more."""
 
 
-class _Passing(run.Observer):
+class _Passing(Observer):
     """Passes on what a run tells, until runs are abandoned."""
 
-    def __init__(self, observer: run.Observer, abandoned: threading.Event) -> None:
+    def __init__(self, observer: Observer, abandoned: threading.Event) -> None:
         self._observer, self._abandoned = observer, abandoned
 
-    def progress(self, progress: run.Progress) -> None:
+    def progress(self, progress: Progress) -> None:
         if self._abandoned.is_set():
             raise _Abandoned
         self._observer.progress(progress)
@@ -178,7 +182,7 @@ def _train_in_threads(
     configs: Sequence[RunConfig],
     groups: Sequence[Sequence[int]],
     chosen: Sequence[Any],
-    observer: run.Observer,
+    observer: Observer,
 ) -> Iterator[Finished]:
     waiting: queue.SimpleQueue[Sequence[int]] = queue.SimpleQueue()
     for group in groups:

@@ -19,8 +19,9 @@ from small_runs import (
 
 from pathb_jax.cli.train import main
 from pathb_jax.learn.program import Program
-from pathb_jax.runs import running
-from pathb_jax.runs.run import train
+from pathb_jax.runs import run
+from pathb_jax.runs.manifest import Divergence
+from pathb_jax.runs.trainer import train
 
 
 def assert_all_finite(folder):
@@ -68,13 +69,13 @@ def test_what_was_finite_within_a_long_chunk_is_kept(tmp_path, monkeypatch):
     flags = {"lr": 5.0, "updates": 40, "eval_every": 100}
     outcomes, chunks = [], []
     for seconds in (0.0, 1e9):
-        monkeypatch.setattr(running, "CHUNK_SECONDS", seconds)
+        monkeypatch.setattr(run, "CHUNK_SECONDS", seconds)
         watcher = Watcher()
         outcomes.append(train(small_config(tmp_path / str(seconds), **flags), watcher))
         chunks.append(len(watcher.chunks))
     one_by_one, at_once = outcomes
     assert one_by_one.diverged == at_once.diverged
-    good = at_once.diverged["update"] - 1
+    good = at_once.diverged.update - 1
     assert at_once.history["update"].tolist() == list(range(1, good + 1))
     assert chunks[1] < chunks[0]
     assert lasting_history(one_by_one.files.history) == lasting_history(at_once.files.history)
@@ -83,14 +84,14 @@ def test_what_was_finite_within_a_long_chunk_is_kept(tmp_path, monkeypatch):
 def test_a_reward_beyond_float32_diverges(tmp_path):
     outcome = train(small_config(tmp_path / "run", reward_channel_scale=1e38))
     assert outcome.status == "diverged"
-    assert outcome.diverged["quantity"] in ("mean_reward", "value_loss")
+    assert outcome.diverged.quantity in ("mean_reward", "value_loss")
 
 
 def test_the_last_good_checkpoint_is_kept(finished, tmp_path, poison):
     watcher = Watcher()
     outcome = train(small_config(tmp_path / "run"), watcher)
     assert outcome.status == "diverged"
-    assert outcome.diverged["update"] == 4
+    assert outcome.diverged.update == 4
     assert outcome.summaries == {}
     assert outcome.history["update"].tolist() == [1, 2, 3]
     assert outcome.env_steps == 3 * 64
@@ -111,7 +112,7 @@ def test_the_last_good_checkpoint_is_kept(finished, tmp_path, poison):
 def test_the_first_bad_quantity_is_named(tmp_path, poison):
     outcome = train(small_config(tmp_path / "run"))
     # Infinite actions are clipped, so rewards stay finite; what is learned from them does not.
-    assert outcome.diverged["quantity"] == "policy_loss"
+    assert outcome.diverged.quantity == "policy_loss"
 
 
 def test_parameters_alone_can_be_what_diverged(tmp_path, monkeypatch):
@@ -123,5 +124,5 @@ def test_parameters_alone_can_be_what_diverged(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Program, "train", poisoned)
     outcome = train(small_config(tmp_path / "run"))
-    assert outcome.diverged == {"update": 1, "quantity": "parameters"}
+    assert outcome.diverged == Divergence(update=1, quantity="parameters")
     assert outcome.history["update"].tolist() == []

@@ -23,7 +23,7 @@ from small_runs import (
 
 from pathb_jax.config import TIERS
 from pathb_jax.learn import networks, normalizer
-from pathb_jax.runs.run import train
+from pathb_jax.runs.trainer import train
 
 HISTORY = [
     *("update", "env_steps", "mean_reward", "episode_done_rate", "policy_loss", "value_loss"),

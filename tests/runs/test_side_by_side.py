@@ -10,7 +10,8 @@ import jax
 import pytest
 from small_runs import Watcher, small_config
 
-from pathb_jax.runs import placement, run
+from pathb_jax.runs import side_by_side, trainer
+from pathb_jax.runs.outcome import run_files
 from pathb_jax.store.artifacts import read_history
 from pathb_jax.store.digest import digest
 from pathb_jax.store.json_files import read_json
@@ -22,22 +23,22 @@ from pathlib import Path
 from pathb_jax.system import backend
 at_once = int(sys.argv[1])
 backend.select_backend("cpu", host_devices=at_once)
-from pathb_jax.runs import placement, run
+from pathb_jax.runs import side_by_side, trainer
 from pathb_jax.store.digest import digest
 from small_runs import small_config
 out, seeds = Path(sys.argv[2]), range(int(sys.argv[3]))
 configs = [small_config(out / str(seed), seed=seed) for seed in seeds]
 threads = set()
-class Watcher(run.Observer):
+class Watcher(Observer):
     def progress(self, progress):
         threads.add(threading.current_thread().name)
-order = [finished.position for finished in placement.train_all(configs, Watcher(), at_once)]
+order = [finished.position for finished in side_by_side.train_all(configs, Watcher(), at_once)]
 digests = [digest(config.output.out)["all"] for config in configs]
 print(json.dumps({"order": order, "digests": digests, "threads": sorted(threads)}))
 """
 
 
-def side_by_side(repository, out, at_once, runs):
+def trained_side_by_side(repository, out, at_once, runs):
     """Train runs of seeds 0, 1, ... in a process of its own, on as many host devices."""
     ended = subprocess.run(
         [sys.executable, "-c", SIDE_BY_SIDE, str(at_once), str(out), str(runs)],
@@ -55,7 +56,7 @@ def alone(tmp_path_factory):
     """Digests of eight runs that were trained one after another."""
     folder = tmp_path_factory.mktemp("alone")
     configs = [small_config(folder / str(seed), seed=seed) for seed in range(8)]
-    return [digest(run.train(config).files.out)["all"] for config in configs]
+    return [digest(trainer.train(config).files.out)["all"] for config in configs]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def alone(tmp_path_factory):
 )
 def test_a_run_has_the_same_bits_beside_others(at_once, alone, repository, tmp_path):
     assert len(set(alone)) == 8
-    report = side_by_side(repository, tmp_path, at_once, 8)
+    report = trained_side_by_side(repository, tmp_path, at_once, 8)
     assert report["digests"] == alone
     assert sorted(report["order"]) == list(range(8))
     assert len(report["threads"]) == at_once
@@ -86,11 +87,11 @@ def histories(outcomes):
 @pytest.mark.slow  # compiles the vmapped program
 def test_runs_as_one_program_leave_the_files_of_runs_alone(vmapped, tmp_path):
     configs = vmapped
-    finished = list(placement.train_all(configs, runs_per_device=2))
+    finished = list(side_by_side.train_all(configs, runs_per_device=2))
     assert [item.position for item in finished] == [0, 1]
     together = [item.outcome for item in finished]
     alone = [
-        run.train(small_config(tmp_path / f"{name}-alone", **flags))
+        trainer.train(small_config(tmp_path / f"{name}-alone", **flags))
         for name, flags in (
             ("one", {"seed": 0, "updates": 6}),
             ("two", {"seed": 1, "updates": 4, "lr": 1e-3, "eval_every": 2}),
@@ -105,14 +106,14 @@ def test_runs_as_one_program_leave_the_files_of_runs_alone(vmapped, tmp_path):
         assert list(other.evaluations["update"]) == list(one.evaluations["update"])
         assert read_json(one.files.manifest)["runs_together"] == 1
         assert read_json(other.files.manifest)["runs_together"] == 2
-    assert next(iter(placement.train_all(configs, runs_per_device=2))).outcome.trained is False
+    assert next(iter(side_by_side.train_all(configs, runs_per_device=2))).outcome.trained is False
 
 
 @pytest.mark.slow  # compiles the vmapped program
 def test_runs_as_one_program_stop_and_resume(vmapped, tmp_path, monkeypatch):
-    monkeypatch.setattr("pathb_jax.runs.running.CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr("pathb_jax.runs.run.CHUNK_SECONDS", 0.0)
     flags = ({"seed": 0, "updates": 6}, {"seed": 1, "updates": 4, "lr": 1e-3, "eval_every": 2})
-    whole = run.train_together(
+    whole = trainer.train_together(
         [small_config(tmp_path / f"{k}-whole", **f) for k, f in enumerate(flags)]
     )
 
@@ -121,12 +122,12 @@ def test_runs_as_one_program_stop_and_resume(vmapped, tmp_path, monkeypatch):
             monkeypatch.setattr(signals, "_requested", 15)
 
     with pytest.raises(signals.StopRequested):
-        run.train_together(vmapped, Watcher(stop))
-    files = [run.run_files(config) for config in vmapped]
+        trainer.train_together(vmapped, Watcher(stop))
+    files = [run_files(config) for config in vmapped]
     assert [read_json(f.manifest)["status"] for f in files] == ["incomplete"] * 2
     assert [len(read_history(f.history)["update"]) for f in files] == [3, 3]
     monkeypatch.setattr(signals, "_requested", None)
-    resumed = run.train_together(vmapped)
+    resumed = trainer.train_together(vmapped)
     for one, other in zip(whole, resumed, strict=True):
         assert digest(one.files.out)["all"] == digest(other.files.out)["all"]
 
@@ -139,17 +140,17 @@ def threads(monkeypatch):
     """Return a function that puts `work(name, observer)` in place of training."""
 
     def put(work):
-        monkeypatch.setattr(placement, "devices", lambda asked: jax.devices()[:1] * 2)
-        monkeypatch.setattr(placement, "_compile", lambda chosen, group: None)
+        monkeypatch.setattr(side_by_side, "devices", lambda asked: jax.devices()[:1] * 2)
+        monkeypatch.setattr(side_by_side, "_compile", lambda chosen, group: None)
         monkeypatch.setattr(
-            run, "train", lambda config, observer: work(config.output.out.name, observer)
+            trainer, "train", lambda config, observer: work(config.output.out.name, observer)
         )
 
     return put
 
 
 def ended(configs):
-    return [item.outcome for item in placement.train_all(configs)]
+    return [item.outcome for item in side_by_side.train_all(configs)]
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def test_whoever_stops_listening_ends_the_runs(threads, four):
             observer.progress(None)
 
     threads(work)
-    runs = placement.train_all(four)
+    runs = side_by_side.train_all(four)
     assert next(runs).outcome == "a"
     runs.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("run-on-")]

@@ -25,10 +25,10 @@ from pathb_jax.errors import InputError
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.runs import placement, run
+from pathb_jax.runs import run, side_by_side, trainer
 from pathb_jax.runs.loading import load_newest
 from pathb_jax.runs.outcome import run_files
-from pathb_jax.runs.run import train
+from pathb_jax.runs.trainer import train
 from pathb_jax.store.digest import digest
 from pathb_jax.store.lock import locked
 
@@ -82,7 +82,7 @@ def test_what_is_missing_is_evaluated_with_the_bits_of_a_runs_own(copied, tmp_pa
 
 
 def test_what_is_there_is_not_evaluated_again(copied, monkeypatch):
-    monkeypatch.setattr(run, "evaluate_further", None)
+    monkeypatch.setattr(trainer, "evaluate_further", None)
     config = small_config(copied, eval_seed_start=SETS)  # the first and those every run has
     assert list(train(config).summaries) == list(SETS)
 
@@ -144,9 +144,9 @@ def test_a_run_that_lacks_evaluations_is_not_only_read(copied, monkeypatch):
     """So that a cluster's worker makes them, and not the driver."""
     asked = []
     monkeypatch.setattr(
-        placement, "_train_group", lambda configs, group, observer: asked.append(group) or []
+        side_by_side, "_train_group", lambda configs, group, observer: asked.append(group) or []
     )
-    list(placement.train_all([small_config(copied, eval_seeds=3)], parallel_runs=1))
+    list(side_by_side.train_all([small_config(copied, eval_seeds=3)], parallel_runs=1))
     assert asked == [[0]]
 
 
@@ -309,7 +309,7 @@ def test_the_in_run_evaluations_of_a_long_run_can_be_read_back(tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(run.Run, "_evaluate", often)
-        patch.setattr("pathb_jax.runs.running.CHUNK_SECONDS", 0.0)
+        patch.setattr("pathb_jax.runs.run.CHUNK_SECONDS", 0.0)
         interrupt_after(1, config)
     state = run_files(config).checkpoints / "1" / "state.json"
     assert state.stat().st_size < 2**15

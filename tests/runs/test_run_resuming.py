@@ -13,8 +13,9 @@ from small_runs import (
 )
 
 from pathb_jax.errors import InputError
-from pathb_jax.runs import run, running
-from pathb_jax.runs.run import train
+from pathb_jax.runs import run
+from pathb_jax.runs.outcome import run_files
+from pathb_jax.runs.trainer import train
 from pathb_jax.store import artifacts
 from pathb_jax.store.checkpoints import CheckpointError, CheckpointStore
 
@@ -102,7 +103,7 @@ def test_a_stop_between_evaluation_and_checkpoint(finished, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(CheckpointStore, "save", stop)
         interrupt(config, Watcher())
-    files = run.run_files(config)
+    files = run_files(config)
     assert artifacts.read_evaluations(files.evaluations)["update"][-1] == update
     outcome = train(config)
     assert_same_bits(stored_state(finished.config), stored_state(config))
@@ -117,7 +118,7 @@ def test_a_stop_while_the_last_files_are_written(finished, tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, name, stop)
+        patch.setattr(run, name, stop)
         interrupt(config, Watcher())
     watcher = Watcher()
     outcome = train(config, watcher)
@@ -126,7 +127,7 @@ def test_a_stop_while_the_last_files_are_written(finished, tmp_path, monkeypatch
 
 
 def test_checkpoints_between_evaluations_are_resumed_from_too(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", -1.0)
     config, watcher = small_config(tmp_path / "run"), stop_after(5)
     interrupt(config, watcher)
     watcher.notices.clear()
@@ -139,9 +140,9 @@ def test_checkpoints_between_evaluations_are_resumed_from_too(finished, tmp_path
 def test_a_stopped_run_says_that_it_runs(tmp_path):
     config = small_config(tmp_path / "run")
     interrupt(config, stop_after(4))
-    manifest = read(run.run_files(config).manifest)
+    manifest = read(run_files(config).manifest)
     assert manifest["status"] == "running"
-    assert not run.run_files(config).policy.exists()
+    assert not run_files(config).policy.exists()
 
 
 def test_a_stopped_run_is_not_taken_up_with_other_settings(tmp_path):
@@ -163,7 +164,7 @@ def test_another_cadence_may_be_given_when_resuming(finished, tmp_path):
 def test_a_damaged_last_checkpoint_is_set_aside_and_said(finished, tmp_path):
     config = small_config(tmp_path / "run", eval_every=1)
     interrupt(config, stop_after(4))
-    state = run.run_files(config).checkpoints / "4" / "state.json"
+    state = run_files(config).checkpoints / "4" / "state.json"
     state.write_text(state.read_text().replace("update", "updaet", 1))
     watcher = Watcher()
     outcome = train(config, watcher)
@@ -176,7 +177,7 @@ def test_a_damaged_last_checkpoint_is_set_aside_and_said(finished, tmp_path):
 def test_when_no_checkpoint_is_whole_nothing_starts_over_in_silence(tmp_path):
     config = small_config(tmp_path / "run")
     interrupt(config, stop_after(4))
-    (run.run_files(config).checkpoints / "3" / "manifest.json").unlink()
+    (run_files(config).checkpoints / "3" / "manifest.json").unlink()
     with pytest.raises(CheckpointError, match="no good checkpoint is left"):
         train(config)
 

@@ -7,8 +7,8 @@ from small_runs import FLAGS, command_line, small_config
 
 from pathb_jax.cli.train import main
 from pathb_jax.errors import InputError
-from pathb_jax.runs.outcome import check_trained_here, recorded_environment
-from pathb_jax.runs.run import train
+from pathb_jax.runs.outcome import check_trained_here
+from pathb_jax.runs.trainer import train
 from pathb_jax.studies import anchors
 from pathb_jax.system import backend
 
@@ -35,7 +35,7 @@ def test_as_evidence_it_is_refused_unless_accepted(finished, elsewhere):
     assert "--accept-environment-change" in str(caught.value)
     accepting = small_config(finished.files.out, accept_environment_change=True)
     check_trained_here(accepting, train(accepting))
-    check_trained_here(finished.config, outcome, recorded_environment(outcome.manifest))
+    check_trained_here(finished.config, outcome, outcome.manifest.environment)
 
 
 def test_what_was_trained_just_now_needs_no_comparison(finished, elsewhere):
