@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.ladder.protocol import Protocol
-    from pathb_jax.ladder.schema import Run
+    from pathb_jax.ladder.schema import PlannedRun
     from pathb_jax.store.record_schema import LadderRecord
 
 DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
@@ -110,7 +110,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not 1 <= flags.train_seeds <= most:
         allowed = f"give a whole number from 1 to {most}"
         raise InputError("--train-seeds", flags.train_seeds, allowed)
-    command.check_parallel_runs(flags.parallel_runs, planned.tier)  # type: ignore[arg-type]
+    command.check_parallel_runs(flags.parallel_runs, planned.tier)
     if not 1 <= flags.runs_per_device <= command.MOST_RUNS_PER_DEVICE:
         allowed = f"give a whole number from 1 to {command.MOST_RUNS_PER_DEVICE}"
         raise InputError("--runs-per-device", flags.runs_per_device, allowed)
@@ -121,7 +121,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     # Importing JAX takes seconds; wrong flags are reported before.
     with command.computing(
         flags.backend,
-        planned.tier,  # type: ignore[arg-type]  # the protocol checked the name
+        planned.tier,
         flags.parallel_runs,
         flags.ray,
         deterministic=flags.deterministic,
@@ -144,7 +144,7 @@ def _check_notes(flags: LadderFlags, out: Path) -> None:
 def _plan_and_run(
     flags: LadderFlags,
     protocol: "Protocol",
-    planned: "Run",
+    planned: "PlannedRun",
     out: Path,
     words: Sequence[str],
     cluster: "Cluster | None",
@@ -229,7 +229,7 @@ def _print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate"
     )
     table = Table("order", "tag", "change", "why")
     for candidate in protocol.candidates:
-        defaults = dataclasses.asdict(protocol.hparams)
+        defaults = protocol.hparams
         change = ", ".join(f"{k} {defaults[k]:g} -> {v:g}" for k, v in candidate.change.items())
         table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
     console.print(table)

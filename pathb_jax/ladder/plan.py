@@ -18,7 +18,7 @@ from pathb_jax.config import (
 )
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
-from pathb_jax.ladder.schema import BatchRun, Candidate, Run
+from pathb_jax.ladder.schema import BatchRun, Candidate, PlannedRun
 from pathb_jax.store.artifacts import LONGEST_LABEL
 
 RECORD = "ladder.json"
@@ -29,7 +29,7 @@ class LadderPlan:
     """A protocol as it is going to be run: `run` is its run with what was asked by flags."""
 
     protocol: Protocol
-    run: Run
+    run: PlannedRun
     out: Path
     backend: Backend = "auto"
     skip_batch: bool = False
@@ -135,8 +135,8 @@ class LadderPlan:
         return RunConfig(
             task=TaskConfig(variant),  # type: ignore[arg-type]  # the protocol checked the names
             train=TrainConfig(
-                tier=planned.tier,  # type: ignore[arg-type]
-                sensor_tier=planned.sensor_tier,  # type: ignore[arg-type]
+                tier=planned.tier,
+                sensor_tier=planned.sensor_tier,
                 batch_envs=planned.batch_envs,
                 rollout_length=planned.rollout_length,
                 minibatch_size=planned.minibatch_size,

@@ -56,7 +56,7 @@ def interval(summary: SetSummary) -> tuple[float, float]:
 
 def change(candidate: Mapping[str, Any], plan: Protocol | None) -> str:
     """Return what a candidate changes, "lr 0.0003 -> 0.0001"."""
-    defaults = vars(plan.hparams) if plan else {}
+    defaults = plan.hparams if plan else {}
     return ", ".join(
         f"{knob} {defaults[knob]:g} -> {value:g}" if knob in defaults else f"{knob} {value:g}"
         for knob, value in candidate["hparams"].items()
