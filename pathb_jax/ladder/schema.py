@@ -265,7 +265,7 @@ class Content(Table):
     name: Name
     run: PlannedRun
     hparams: Knobs
-    candidates: Array[Candidate]
+    candidates: Annotated[Array[Candidate], Field(min_length=1)]
     evaluation: Evaluation
     stages: Stages
     failure_modes: FailureModes
@@ -310,8 +310,6 @@ def _check_candidates(content: Content) -> None:
     for knob in _Knobs.__annotations__:
         if knob not in content.hparams:
             raise InputError(f"hparams.{knob}", "(missing)", "the field is required")
-    if not content.candidates:
-        raise InputError("candidates", [], "give at least one")
     named = [(f"candidates[{index}]", item) for index, item in enumerate(content.candidates)]
     _check_distinct([(f"{where}.order", candidate.order) for where, candidate in named])
     _check_distinct([(f"{where}.tag", candidate.tag) for where, candidate in named])
