@@ -17,9 +17,9 @@ ENVIRONMENT = "environment: "
 """Deviations that begin so are the environment's; the others were planned."""
 
 
-def add_departures(record: LadderRecord, found: list[str]) -> None:
+def add_departures(record: LadderRecord, departures: list[str]) -> None:
     """Add what the environment departs in to the record's deviations, each once."""
-    lines = [f"{ENVIRONMENT}{line}" for line in found]
+    lines = [f"{ENVIRONMENT}{line}" for line in departures]
     record.deviations += [line for line in lines if line not in record.deviations]
     if lines:
         record.standing, record.canonical = "exploratory", False

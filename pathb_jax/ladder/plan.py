@@ -20,8 +20,7 @@ from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
 from pathb_jax.ladder.schema import BatchRun, Candidate, PlannedRun
 from pathb_jax.store.artifacts import LONGEST_LABEL
-
-RECORD = "ladder.json"
+from pathb_jax.store.record_schema import RECORD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,16 +80,16 @@ class LadderPlan:
     @property
     def deviations(self) -> list[str]:
         """Departures from the protocol file."""
-        found = plan_deviations(self.protocol, self.run)
+        departures = plan_deviations(self.protocol, self.run)
         if self.matmul_precision != "float32":
-            found.append(deviation("matmul_precision", "float32", self.matmul_precision))
+            departures.append(deviation("matmul_precision", "float32", self.matmul_precision))
         if not self.deterministic:
-            found.append(deviation("deterministic", True, False))
+            departures.append(deviation("deterministic", True, False))
         if self.speculative:
-            found.append(deviation("execution", "one candidate after another", "speculative"))
+            departures.append(deviation("execution", "one candidate after another", "speculative"))
         if self.runs_per_device != 1:
-            found.append(deviation("runs_per_device", 1, self.runs_per_device))
-        return found
+            departures.append(deviation("runs_per_device", 1, self.runs_per_device))
+        return departures
 
     @property
     def record_path(self) -> Path:

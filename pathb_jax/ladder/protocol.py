@@ -53,12 +53,12 @@ class Protocol(Content):
         """Return all hyper-parameters of `candidate`: the defaults with its change."""
         return {**self.hparams, **candidate.change}
 
-    def tier_of(self, told: PathA | ProgrammeRun | Rejection) -> str | None:
-        """Return the tier that something told in the file is about; None where it does not say.
+    def tier_of(self, part: PathA | ProgrammeRun | Rejection) -> str | None:
+        """Return the tier that a part of the file is about; None where it does not say.
 
         The shipped file says none (its SHA-256 is fixed) and means that of its run.
         """
-        return told.tier or (self.run.tier if is_shipped(self) else None)
+        return part.tier or (self.run.tier if is_shipped(self) else None)
 
 
 def run_label(stem: str, tag: str) -> str:

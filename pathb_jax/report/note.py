@@ -44,8 +44,6 @@ FIGURES = {
 MARKER = "written by pathb_jax: a ladder's result note"
 """Ends every note, so that it is recognised and may be written anew."""
 
-Count = tuple[int, int]
-
 
 def is_own_note(data: bytes) -> bool:
     """Recognise a note by its marker; notes of earlier versions by how they begin."""
@@ -107,9 +105,9 @@ def _plan(record: LadderRecord) -> tuple[Protocol | None, str]:
 def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
     """Return what the template shows beside the record itself."""
     texts: dict[str, Any] = defaultdict(lambda: None)
-    here: dict[str, Any] = defaultdict(lambda: None)
-    here |= {candidate.tag: candidate for candidate in record.candidates}
-    here |= {run.label.partition("_pathb_")[0]: run for run in record.batch}
+    runs: dict[str, Any] = defaultdict(lambda: None)
+    runs |= {candidate.tag: candidate for candidate in record.candidates}
+    runs |= {run.label.partition("_pathb_")[0]: run for run in record.batch}
     if plan:
         texts |= {candidate.tag: candidate for candidate in plan.candidates}
         texts |= {prediction.id: prediction for prediction in plan.predictions}
@@ -124,8 +122,8 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         "overlap": _overlap(record, plan).strip(),
         "set_sizes": sorted(sizes),
         "texts": texts,
-        "here": here,
-        **_told(record, plan),
+        "runs": runs,
+        **_published(record, plan),
         "misjudgements": _misjudgements(record, plan) if plan else {},
         "trained": (trained := _trained(record)),
         "early": [name for name, run in trained.items() if run and run.before_ladder],
@@ -140,14 +138,14 @@ def _is_path_b(record: LadderRecord) -> bool:
     return record.protocol.sha256 == SHIPPED_SHA256["path_b"]
 
 
-def _told(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
+def _published(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
     """Return what the protocol tells beside its rules, as far as it is about this ladder's tier."""
-    here = record.plan.tier if record.plan else None
+    ladder_tier = record.plan.tier if record.plan else None
     shown: dict[str, Any] = {"programme": [], "path_a": None, "best": None, "rejection": None}
     elsewhere: dict[tuple[str, str | None], None] = {}
-    for name, part in _told_parts(plan) if plan else ():
+    for name, part in _parts(plan) if plan else ():
         tier = plan.tier_of(part) if plan else None
-        if tier is None or tier != here:
+        if tier is None or tier != ladder_tier:
             elsewhere[name, tier] = None
         elif isinstance(part, ProgrammeRun):
             shown["programme"].append(part)
@@ -157,14 +155,14 @@ def _told(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         shown["best"] = next(s for s in path_a.segments if s.segment == path_a.best)
     return {
         **shown,
-        "here_tier": here,
-        "said_of": plan.run.tier if plan and plan.run.tier != here else None,
+        "ladder_tier": ladder_tier,
+        "said_of": plan.run.tier if plan and plan.run.tier != ladder_tier else None,
         "figures_elsewhere": [part for part in elsewhere if part[0] != "rejection"],
         "rejection_elsewhere": [tier for name, tier in elsewhere if name == "rejection"],
     }
 
 
-def _told_parts(plan: Protocol) -> Iterator[tuple[str, PathA | ProgrammeRun | Rejection]]:
+def _parts(plan: Protocol) -> Iterator[tuple[str, PathA | ProgrammeRun | Rejection]]:
     for run in plan.programme:
         yield "programme", run
     if plan.path_a:
@@ -228,7 +226,7 @@ def _misjudgements(record: LadderRecord, plan: Protocol) -> dict[str, dict[str, 
     return chances
 
 
-def _count(run: CandidateRecord, seed_start: int) -> Count | None:
+def _count(run: CandidateRecord, seed_start: int) -> tuple[int, int] | None:
     summary = run.summaries.get(str(seed_start))
     return (summary.success_count, summary.seeds) if summary else None
 

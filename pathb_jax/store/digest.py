@@ -24,11 +24,10 @@ from pathb_jax.store.artifacts import (
 from pathb_jax.store.json_files import encode_json, read_json
 from pathb_jax.store.models import to_json
 from pathb_jax.store.record import read_record
-from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.record_schema import RECORD, LadderRecord
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.store.tables import read_table
 
-RECORD = "ladder.json"
 _CIRCUMSTANCES = ("wall_seconds", "env_steps_per_second", "trained")
 
 

@@ -12,6 +12,8 @@ from pydantic import ConfigDict, Field
 
 from pathb_jax.store.models import AsGiven, Items, Model
 
+RECORD = "ladder.json"
+"""The record's name in a ladder's folder."""
 FORMAT: Literal["pathb-ladder-v1"] = "pathb-ladder-v1"
 
 Standing = Literal["canonical", "registered", "exploratory"]

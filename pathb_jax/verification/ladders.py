@@ -6,10 +6,15 @@ from typing import Any
 
 from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import to_json
-from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, RunRecord, SeedRecord
+from pathb_jax.store.record_schema import (
+    RECORD,
+    CandidateRecord,
+    LadderRecord,
+    RunRecord,
+    SeedRecord,
+)
 from pathb_jax.verification import registration, rules
 from pathb_jax.verification.findings import Findings
-from pathb_jax.verification.registration import RECORD
 from pathb_jax.verification.rules import Facts
 from pathb_jax.verification.runs import RunEvidence, check_run
 

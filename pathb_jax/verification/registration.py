@@ -7,11 +7,10 @@ from importlib import resources
 from typing import Any
 
 from pathb_jax.store.models import to_json
-from pathb_jax.store.record_schema import LadderRecord, RunRecord
+from pathb_jax.store.record_schema import RECORD, LadderRecord, RunRecord
 from pathb_jax.verification.findings import MISSING, Findings
 from pathb_jax.verification.runs import RunEvidence
 
-RECORD = "ladder.json"
 NOT_RECORDED = "not recorded"
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "task": {

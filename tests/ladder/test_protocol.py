@@ -23,6 +23,7 @@ from pathb_jax.ladder.protocol import (
     run_label,
     standing,
 )
+from pathb_jax.store.models import to_json
 
 SHIPPED = (resources.files("pathb_jax") / "protocols" / "path_b.toml").read_bytes()
 TABLE = tomllib.loads(SHIPPED.decode())
@@ -141,6 +142,14 @@ def test_line_ends_do_not_matter_and_copies_are_shipped_too(tmp_path: Path) -> N
     assert is_shipped(plan)
     assert plan.file == "copy.toml"
     assert parse_protocol(plan.text.encode(), plan.file) == plan
+
+
+def test_a_stored_protocol_is_read_whole() -> None:
+    """The protocol of a small ladder; what was read is what the file says."""
+    path = Path(__file__).parents[1] / "stored" / "protocol.toml"
+    table = tomllib.loads(path.read_text())
+    content = to_json(load_protocol(path))
+    assert {name: content[name] for name in table} == table
 
 
 def test_rebuilt_table_reads_the_same() -> None:
