@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.ladder.protocol import Protocol
-    from pathb_jax.ladder.schema import Run
+    from pathb_jax.ladder.schema import PlannedRun
     from pathb_jax.store.record_schema import LadderRecord
 
 DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
@@ -110,7 +110,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not 1 <= flags.train_seeds <= most:
         allowed = f"give a whole number from 1 to {most}"
         raise InputError("--train-seeds", flags.train_seeds, allowed)
-    command.check_parallel_runs(flags.parallel_runs, planned.tier)  # type: ignore[arg-type]
+    command.check_parallel_runs(flags.parallel_runs, planned.tier)
     if not 1 <= flags.runs_per_device <= command.MOST_RUNS_PER_DEVICE:
         allowed = f"give a whole number from 1 to {command.MOST_RUNS_PER_DEVICE}"
         raise InputError("--runs-per-device", flags.runs_per_device, allowed)
@@ -121,7 +121,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     # Importing JAX takes seconds; wrong flags are reported before.
     with command.computing(
         flags.backend,
-        planned.tier,  # type: ignore[arg-type]  # the protocol checked the name
+        planned.tier,
         flags.parallel_runs,
         flags.ray,
         deterministic=flags.deterministic,
@@ -144,7 +144,7 @@ def _check_notes(flags: LadderFlags, out: Path) -> None:
 def _plan_and_run(
     flags: LadderFlags,
     protocol: "Protocol",
-    planned: "Run",
+    planned: "PlannedRun",
     out: Path,
     words: Sequence[str],
     cluster: "Cluster | None",
@@ -208,12 +208,12 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> int:
     say(f"note:   {note}")
     if not _print_verification(record):
         return command.FAILURE
-    return 0 if record["verdict"] == "adopted" else REJECTED
+    return 0 if record.verdict == "adopted" else REJECTED
 
 
 def _print_verification(record: "LadderRecord") -> bool:
     """Say what does not hold of the record; return whether everything does."""
-    problems = record["verification"]["problems"] if "verification" in record else []
+    problems = record.verification.problems if record.verification else []
     for problem in problems:
         say(f"does not hold: {problem}", sys.stderr)
     return not problems
@@ -229,12 +229,12 @@ def _print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate"
     )
     table = Table("order", "tag", "change", "why")
     for candidate in protocol.candidates:
-        defaults = dataclasses.asdict(protocol.hparams)
+        defaults = protocol.hparams
         change = ", ".join(f"{k} {defaults[k]:g} -> {v:g}" for k, v in candidate.change.items())
         table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
     console.print(table)
-    departures = "; ".join(record["deviations"]) or "none"
-    console.print(f"verdict will be {record['standing']}; departures: {departures}")
+    departures = "; ".join(record.deviations) or "none"
+    console.print(f"verdict will be {record.standing}; departures: {departures}")
     console.print(f"files: {plan.out}")
     runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
     seeds = plan.train_seeds
@@ -257,35 +257,35 @@ def _print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate"
 def _print_record(record: "LadderRecord") -> None:
     console = Terminal()
     table = Table("candidate", "status", "success", "95 % interval", "stages", "failure mode")
-    for entry in record["candidates"]:
-        first = next(iter(entry.get("summaries", {}).values()), None)
+    for entry in record.candidates:
+        first = next(iter(entry.summaries.values()), None)
         success, interval = "-", "-"
         if first is not None:
-            count, seeds = first["success_count"], first["seeds"]
+            count, seeds = first.success_count, first.seeds
             low, high = clopper_pearson(count, seeds)
             success, interval = f"{count}/{seeds}", f"[{low:.3f}, {high:.3f}]"
         marks = {True: "pass", False: "fail", None: "-"}
-        stages = " ".join(marks[stage["passed"]] for stage in entry["stages"])
-        mode = entry["failure_mode"] or "-"
-        table.add_row(entry["tag"], entry["status"], success, interval, stages, mode)
+        stages = " ".join(marks[stage.passed] for stage in entry.stages)
+        mode = entry.failure_mode or "-"
+        table.add_row(entry.tag, entry.status, success, interval, stages, mode)
     console.print(table)
-    if told := record.get("training_seeds"):
-        for passes in told["passes"]:
-            low, high = passes["interval"]
+    if others := record.training_seeds:
+        for passes in others.passes:
+            low, high = passes.interval
             console.print(
-                f"{passes['tag']}, stage {passes['stage']}: {passes['passed']} of "
-                f"{passes['seeds']} training seeds pass [{low:.3f}, {high:.3f}]"
+                f"{passes.tag}, stage {passes.stage}: {passes.passed} of "
+                f"{passes.seeds} training seeds pass [{low:.3f}, {high:.3f}]"
             )
-        for seed, verdict in told["verdicts"].items():
+        for seed, verdict in others.verdicts.items():
             console.print(f"training seed {seed}: {verdict}")
-    for item in record["batch"]:
-        rate = item["success_rate"]
-        shown = item.get("status") if rate is None else f"success {rate:.3f}"
-        console.print(f"batch {item['label']}: {shown}")
-    adopted = f" {record['adopted']}" if record["adopted"] else ""
+    for item in record.batch:
+        rate = item.success_rate
+        shown = item.status if rate is None else f"success {rate:.3f}"
+        console.print(f"batch {item.label}: {shown}")
+    adopted = f" {record.adopted}" if record.adopted else ""
     console.print(
-        f"verdict: {record['verdict']}{adopted} ({record['standing']}), "
-        f"{record['compute']['used_hours']:.2f} h of training"
+        f"verdict: {record.verdict}{adopted} ({record.standing}), "
+        f"{record.compute.used_hours:.2f} h of training"
     )
 
 

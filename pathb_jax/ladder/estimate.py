@@ -53,21 +53,21 @@ def measure(plan: LadderPlan) -> Estimate:
     """
     runs = plan.train_seeds * (len(plan.protocol.candidates) if plan.speculative else 1)
     if plan.cluster is None:
-        there = side_by_side.devices(plan.parallel_runs)
-        used, devices = there[:runs], len(there)
+        available = side_by_side.devices(plan.parallel_runs)
+        used, devices = available[:runs], len(available)
         with ThreadPoolExecutor(len(used)) as pool:
-            found = list(pool.map(lambda device: _measure_on(device, plan), used))
+            probes = list(pool.map(lambda device: _measure_on(device, plan), used))
     else:
         devices = plan.cluster.slots
         alone = dataclasses.replace(plan, cluster=None)
-        found = plan.cluster.each(_measure, [alone] * min(runs, devices))
+        probes = plan.cluster.each(_measure, [alone] * min(runs, devices))
     middle = {
-        name: statistics.fmean(getattr(one, name) for one in found)
+        name: statistics.fmean(getattr(probe, name) for probe in probes)
         for name in ("compile_seconds", "update_seconds", "evaluation_seconds")
     }
     return Estimate(
         **middle,
-        env_steps_per_second=sum(one.env_steps_per_second for one in found),
+        env_steps_per_second=sum(probe.env_steps_per_second for probe in probes),
         updates=plan.run.updates,
         devices=devices,
     )

@@ -9,7 +9,7 @@ from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.runs.identity import find_manifest
 from pathb_jax.runs.manifest import RunManifest
 from pathb_jax.runs.outcome import RunOutcome, run_files
-from pathb_jax.store.models import to_json
+from pathb_jax.store.models import parse, to_json
 from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, TrainedRecord
 from pathb_jax.system import backend
 
@@ -17,12 +17,12 @@ ENVIRONMENT = "environment: "
 """Deviations that begin so are the environment's; the others were planned."""
 
 
-def add_departures(record: LadderRecord, found: list[str]) -> None:
+def add_departures(record: LadderRecord, departures: list[str]) -> None:
     """Add what the environment departs in to the record's deviations, each once."""
-    lines = [f"{ENVIRONMENT}{line}" for line in found]
-    record["deviations"] += [line for line in lines if line not in record["deviations"]]
+    lines = [f"{ENVIRONMENT}{line}" for line in departures]
+    record.deviations += [line for line in lines if line not in record.deviations]
     if lines:
-        record["standing"], record["canonical"] = "exploratory", False
+        record.standing, record.canonical = "exploratory", False
 
 
 def check_runs(plan: LadderPlan, record: LadderRecord) -> None:
@@ -34,11 +34,11 @@ def check_runs(plan: LadderPlan, record: LadderRecord) -> None:
     """
     configs = [
         plan.candidate_run(candidate, seed)
-        for candidate, entry in zip(plan.protocol.candidates, record["candidates"], strict=True)
+        for candidate, entry in zip(plan.protocol.candidates, record.candidates, strict=True)
         for seed in plan.seeds
         if not is_taken_up(plan, entry, seed)
     ]
-    chosen = [c for c in plan.protocol.candidates if c.tag == record["adopted"]]
+    chosen = [c for c in plan.protocol.candidates if c.tag == record.adopted]
     if not plan.skip_batch:
         configs += [plan.batch_run(item, tag) for tag in chosen for item in plan.protocol.batch]
     for config in configs:
@@ -50,8 +50,8 @@ def check_runs(plan: LadderPlan, record: LadderRecord) -> None:
 def is_taken_up(plan: LadderPlan, entry: CandidateRecord, seed: int) -> bool:
     """Say whether a candidate's run is judged in the record."""
     if seed == plan.run.seed:
-        return bool(entry["stages"])
-    return any(item["seed"] == seed for item in entry.get("other_seeds", []))
+        return bool(entry.stages)
+    return any(item.seed == seed for item in entry.other_seeds)
 
 
 def take_up(plan: LadderPlan, record: LadderRecord, outcome: RunOutcome) -> None:
@@ -69,11 +69,11 @@ def _unrecorded(
     plan: LadderPlan, record: LadderRecord, name: str, manifest: RunManifest
 ) -> list[str]:
     """List how a run's environment differs that no deviation of the record says yet."""
-    now = record["environment"]
+    now = record.environment
     changes = backend.environment_differences(manifest.environment, now)
     for resumption in manifest.environment_changes:
         changes += resumption.changes
-    known = record["deviations"]
+    known = record.deviations
     new = [
         change
         for change in dict.fromkeys(changes)
@@ -93,8 +93,8 @@ def trained_by(record: LadderRecord, outcome: RunOutcome) -> TrainedRecord:
     """Return what trained a run, when and where."""
     manifest = outcome.manifest
     source = manifest.source
-    started, opened = manifest.started, record.get("started")
-    return {
+    started = manifest.started
+    trained = {
         "started": started,
         "ended": manifest.ended,
         "host": manifest.host,
@@ -102,5 +102,6 @@ def trained_by(record: LadderRecord, outcome: RunOutcome) -> TrainedRecord:
         "dirty": source.get("dirty"),
         "program": source.get("program"),
         "environment_changes": [to_json(change) for change in manifest.environment_changes],
-        "before_ladder": bool(started and opened and started < opened),
+        "before_ladder": bool(started and record.started and started < record.started),
     }
+    return parse(TrainedRecord, trained, f"{outcome.files.manifest.name}: ")

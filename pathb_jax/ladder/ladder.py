@@ -25,7 +25,7 @@ from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
-from pathb_jax.store.record_schema import LadderRecord, new_batch_run
+from pathb_jax.store.record_schema import NOTHING_YET, BatchRecord, LadderRecord
 from pathb_jax.system import backend
 
 
@@ -50,26 +50,36 @@ def run_ladder(plan: LadderPlan, observer: Observer | None = None) -> LadderReco
         record = open_record(plan)
         verifying.look_back(plan, observer)
         _run_locked(plan, record, observer)
-        record["ended"] = backend.utc_now()
+        record.ended = backend.utc_now()
         write_record(plan.record_path, record)
         verifying.conclude(plan, record)
     return record
 
 
 def _run_locked(plan: LadderPlan, record: LadderRecord, observer: Observer) -> None:
-    record["ended"] = None
+    record.ended = None
     adopted = _climb(plan, record, observer)
     if adopted is None:
-        record["verdict"] = "rejected"
+        record.verdict = "rejected"
         return
-    record["verdict"], record["adopted"] = "adopted", adopted.tag
-    if not record["batch"]:
+    record.verdict, record.adopted = "adopted", adopted.tag
+    if not record.batch:
         for batch_run in plan.protocol.batch:
             config = plan.batch_run(batch_run, adopted)
             slug = run_files(config).slug
             label = config.output.run_label
-            record["batch"].append(
-                new_batch_run(label, batch_run.variant, batch_run.mixed_lambda, slug)
+            record.batch.append(
+                BatchRecord(
+                    label=label,
+                    success_rate=None,
+                    mean_terminal_alignment=None,
+                    status="not_run",
+                    variant=batch_run.variant,
+                    mixed_lambda=batch_run.mixed_lambda,
+                    run_dir=label,
+                    slug=slug,
+                    **NOTHING_YET,
+                )
             )
     write_record(plan.record_path, record)
     if not plan.skip_batch:
@@ -94,8 +104,8 @@ def _adopted(plan: LadderPlan, record: LadderRecord) -> Candidate | None:
     return next(
         (
             candidate
-            for candidate, entry in zip(plan.protocol.candidates, record["candidates"], strict=True)
-            if entry["status"] == "adopted"
+            for candidate, entry in zip(plan.protocol.candidates, record.candidates, strict=True)
+            if entry.status == "adopted"
         ),
         None,
     )
@@ -108,13 +118,13 @@ def _train_group(
     observer: Observer,
 ) -> None:
     """Train these candidates with all seeds; judge each as soon as those before it are."""
-    entries = {entry["tag"]: entry for entry in record["candidates"]}
+    entries = {entry.tag: entry for entry in record.candidates}
     pending = [candidate for candidate in group if not is_done(plan, entries[candidate.tag])]
     if not pending:
         return
     for candidate in pending:
-        if not entries[candidate.tag]["stages"]:
-            entries[candidate.tag]["status"] = "running"
+        if not entries[candidate.tag].stages:
+            entries[candidate.tag].status = "running"
     write_record(plan.record_path, record)
     items = [(candidate, seed) for seed in plan.seeds for candidate in pending]
     configs = [plan.candidate_run(candidate, seed) for candidate, seed in items]
@@ -144,10 +154,10 @@ def _run_batch(
     plan: LadderPlan, record: LadderRecord, adopted: Candidate, observer: Observer
 ) -> None:
     """Train what follows an adoption; nothing here changes the verdict."""
-    entries = record["batch"]
+    entries = record.batch
     for entry in entries:
-        if entry.get("status") == "not_run":
-            entry["status"] = "running"
+        if entry.status == "not_run":
+            entry.status = "running"
     write_record(plan.record_path, record)
     configs = [plan.batch_run(batch_run, adopted) for batch_run in plan.protocol.batch]
     for position, outcome in _train_all(plan, configs, observer):

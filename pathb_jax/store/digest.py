@@ -24,11 +24,10 @@ from pathb_jax.store.artifacts import (
 from pathb_jax.store.json_files import encode_json, read_json
 from pathb_jax.store.models import to_json
 from pathb_jax.store.record import read_record
-from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.record_schema import RECORD, LadderRecord
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.store.tables import read_table
 
-RECORD = "ladder.json"
 _CIRCUMSTANCES = ("wall_seconds", "env_steps_per_second", "trained")
 
 
@@ -80,10 +79,8 @@ def run_parts(files: RunFiles) -> dict[str, str]:
 def _ladder_parts(folder: Path) -> dict[str, str]:
     record = read_record(folder / RECORD)
     parts = {"record": _json_sha(_lasting(record))}
-    others = [item for c in record["candidates"] for item in c.get("other_seeds", [])]
-    runs: list[Mapping[str, Any]] = [*record["candidates"], *others, *record["batch"]]
-    for entry in runs:
-        files = RunFiles(folder / entry.get("run_dir", ""), entry.get("slug", ""))
+    for _, entry in record.runs:
+        files = RunFiles(folder / entry.run_dir, entry.slug)
         if files.manifest.exists():
             run = run_parts(files)
             parts |= {f"{files.out.name}: {part}": value for part, value in run.items()}
@@ -92,15 +89,14 @@ def _ladder_parts(folder: Path) -> dict[str, str]:
 
 def _lasting(record: LadderRecord) -> dict[str, Any]:
     """Return what of a record does not depend on when and where it was made."""
-    kept: dict[str, Any] = {
-        name: record[name]
-        for name in ("deviations", "standing", "verdict", "adopted", "predictions", "seed_overlap")
-    }
-    kept["protocol"] = record["protocol"]["sha256"]
+    plain = to_json(record)
+    names = ("deviations", "standing", "verdict", "adopted", "predictions", "seed_overlap")
+    kept: dict[str, Any] = {name: plain[name] for name in names}
+    kept["protocol"] = record.protocol.sha256
     for name in ("candidates", "batch"):
-        kept[name] = [_without_circumstances(entry) for entry in record[name]]
-    if "training_seeds" in record:
-        kept["training_seeds"] = record["training_seeds"]
+        kept[name] = [_without_circumstances(entry) for entry in plain[name]]
+    if "training_seeds" in plain:
+        kept["training_seeds"] = plain["training_seeds"]
     return kept
 
 

@@ -7,14 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import (
-    ConfigDict,
-    FailFast,
-    Field,
-    PlainSerializer,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import ConfigDict, FailFast, Field, GetCoreSchemaHandler
+from pydantic_core import core_schema
 
 from pathb_jax.errors import InputError
 
@@ -34,17 +28,34 @@ class Model(pydantic.BaseModel):
     """
 
     model_config = ConfigDict(
-        strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        defer_build=True,
     )
 
 
-def _as_given(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+def _whole_as_given(value: Any, check: core_schema.ValidatorFunctionWrapHandler) -> Any:
     checked = check(value)
     return value if type(value) is int else checked
 
 
-Number = Annotated[float, WrapValidator(_as_given), PlainSerializer(lambda value: value)]
-"""A finite number; a whole one is written again as it was read, 3 and not 3.0."""
+class AsGiven:
+    """Marks a float that is written again as it was read: 3, not 3.0."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Let whole numbers through as they are."""
+        return core_schema.no_info_wrap_validator_function(
+            _whole_as_given,
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value),
+        )
+
+
+Number = Annotated[float, AsGiven()]
 Items = Annotated[list[T], FailFast()]
 """A list; checking ends at its first wrong item."""
 Array = Annotated[tuple[T, ...], Field(strict=False), FailFast()]
@@ -142,25 +153,31 @@ def _allowed(schema: Mapping[str, Any], node: Mapping[str, Any], error: Any) -> 
     choices = node.get("enum", [node["const"]] if "const" in node else [])
     if choices:
         return f"choose one of {', '.join(map(str, choices))}"
-    if kind in ("integer", "number"):
-        what = "a whole number" if kind == "integer" else "a number"
-        limits = [
-            f"{sign} {node[name]:.10g}"
-            for name, sign in _LIMITS.items()
-            if name in node and abs(node[name]) != float("inf")
-        ]
-        return f"give {what} {' and '.join(limits)}".rstrip()
     if kind == "string":
         return str(node.get("description") or _text(node))
-    words = {"object": "a table is required", "array": "a list is required"}
-    if kind in words and error["type"].endswith("_type"):
-        return words[kind]
-    if kind == "boolean":
-        return "choose true or false"
-    return str(error["msg"]).replace("Input should be", "it must be")
+    if kind not in _KINDS:
+        return str(error["msg"]).replace("Input should be", "it must be")
+    limits = " and ".join(f"{w} {node[n]:.10g}" for n, w in _LIMITS.items() if n in node)
+    if kind in ("array", "object"):
+        return f"give {_KINDS[kind]} of {limits}" if limits else f"{_KINDS[kind]} is required"
+    return f"give {_KINDS[kind]} {limits}".rstrip()
 
 
-_LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+_KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "object": "a table",
+}
+_LIMITS = {
+    "minimum": ">=",
+    "exclusiveMinimum": ">",
+    "maximum": "<=",
+    "exclusiveMaximum": "<",
+    **dict.fromkeys(("minItems", "minProperties"), "at least"),
+    **dict.fromkeys(("maxItems", "maxProperties"), "at most"),
+}
 
 
 def _text(node: Mapping[str, Any]) -> str:

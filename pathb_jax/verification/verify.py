@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.record import read_record
+from pathb_jax.store.record_schema import RECORD
 from pathb_jax.verification.findings import Findings, Verification
 from pathb_jax.verification.ladders import check_ladder
-from pathb_jax.verification.registration import RECORD
 from pathb_jax.verification.runs import check_run, own_runs
 
 

@@ -65,16 +65,16 @@ def rejected(tmp_path_factory):
 def test_an_adoption_ends_with_0(adopted):
     assert adopted.code == 0, adopted.err
     record = read_record(adopted.folder / "ladder.json")
-    assert (record["verdict"], record["adopted"]) == ("adopted", "lr1e4")
-    assert (record["standing"], record["deviations"]) == ("registered", [])
+    assert (record.verdict, record.adopted) == ("adopted", "lr1e4")
+    assert (record.standing, record.deviations) == ("registered", [])
     assert "verdict: adopted lr1e4 (registered)" in adopted.out
 
 
 def test_a_rejection_ends_with_3(rejected):
     assert rejected.code == 3, rejected.err
     record = read_record(rejected.folder / "ladder.json")
-    assert record["verdict"] == "rejected"
-    assert [entry["status"] for entry in record["candidates"]] == ["rejected"] * 2
+    assert record.verdict == "rejected"
+    assert [entry.status for entry in record.candidates] == ["rejected"] * 2
     assert "verdict: rejected (registered)" in rejected.out
     assert "Traceback" not in rejected.err
 
@@ -105,22 +105,22 @@ def test_each_run_has_its_folder_and_its_files(request, name, labels):
 
 def test_the_record_agrees_with_the_runs_files(adopted):
     record = read_record(adopted.folder / "ladder.json")
-    for entry in (record["candidates"][0], record["batch"][0]):
-        run_dir = adopted.folder / entry["run_dir"]
-        summary = read(run_dir / "logs" / f"{entry['slug']}_evaluation_summary.json")
-        told = entry["summaries"]["10000"]
+    for entry in (record.candidates[0], record.batch[0]):
+        run_dir = adopted.folder / entry.run_dir
+        summary = read(run_dir / "logs" / f"{entry.slug}_evaluation_summary.json")
+        told = entry.summaries["10000"]
         for name in ("success_count", "seeds", "success_rate", "mean_terminal_alignment"):
-            assert told[name] == summary[name]
-        assert entry["env_steps"] == UPDATES * BATCH_SIZE
-        history = rows(run_dir / "logs" / f"{entry['slug']}_history.csv")
-        assert entry["wall_seconds"] == pytest.approx(float(history[-1]["wall_seconds"]))
-        manifest = read(run_dir / "manifests" / f"{entry['slug']}.json")
+            assert getattr(told, name) == summary[name]
+        assert entry.env_steps == UPDATES * BATCH_SIZE
+        history = rows(run_dir / "logs" / f"{entry.slug}_history.csv")
+        assert entry.wall_seconds == pytest.approx(float(history[-1]["wall_seconds"]))
+        manifest = read(run_dir / "manifests" / f"{entry.slug}.json")
         assert manifest["config"]["hparams"]["lr"] == 1e-4
-    stage = record["candidates"][0]["stages"][1]
+    stage = record.candidates[0].stages[1]
     history = rows(next(adopted.folder.glob("mixed*/logs/*_history.csv")))
-    assert stage["figures"]["entropy"] == float(history[-1]["entropy"])
-    assert record["compute"]["used_hours"] == pytest.approx(
-        sum(entry["wall_seconds"] for entry in (record["candidates"][0], record["batch"][0])) / 3600
+    assert stage.figures["entropy"] == float(history[-1]["entropy"])
+    assert record.compute.used_hours == pytest.approx(
+        sum(entry.wall_seconds for entry in (record.candidates[0], record.batch[0])) / 3600
     )
 
 
@@ -210,11 +210,11 @@ def test_interrupted_it_goes_on(tmp_path, capsys, monkeypatch):
         assert main(words) == 130
     assert seen == ADOPTED
     record = read_record(tmp_path / "ladder" / "ladder.json")
-    assert (record["verdict"], record["batch"][0]["status"]) == ("adopted", "running")
+    assert (record.verdict, record.batch[0].status) == ("adopted", "running")
     capsys.readouterr()
     assert main(words) == 0
     record = read_record(tmp_path / "ladder" / "ladder.json")
-    assert record["batch"][0]["status"] == "finished"
+    assert record.batch[0].status == "finished"
 
 
 def test_another_protocol_in_the_same_folder_is_refused(rejected, tmp_path, capsys):

@@ -125,9 +125,9 @@ def test_a_ladder_takes_up_what_an_operator_trained_by_hand(tmp_path, monkeypatc
     monkeypatch.setattr(run.Run, "to_the_end", lambda self: trained.append(self))
     record = run_ladder(plan)
     assert trained == []
-    entry = record["candidates"][0]
-    assert entry["status"] == "rejected"
-    assert {told["seeds"] for told in entry["summaries"].values()} == {4}
+    entry = record.candidates[0]
+    assert entry.status == "rejected"
+    assert {summary.seeds for summary in entry.summaries.values()} == {4}
     after = tree_of(plan.out)
     kept = {name for name in by_hand if "/logs/" in name or "/policies/" in name}
     assert {name: after[name] for name in kept} == {name: by_hand[name] for name in kept}
@@ -135,9 +135,9 @@ def test_a_ladder_takes_up_what_an_operator_trained_by_hand(tmp_path, monkeypatc
     monkeypatch.undo()
     alone = dataclasses.replace(plan, out=tmp_path / "alone")
     whole = run_ladder(alone)
-    told = whole["candidates"][0]
-    assert entry["summaries"] == told["summaries"]
-    assert entry["stages"] == told["stages"]
+    told = whole.candidates[0]
+    assert entry.summaries == told.summaries
+    assert entry.stages == told.stages
 
 
 def test_a_run_that_lacks_evaluations_is_not_only_read(copied, monkeypatch):

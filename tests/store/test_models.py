@@ -32,7 +32,7 @@ class Plan(Model):
     model_config = ConfigDict(frozen=True)
     name: Annotated[str, Field(max_length=1000, description="give one line")]
     candidates: Array[Candidate]
-    hours: Items[float] = Field(default_factory=list)
+    hours: Annotated[Items[float], Field(min_length=2, max_length=3)] = Field(default_factory=list)
     on: bool = False
     member: Change | int | None = None
 
@@ -116,7 +116,12 @@ LINES = [
     (plan(name=["a"]), "name: ['a'] is not allowed; give one line"),
     (plan(name=deep(5000)), "name: '(a large list)' is not allowed; give one line"),
     (plan(hours=[1.0, None]), "hours[1]: None is not allowed; give a number"),
-    (plan(on=1), "on: 1 is not allowed; choose true or false"),
+    (plan(hours=[1.0]), "hours: [1.0] is not allowed; give a list of at least 2 and at most 3"),
+    (
+        plan(hours=[1.0] * 4),
+        "hours: [1.0, 1.0, 1.0, 1.0] is not allowed; give a list of at least 2 and at most 3",
+    ),
+    (plan(on=1), "on: 1 is not allowed; give true or false"),
     (plan(member={"lr": 11}), "member: 11 is not allowed; it must be less than or equal to 10"),
     # An unknown field says more than the missing one whose name it should have had.
     (

@@ -81,7 +81,7 @@ def test_a_verification_that_is_not_possible_ends_no_ladder(plan, monkeypatch):
 
     monkeypatch.setattr("pathb_jax.ladder.verifying.verify", broken)
     record = run_ladder(plan)
-    assert record["verdict"] == "adopted"
-    (problem,) = record["verification"]["problems"]
+    assert record.verdict == "adopted"
+    (problem,) = record.verification.problems
     assert "verification was not possible: the disk is gone" in problem
     assert read_record(plan.record_path) == record
