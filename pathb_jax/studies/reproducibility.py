@@ -26,7 +26,7 @@ BIT_EQUAL = "bit-equal"
 
 Verdict = Literal["kept", "broken", "no promise", "not tried"]
 Parts = Mapping[str, str]
-"""Digests of a run by part, as `store.digest.digest` returns them."""
+"""Digests of a run by part, as `studies.digest.digest` returns them."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pathb_jax.learn.task import make_env, task_params
 from pathb_jax.runs import placement, run
 from pathb_jax.runs.loading import load
 from pathb_jax.store.checkpoints import resolve_checkpoint
-from pathb_jax.store.digest import digest
+from pathb_jax.studies.digest import digest
 from pathb_jax.studies.reproducibility import BIT_EQUAL, Finding, Setting, bit_equality, within
 from pathb_jax.studies.vmapped import ONE_UPDATE_TOLERANCE, deviations
 from pathb_jax.system import signals

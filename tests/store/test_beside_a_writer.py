@@ -12,7 +12,7 @@ from pathb_jax.errors import InputError
 from pathb_jax.runs import loading
 from pathb_jax.runs.loading import load_newest
 from pathb_jax.runs.outcome import run_files
-from pathb_jax.store import checkpoints, digest
+from pathb_jax.store import checkpoints
 from pathb_jax.store.checkpoints import (
     ATTEMPTS,
     CheckpointError,
