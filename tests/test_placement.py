@@ -12,8 +12,8 @@ from small_runs import Watcher, small_config
 
 from pathb_jax.runs import placement, run
 from pathb_jax.store.artifacts import read_history
-from pathb_jax.studies.digest import digest
 from pathb_jax.store.json_files import read_json
+from pathb_jax.studies.digest import digest
 from pathb_jax.system import signals
 
 SIDE_BY_SIDE = """

@@ -16,7 +16,8 @@ from pathb_jax.errors import InputError
 from pathb_jax.runs import run, running
 from pathb_jax.runs.run import train
 from pathb_jax.store import artifacts
-from pathb_jax.store.checkpoints import CheckpointError, CheckpointStore
+from pathb_jax.store.checkpoint_store import CheckpointStore
+from pathb_jax.store.integrity import CheckpointError
 
 TIMES = {"train_seconds", "compile_seconds"}
 

@@ -29,8 +29,8 @@ from pathb_jax.runs import placement, run
 from pathb_jax.runs.loading import load_newest
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.runs.run import train
-from pathb_jax.studies.digest import digest
 from pathb_jax.store.lock import locked
+from pathb_jax.studies.digest import digest
 
 SETS = (10000, 20000, 30000)
 

@@ -28,9 +28,11 @@ from pathb_jax.runs.outcome import (
     write_policy,
     write_set,
 )
-from pathb_jax.store import artifacts, checkpoints
+from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, evaluation_sets
+from pathb_jax.store.checkpoint_store import CheckpointStore
 from pathb_jax.store.run_tables import EVALUATIONS, HISTORY, evaluations_array
+from pathb_jax.store.step_folders import latest_good
 from pathb_jax.system import backend, signals
 
 CHUNK_SECONDS = 5.0
@@ -158,7 +160,7 @@ class Run:
             self.state = self.program.continue_from(self.config, self.env_params, parent.state)
         else:
             self.state = self.program.init(self.config, self.env_params)
-        self.store = checkpoints.CheckpointStore(self.files.checkpoints)
+        self.store = CheckpointStore(self.files.checkpoints)
         self.saved_at = time.monotonic()
         self._write_manifest("running")
         artifacts.write_history(self.files.history, self.history)
@@ -194,7 +196,7 @@ class Run:
 
     def _resume(self) -> Loaded | None:
         """Take up the run's own newest undamaged checkpoint, if there is one."""
-        good = checkpoints.latest_good(self.files.checkpoints)
+        good = latest_good(self.files.checkpoints)
         for aside in good.set_aside:
             self.observer.notice(
                 f"checkpoint of update {aside.update} is damaged ({aside.reason}): "

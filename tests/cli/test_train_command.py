@@ -7,7 +7,7 @@ from small_runs import FLAGS, UPDATES, VARIANT, command_line, small_config, tree
 
 from pathb_jax.cli.train import main
 from pathb_jax.runs import run, running
-from pathb_jax.store.checkpoints import CheckpointStore
+from pathb_jax.store.checkpoint_store import CheckpointStore
 
 
 @pytest.fixture
