@@ -3,15 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pathb_jax.cli import command
 from pathb_jax.cli.terminal import say
 from pathb_jax.config import Backend, default_hint
 from pathb_jax.errors import InputError
-
-if TYPE_CHECKING:
-    from pathb_jax.studies.anchors import AnchorRun
 
 DESCRIPTION = """Train rows of the anchor table with many training seeds and compare.
 
@@ -87,39 +84,24 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     if not flags.page_only:
         backend.select_backend(flags.backend)  # before the environment, which starts JAX
-    from pathb_jax.report.anchors_page import FIGURE, HEADING
+    from pathb_jax.report.anchors_page import FIGURE, HEADING, write_anchors_page
     from pathb_jax.report.remarks import is_own_page
-    from pathb_jax.studies.anchors import ANCHORS, anchors_table, missing_runs
+    from pathb_jax.studies.anchors import ANCHORS, anchors_table, compare, train_missing
 
     command.check_page("--doc", doc, is_own_page(HEADING), [FIGURE])
     table = anchors_table(path)
-    done = table.read()
     if not flags.page_only:
         from pathb_jax.cli.progress import ProgressBar
-        from pathb_jax.studies.anchors import train_one
 
         chosen = [anchor for anchor in ANCHORS if anchor.name in flags.anchors]
+        accept = flags.accept_environment_change
         with ProgressBar(quiet=not flags.progress) as bar:
-            for anchor, seed in missing_runs(chosen, done, flags.train_seeds):
-                accept = flags.accept_environment_change
-                if (run := train_one(anchor, seed, flags.out, bar, accept)) is not None:
-                    table.add(run)
-                else:
-                    bar.notice(f"{anchor.name}, seed {seed}: diverged, so it is no row")
-        done = table.read()  # with the runs of other processes
-    _write_page(doc, path, done)
+            train_missing(table, chosen, flags.train_seeds, flags.out, bar, accept)
+    done = table.read()  # with the runs of other processes
+    write_anchors_page(doc, [compare(anchor, done) for anchor in ANCHORS], path)
     say(f"table: {path}")
     say(f"page:  {doc}")
     return 0
-
-
-def _write_page(doc: Path, table: Path, done: "Sequence[AnchorRun]") -> None:
-    from pathb_jax.report.anchors_page import write_anchors_page
-    from pathb_jax.report.remarks import kept_remarks
-    from pathb_jax.studies.anchors import ANCHORS, compare
-
-    comparisons = [compare(anchor, done) for anchor in ANCHORS]
-    write_anchors_page(doc, comparisons, table, kept_remarks(doc))
 
 
 if __name__ == "__main__":

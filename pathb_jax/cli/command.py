@@ -15,9 +15,8 @@ import tyro
 from pathb_jax.cli.output import outlived
 from pathb_jax.cli.terminal import say
 from pathb_jax.config import Backend, ParallelRuns, Tier, TrainConfig
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.report.style import FigureError
-from pathb_jax.store.integrity import CheckpointError
 from pathb_jax.store.json_files import read_bounded
 from pathb_jax.store.own_files import IsOwn, is_own_picture
 from pathb_jax.system.signals import StopRequested, stopping_at_safe_points

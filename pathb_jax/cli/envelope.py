@@ -15,7 +15,6 @@ from pathb_jax.config import (
     Hparams,
     OutputConfig,
     ParallelRuns,
-    RunConfig,
     Tier,
     default_hint,
 )
@@ -90,28 +89,24 @@ def _main(arguments: Sequence[str] | None) -> int:
     flags = command.parse(EnvelopeFlags, arguments, DESCRIPTION)
     lambdas = _checked(flags)
 
-    from pathb_jax.report.envelope_page import HEADING, figure_name
+    from pathb_jax.report.envelope_page import HEADING, figure_name, write_envelope_page
     from pathb_jax.report.remarks import is_own_page
-    from pathb_jax.studies.envelope import Study, envelope, envelope_table, settings
+    from pathb_jax.studies.envelope import Study, envelope, envelope_table, finished_runs
 
     study = Study(flags.tier, flags.updates, flags.eval_seeds, flags.hparams)
-    _config(flags, study, lambdas[0], flags.train_seeds - 1)  # refused, if it is, before any work
+    _check_runs(flags, study, lambdas)
     path, doc = command.study_files(flags.out, flags.table, flags.doc, "envelope")
     command.check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
     table = envelope_table(path)
     if not flags.page_only:
         command.check_writable("--table", path.parent)
-        done = table.read()
-        if done and done[0].settings != settings(study):
-            allowed = f"it holds runs of {done[0].settings}; choose another --out or --table"
-            raise InputError("--table", str(path), allowed)
-        _train(flags, study, lambdas, table, done)
+        _train(flags, study, lambdas, table, finished_runs(table, study))
     done = table.read()  # with the runs of other processes
     if not done:
         raise InputError("--page-only", True, f"{path} holds no run yet")
     found = envelope(done)
     _print(found)
-    _write_page(doc, path, found)
+    write_envelope_page(doc, found, path)
     say(f"table: {path}")
     say(f"page:  {doc}")
     return 0
@@ -137,15 +132,19 @@ def _checked(flags: EnvelopeFlags) -> list[float]:
     return sorted(lambdas)
 
 
-def _config(flags: EnvelopeFlags, study: "Study", mixed_lambda: float, seed: int) -> RunConfig:
-    from pathb_jax.studies.envelope import run_config
-
-    output = OutputConfig(
+def _output(flags: EnvelopeFlags) -> OutputConfig:
+    return OutputConfig(
         out=flags.out,
         backend=flags.backend,
         accept_environment_change=flags.accept_environment_change,
     )
-    return run_config(study, mixed_lambda, seed, output)
+
+
+def _check_runs(flags: EnvelopeFlags, study: "Study", lambdas: Sequence[float]) -> None:
+    """Refuse settings that no run can have before any work."""
+    from pathb_jax.studies.envelope import run_config
+
+    run_config(study, lambdas[0], flags.train_seeds - 1, _output(flags))
 
 
 def _train(
@@ -156,14 +155,12 @@ def _train(
     done: "Sequence[EnvelopeRun]",
 ) -> None:
     """Train what is missing from `done`; add each run to the table as it ends."""
-    from pathb_jax.studies.envelope import finished_run, missing_runs
+    from pathb_jax.studies.envelope import missing_runs, train_missing
 
     missing = list(missing_runs(lambdas, flags.train_seeds, done))
     if not missing:
         say(f"{table.path}: all runs are there; nothing to train")
         return
-
-    configs = [_config(flags, study, *one) for one in missing]
     # Importing JAX takes seconds; wrong flags are reported before.
     with command.computing(
         flags.backend,
@@ -173,16 +170,10 @@ def _train(
         accept_environment_change=flags.accept_environment_change,
     ) as cluster:
         from pathb_jax.cli.progress import ProgressBar
-        from pathb_jax.runs import placement
-        from pathb_jax.runs.outcome import check_trained_here
 
-        bar = ProgressBar(quiet=not flags.progress)
-        runs = placement.train_all(configs, bar, flags.parallel_runs, cluster=cluster)
-        there = None if cluster is None else cluster.environment
-        with bar:
-            for ended in runs:
-                check_trained_here(configs[ended.position], ended.outcome, there)
-                table.add(finished_run(study, *missing[ended.position], ended.outcome))
+        with ProgressBar(quiet=not flags.progress) as bar:
+            output = _output(flags)
+            train_missing(table, study, missing, output, bar, flags.parallel_runs, cluster)
 
 
 def _print(found: "Envelope") -> None:
@@ -198,13 +189,6 @@ def _print(found: "Envelope") -> None:
         console.print(line)
     console.print(f"lured: {LURED}")
     console.print(f"rule for the shape: {RULE}")
-
-
-def _write_page(doc: Path, table: Path, found: "Envelope") -> None:
-    from pathb_jax.report.envelope_page import write_envelope_page
-    from pathb_jax.report.remarks import kept_remarks
-
-    write_envelope_page(doc, found, table, kept_remarks(doc))
 
 
 if __name__ == "__main__":

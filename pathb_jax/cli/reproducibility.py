@@ -112,7 +112,7 @@ def _refuse_bad_input(flags: ReproducibilityFlags) -> None:
 
 
 def _digest(folder: Path, print_parts: bool) -> int:
-    from pathb_jax.store.integrity import CheckpointError
+    from pathb_jax.errors import CheckpointError
     from pathb_jax.studies.digest import digest
     from pathb_jax.system import backend
 

@@ -6,15 +6,17 @@ that the study can be done in parts. Its statistics are in `envelope_statistics`
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from pathb_jax.config import (
     SEED_LIMIT,
     EvaluationConfig,
     Hparams,
     OutputConfig,
+    ParallelRuns,
     RunConfig,
     ScheduleConfig,
     TaskConfig,
@@ -22,7 +24,9 @@ from pathb_jax.config import (
     TrainConfig,
     VariantName,
 )
-from pathb_jax.store.study_table import StudyTable, Within
+from pathb_jax.errors import InputError
+from pathb_jax.store.models import parse
+from pathb_jax.store.study_table import StudyRow, StudyTable, Text
 from pathb_jax.studies.envelope_statistics import (
     Breach,
     Point,
@@ -47,33 +51,42 @@ FARTHEST = 10.7
 """No two points that matter here lie farther apart: the arena's corner from the false basin."""
 
 
-class EnvelopeRun(NamedTuple):
+class EnvelopeRun(StudyRow):
     """One finished run, a row of the study's table; a diverged run has no figures."""
 
-    settings: str
+    settings: Text
     """What all runs of a table share, as `settings` writes it."""
-    mixed_lambda: Annotated[float, Within(0, 1)]
-    training_seed: Annotated[int, Within(0, SEED_LIMIT - 1)]
-    diverged: Annotated[int, Within(0, 1)]
-    successes: Annotated[int | None, Within(0)]
-    seeds: Annotated[int, Within(1)]
-    mean_terminal_alignment: Annotated[float | None, Within(0, 1)]
-    mean_steps: Annotated[float | None, Within(0)]
-    mean_basin_distance: Annotated[float | None, Within(0, FARTHEST)]
+    mixed_lambda: Annotated[float, Field(ge=0, le=1)]
+    training_seed: Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
+    diverged: Annotated[int, Field(ge=0, le=1)]
+    successes: NonNegativeInt | None = None
+    seeds: PositiveInt
+    mean_terminal_alignment: Annotated[float, Field(ge=0, le=1)] | None = None
+    mean_steps: NonNegativeFloat | None = None
+    mean_basin_distance: Annotated[float, Field(ge=0, le=FARTHEST)] | None = None
     """Mean distance from the last position to the false basin."""
-    basin_preference: Annotated[float | None, Within(-FARTHEST, FARTHEST)]
+    basin_preference: Annotated[float, Field(ge=-FARTHEST, le=FARTHEST)] | None = None
     """Mean of `basin_preference` over the episodes."""
-    env_steps: Annotated[int, Within(0)]
-    env_steps_per_second: Annotated[float, Within(0)]
-    commit: str
-    jax: str
-    device_kind: str
+    env_steps: NonNegativeInt
+    env_steps_per_second: NonNegativeFloat
+    commit: Text
+    jax: Text
+    device_kind: Text
 
     @property
     def success_rate(self) -> float:
         """Successes over evaluation seeds, of a run that did not diverge."""
         assert self.successes is not None
         return self.successes / self.seeds
+
+    @model_validator(mode="after")
+    def _figures_unless_diverged(self) -> Self:
+        if {getattr(self, name) is None for name in FIGURES} != {bool(self.diverged)}:
+            allowed = f"a diverged run, and no other, has no {', '.join(FIGURES)}"
+            raise InputError("diverged", self.diverged, allowed)
+        if self.successes is not None and self.successes > self.seeds:
+            raise InputError("successes", self.successes, f"there are {self.seeds} seeds")
+        return self
 
 
 FIGURES = (
@@ -94,17 +107,7 @@ def envelope_table(path: Path) -> StudyTable[EnvelopeRun]:
         key=("mixed_lambda", "training_seed"),
         incidental=PROVENANCE,
         shared=("settings", "seeds"),
-        fault=_fault,
     )
-
-
-def _fault(run: EnvelopeRun) -> str:
-    empty = {getattr(run, name) is None for name in FIGURES}
-    if empty != {bool(run.diverged)}:
-        return f"a diverged run, and no other, has no {', '.join(FIGURES)}"
-    if run.successes is not None and run.successes > run.seeds:
-        return "there cannot be more successes than seeds"
-    return ""
 
 
 class Study(NamedTuple):
@@ -205,7 +208,7 @@ def finished_run(
     """Return the row of a run, from the files that `outcome` (a `RunOutcome`) names."""
     from pathb_jax.store.tables import read_numbers
 
-    figures: dict[str, Any] = dict.fromkeys(FIGURES)
+    figures: dict[str, Any] = {}
     if outcome.diverged is None:
         columns = ("terminalX", "terminalY", "terminalBasinDistance")
         episodes = read_numbers(outcome.evaluation_files[EVAL_SEED_START].rows, columns)
@@ -218,17 +221,64 @@ def finished_run(
             "mean_basin_distance": float(np.mean(distance)),
             "basin_preference": float(np.mean(basin_preference(x, y, distance))),
         }
-    return EnvelopeRun(
-        settings=settings(study),
-        mixed_lambda=mixed_lambda,
-        training_seed=training_seed,
-        diverged=int(outcome.diverged is not None),
-        seeds=study.eval_seeds,
-        env_steps=outcome.env_steps,
-        env_steps_per_second=outcome.env_steps / max(outcome.train_seconds, 1e-9),
+    cells = {
+        "settings": settings(study),
+        "mixed_lambda": mixed_lambda,
+        "training_seed": training_seed,
+        "diverged": int(outcome.diverged is not None),
+        "seeds": study.eval_seeds,
+        "env_steps": outcome.env_steps,
+        "env_steps_per_second": outcome.env_steps / max(outcome.train_seconds, 1e-9),
         **provenance(outcome.manifest),
         **figures,
-    )
+    }
+    return parse(EnvelopeRun, cells, f"row of {outcome.files.out}: ")
+
+
+def finished_runs(table: StudyTable[EnvelopeRun], study: Study) -> list[EnvelopeRun]:
+    """Return the rows of a table to which runs of a study are to be added.
+
+    Raises:
+        InputError: as `StudyTable.read`, or they are runs of another study.
+    """
+    done = table.read()
+    if done and done[0].settings != settings(study):
+        allowed = f"it holds runs of {done[0].settings}; choose another --out or --table"
+        raise InputError("--table", str(table.path), allowed)
+    return done
+
+
+def train_missing(
+    table: StudyTable[EnvelopeRun],
+    study: Study,
+    missing: Sequence[tuple[float, int]],
+    output: OutputConfig,
+    observer: Any,
+    parallel_runs: ParallelRuns,
+    cluster: Any = None,
+) -> None:
+    """Train runs, given as lambda and training seed; add each to the table as it ends.
+
+    Args:
+        table: where they go.
+        study: what they share.
+        missing: from `missing_runs`.
+        output: its folder gets one for each run.
+        observer: is told of progress.
+        parallel_runs: how many train side by side.
+        cluster: trains them instead of this machine.
+
+    Raises:
+        InputError: a run that is there comes from another environment, and that is not accepted.
+    """
+    from pathb_jax.runs import placement
+    from pathb_jax.runs.outcome import check_trained_here
+
+    configs = [run_config(study, *run, output) for run in missing]
+    environment = None if cluster is None else cluster.environment
+    for ended in placement.train_all(configs, observer, parallel_runs, cluster=cluster):
+        check_trained_here(configs[ended.position], ended.outcome, environment)
+        table.add(finished_run(study, *missing[ended.position], ended.outcome))
 
 
 class Envelope(NamedTuple):
@@ -249,7 +299,7 @@ class Envelope(NamedTuple):
     @property
     def command(self) -> str:
         """What trains all of it again."""
-        lambdas = " ".join(str(one.mixed_lambda) for one in self.samples)
+        lambdas = " ".join(str(sample.mixed_lambda) for sample in self.samples)
         return (
             f"python scripts/envelope.py {self.settings} --lambdas {lambdas} "
             f"--train-seeds {self.training_seeds}"
@@ -268,7 +318,7 @@ def envelope(done: Sequence[EnvelopeRun]) -> Envelope:
         samples=samples,
         points=points,
         breach=breach(samples),
-        shape=shape(points, [one.mixed_lambda for one in samples if not len(one.success)]),
+        shape=shape(points, [sample.mixed_lambda for sample in samples if not len(sample.success)]),
     )
 
 

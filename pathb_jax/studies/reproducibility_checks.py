@@ -102,10 +102,10 @@ def beside_others(setting: Setting, count: int) -> Finding:
     compared = f"{count} side by side here, against each alone in another process on one device"
     if count == 1:
         compared = "alone here, against alone in another process on one device"
-    there = placement.devices("auto")
-    if count > len(there):
-        kind = f"{there[0].platform} device{'s' * (len(there) > 1)}"
-        return _not_tried(name, compared, f"only {len(there)} {kind} here")
+    devices = placement.devices("auto")
+    if count > len(devices):
+        kind = f"{devices[0].platform} device{'s' * (len(devices) > 1)}"
+        return _not_tried(name, compared, f"only {len(devices)} {kind} here")
     configs = [setting.run(f"beside-{count}/{seed}", seed) for seed in range(count)]
     threads = _Threads()
     for _ in placement.train_all(configs, threads, count):
@@ -172,15 +172,15 @@ def seed_sets(setting: Setting) -> Finding:
     differing = [
         str(start)
         for start in SEED_SETS
-        if not all(same_bits(apart[start].episodes, found[start].episodes) for found in passes)
+        if not all(same_bits(apart[start].episodes, played[start].episodes) for played in passes)
     ]
     successes = " and ".join(str(apart[start].success_count) for start in SEED_SETS)
-    found = f"all episodes equal; successes {successes} of {setting.eval_seeds}"
+    equal = f"all episodes equal; successes {successes} of {setting.eval_seeds}"
     return Finding(
         "both seed sets in one pass",
         f"sets {SEED_SETS[0]} and {SEED_SETS[1]} in one pass, against one at a time",
         "equal",
-        f"differ: set {', '.join(differing)}" if differing else found,
+        f"differ: set {', '.join(differing)}" if differing else equal,
         "broken" if differing else "kept",
     )
 

@@ -43,7 +43,7 @@ def finished(mixed_lambda: float, seed: int, alignment: float = 0.95, **changes)
         jax="0.10.2",
         device_kind="cpu",
     )
-    return run._replace(**changes)
+    return run.model_copy(update=changes)
 
 
 def diverged(mixed_lambda: float, seed: int) -> EnvelopeRun:
