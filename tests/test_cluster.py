@@ -15,8 +15,7 @@ from small_runs import bad_input_line, read
 
 from pathb_jax.cli import envelope, ladder
 from pathb_jax.cluster import connection, driver, worker
-from pathb_jax.errors import InputError
-from pathb_jax.store.integrity import CheckpointError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.studies.digest import digest
 from pathb_jax.system import backend, signals
 

@@ -12,12 +12,11 @@ from small_runs import (
     tree_of,
 )
 
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.runs import run, running
 from pathb_jax.runs.run import train
 from pathb_jax.store import artifacts
 from pathb_jax.store.checkpoint_store import CheckpointStore
-from pathb_jax.store.integrity import CheckpointError
 
 TIMES = {"train_seconds", "compile_seconds"}
 

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.runs.evidence_sets import Saved, file_name, policy_problems, set_problems
 from pathb_jax.runs.manifest import read_manifest
 from pathb_jax.runs.outcome import config_differences
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, HISTORY_COLUMNS, RunFiles
-from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.run_tables import EVALUATIONS, HISTORY, evaluations_array, saved_evaluations
 from pathb_jax.store.step_folders import list_steps
 from pathb_jax.store.tables import read_table

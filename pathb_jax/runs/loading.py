@@ -18,7 +18,7 @@ from pathb_jax.config import (
     TaskConfig,
     TrainConfig,
 )
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
 from pathb_jax.learn.program import state_shape
 from pathb_jax.learn.task import make_env, task_params
@@ -28,7 +28,6 @@ from pathb_jax.runs.manifest import CONFIG_GROUPS, read_manifest
 from pathb_jax.runs.outcome import config_differences, relative_to_run, run_files, write_set
 from pathb_jax.store import artifacts, checkpoints
 from pathb_jax.store.artifacts import RunFiles, evaluation_sets
-from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.lock import locked
 from pathb_jax.store.run_tables import saved_evaluations, table_shapes
 from pathb_jax.system import memory

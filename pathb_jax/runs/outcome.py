@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from pathb_jax.config import TIERS, VARIANTS, RunConfig
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.evaluation.evaluator import SetResult
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.learn.task import env_config
@@ -17,7 +17,6 @@ from pathb_jax.learn.training import TrainState
 from pathb_jax.runs.manifest import read_manifest
 from pathb_jax.store import artifacts, checkpoints
 from pathb_jax.store.artifacts import EvaluationFiles, RunFiles, evaluation_sets
-from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.lock import locked_with_all_below
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.system import backend

@@ -15,9 +15,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from pathb_jax.errors import CheckpointError
 from pathb_jax.store.atomic import sync_folder, write_atomically
 from pathb_jax.store.checkpoints import STATE, State, read_state
-from pathb_jax.store.integrity import CheckpointError, seal
+from pathb_jax.store.integrity import seal
 from pathb_jax.store.json_files import READ_LIMIT, encode_json
 from pathb_jax.store.orbax_arrays import ARRAYS, write_arrays
 from pathb_jax.store.step_folders import (

@@ -16,8 +16,8 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from pydantic import Field, NonNegativeInt
 
-from pathb_jax.errors import InputError
-from pathb_jax.store.integrity import MANIFEST, CheckpointError, find_damage, listed_bytes
+from pathb_jax.errors import CheckpointError, InputError
+from pathb_jax.store.integrity import MANIFEST, find_damage, listed_bytes
 from pathb_jax.store.json_files import read_json
 from pathb_jax.store.models import Model, parse
 from pathb_jax.store.orbax_arrays import ARRAYS, read_arrays

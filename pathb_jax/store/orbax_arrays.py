@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pathb_jax.store.integrity import CheckpointError
+from pathb_jax.errors import CheckpointError
 from pathb_jax.store.trees import Leaf
 
 ARRAYS = "arrays"

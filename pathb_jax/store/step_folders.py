@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from pathb_jax.store.integrity import MANIFEST, CheckpointError, find_damage
+from pathb_jax.errors import CheckpointError
+from pathb_jax.store.integrity import MANIFEST, find_damage
 
 SAVING, REPLACED, DELETING, DAMAGED = ".saving", ".replaced", ".deleting", ".damaged-"
 """Suffixes of ``<update>`` for folders that are no checkpoint (yet, or any more)."""

@@ -15,11 +15,10 @@ import numpy as np
 import optax
 import pytest
 
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.store import checkpoint_store, integrity
 from pathb_jax.store.checkpoint_store import CheckpointStore, best_step
 from pathb_jax.store.checkpoints import read_meta, read_state, resolve_checkpoint, restore
-from pathb_jax.store.integrity import CheckpointError
 from pathb_jax.store.step_folders import complete_steps, latest_good
 
 
@@ -485,7 +484,7 @@ def test_forged_state_is_refused(two_steps, tmp_path, state):
 def test_forged_manifest_reads_nothing_outside(two_steps, tmp_path, name):
     copy = copy_of(two_steps, tmp_path)
     files = {name: {"size": 0, "sha256": "0"}}
-    forged = {"format": integrity.FORMAT, "files": files}
+    forged = {"format": "pathb-manifest-v1", "files": files}
     forged["files_sha256"] = integrity._digest_of(files)
     (copy / "2" / "manifest.json").write_text(json.dumps(forged))
     assert integrity.find_damage(copy / "2") is not None
