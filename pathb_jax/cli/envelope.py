@@ -203,7 +203,7 @@ def _result(found: "Envelope") -> dict[str, Any]:
 
     names = ("settings", "training_seeds", "eval_seeds", "env_steps", "points", "breach", "shape")
     figures = {name: getattr(found, name) for name in names}
-    return {**figures, "statements": statements(found)}
+    return {**figures, "statements": list(statements(found))}
 
 
 def _print(found: "Envelope") -> None:

@@ -179,6 +179,7 @@ def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
 def test_other_settings_need_another_table(tmp_path, trained, capsys):
     assert command.main(words(tmp_path)) == 0
     before = (tmp_path / "envelope.csv").read_bytes()
+    capsys.readouterr()
     assert command.main(words(tmp_path, "--value-coef", "0.25")) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: --table: ")
