@@ -3,12 +3,19 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pathb_jax.cli import command
-from pathb_jax.cli.terminal import say
+from pathb_jax.cli.exit_codes import OK
+from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.output_files import check_distinct, check_page, check_writable, study_files
 from pathb_jax.config import Backend, default_hint
+from pathb_jax.display.terminal import notice
 from pathb_jax.errors import InputError
+from pathb_jax.store.own_files import is_own_json
+
+if TYPE_CHECKING:
+    from pathb_jax.studies.anchors import Comparison
 
 DESCRIPTION = """Train rows of the anchor table with many training seeds and compare.
 
@@ -17,6 +24,8 @@ the page anew. Stop and start it at will: a run that was stopped goes on from it
 in --out, runs in the table are never repeated. Several processes may add to one table.
 
 Small rows take minutes, Medium rows 5 to 15 minutes per run on two cores."""
+
+FORMAT = "pathb-anchors-result-v1"
 
 AnchorName = Literal[
     "small-mixed-0.90-1M",
@@ -53,6 +62,8 @@ class AnchorFlags:
     """The table of finished runs, a CSV file: what is missing from it is trained."""
     doc: Annotated[Path | None, default_hint("beside the table")] = None
     """The page, a Markdown file; its figure goes into figures/ beside it."""
+    json: Annotated[Path | None, default_hint("none")] = None
+    """Write the page's figures to this file too; - is standard output."""
     page_only: bool = False
     """Train nothing, only write the page from the table."""
     progress: bool = True
@@ -74,10 +85,12 @@ def _main(arguments: Sequence[str] | None) -> int:
         raise InputError("--anchors", [], "give at least one row")
     if flags.train_seeds is not None and flags.train_seeds < 1:
         raise InputError("--train-seeds", flags.train_seeds, "give a whole number >= 1")
-    path, doc = command.study_files(flags.out, flags.table, flags.doc, "anchors")
+    path, doc = study_files(flags.out, flags.table, flags.doc, "anchors")
+    check_json(flags.json, is_own_json(format=FORMAT), "result", flags.out)
+    check_distinct({"--table": path, "--doc": doc, "--json": flags.json})
     if not flags.page_only:
-        command.check_writable("--out", flags.out)
-        command.check_writable("--table", path.parent)
+        check_writable("--out", flags.out)
+        check_writable("--table", path.parent)
 
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax.system import backend
@@ -88,20 +101,38 @@ def _main(arguments: Sequence[str] | None) -> int:
     from pathb_jax.report.remarks import is_own_page
     from pathb_jax.studies.anchors import ANCHORS, anchors_table, compare, train_missing
 
-    command.check_page("--doc", doc, is_own_page(HEADING), [FIGURE])
+    check_page("--doc", doc, is_own_page(HEADING), [FIGURE])
     table = anchors_table(path)
     if not flags.page_only:
-        from pathb_jax.cli.progress import ProgressBar
+        from pathb_jax.display.progress import ProgressBar
 
         chosen = [anchor for anchor in ANCHORS if anchor.name in flags.anchors]
         accept = flags.accept_environment_change
         with ProgressBar(quiet=not flags.progress) as bar:
             train_missing(table, chosen, flags.train_seeds, flags.out, bar, accept)
     done = table.read()  # with the runs of other processes
-    write_anchors_page(doc, [compare(anchor, done) for anchor in ANCHORS], path)
-    say(f"table: {path}")
-    say(f"page:  {doc}")
-    return 0
+    comparisons = [compare(anchor, done) for anchor in ANCHORS]
+    write_anchors_page(doc, comparisons, path)
+    notice(f"table: {path}")
+    notice(f"page:  {doc}")
+    with json_result(flags.json) as write:
+        write({"format": FORMAT, "rows": [_row(comparison) for comparison in comparisons]})
+    return OK
+
+
+def _row(comparison: "Comparison") -> dict[str, Any]:
+    anchor = comparison.anchor
+    return {
+        "anchor": anchor.name,
+        "training_seeds": anchor.training_seeds,
+        "runs": [run.model_dump() for run in comparison.runs],
+        "mean_successes": comparison.mean_successes,
+        "interval": comparison.interval,
+        "published_run": anchor.published_run,
+        "published_seeds": anchor.published_seeds,
+        "p_value": comparison.p_value,
+        "agrees": comparison.agrees,
+    }
 
 
 if __name__ == "__main__":
