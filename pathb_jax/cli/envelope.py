@@ -27,7 +27,8 @@ from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
     from pathb_jax.store.study_table import StudyTable
-    from pathb_jax.studies.envelope import Envelope, EnvelopeRun, Study
+    from pathb_jax.studies.envelope import Envelope, Study
+    from pathb_jax.studies.envelope_table import EnvelopeRun
 
 DESCRIPTION = """Train one policy per lambda and training seed, and say where training breaks.
 
@@ -100,7 +101,8 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     from pathb_jax.report.envelope_page import HEADING, figure_name, write_envelope_page
     from pathb_jax.report.remarks import is_own_page
-    from pathb_jax.studies.envelope import Study, envelope, envelope_table, finished_runs
+    from pathb_jax.studies.envelope import Study, envelope, finished_runs
+    from pathb_jax.studies.envelope_table import envelope_table
 
     study = Study(flags.tier, flags.updates, flags.eval_seeds, flags.hparams)
     _check_runs(flags, study, lambdas)

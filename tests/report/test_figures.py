@@ -18,7 +18,8 @@ from pathb_jax.report.paths import EpisodePath, paths_png
 from pathb_jax.report.remarks import REMARKS
 from pathb_jax.report.style import FigureError
 from pathb_jax.studies.anchors import ANCHORS, compare
-from pathb_jax.studies.envelope import EnvelopeRun, envelope
+from pathb_jax.studies.envelope import envelope
+from pathb_jax.studies.envelope_table import EnvelopeRun
 
 RATES = {"lr1e4": {"10000": (0.5, 0.3, 0.7)}}
 RC = b"text.usetex: True\nfigure.facecolor: red\nfont.size: 3\nbackend: nonsense\n"

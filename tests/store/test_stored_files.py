@@ -10,7 +10,7 @@ from pathb_jax.store.integrity import find_damage
 from pathb_jax.store.json_files import encode_json
 from pathb_jax.store.policy_file import read_policy
 from pathb_jax.studies.anchors import anchors_table
-from pathb_jax.studies.envelope import envelope_table
+from pathb_jax.studies.envelope_table import envelope_table
 
 
 @pytest.fixture

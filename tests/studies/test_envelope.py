@@ -11,15 +11,14 @@ import pytest
 from pathb_jax.cli import envelope as command
 from pathb_jax.config import VARIANTS, Hparams, OutputConfig
 from pathb_jax.studies.envelope import (
-    EnvelopeRun,
     Study,
     basin_preference,
     envelope,
-    envelope_table,
     missing_runs,
     run_config,
     settings,
 )
+from pathb_jax.studies.envelope_table import EnvelopeRun, envelope_table
 
 STUDY = Study("Small", 2, 4, Hparams())
 LAMBDAS = ("0.0", "0.9")
