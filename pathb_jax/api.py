@@ -38,7 +38,7 @@ def train(config: RunConfig, observer: "Observer | None" = None) -> "RunOutcome"
     """
     config = validated(config)
     with _computing(config.output.backend, deterministic=config.output.deterministic):
-        from pathb_jax.cli.progress import ProgressBar
+        from pathb_jax.display.progress import ProgressBar
         from pathb_jax.runs import trainer
 
         if observer is not None:

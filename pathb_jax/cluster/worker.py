@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pathb_jax.config import Backend, RunConfig
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.store import lock
-from pathb_jax.store.integrity import CheckpointError
 from pathb_jax.system import signals
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import (
     Backend,
     EvaluationConfig,
@@ -20,6 +19,7 @@ from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
 from pathb_jax.ladder.schema import BatchRun, Candidate, PlannedRun
+from pathb_jax.runs.cluster import Cluster
 from pathb_jax.store.artifacts import LONGEST_LABEL
 from pathb_jax.store.record_schema import RECORD
 

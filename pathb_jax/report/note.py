@@ -7,11 +7,9 @@ words are in note.md.j2; here is what they need. See the specification's ladder 
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from pathb_jax.errors import InputError
@@ -20,7 +18,7 @@ from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.ladder.schema import PathA, ProgrammeRun, Rejection
 from pathb_jax.report.figures import dynamics_png, success_png
-from pathb_jax.report.markdown import Markdown, escaped, figure, link
+from pathb_jax.report.markdown import Markdown, figure, link, rendered
 from pathb_jax.report.note_words import change, filters, interval
 from pathb_jax.store.artifacts import RunFiles, read_history
 from pathb_jax.store.atomic import write_atomically
@@ -68,16 +66,9 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     record = read_ladder(record_path)
     note = note_path or record_path.parent / NOTE_NAME
     plan, warning = _plan(record)
-    environment = jinja2.Environment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # that is for HTML
-        finalize=escaped,
-    )
-    environment.filters.update(filters(plan, _relative(record_path.parent, note.parent)))
-    template = (resources.files("pathb_jax") / "report" / "note.md.j2").read_text("utf-8")
-    text = environment.from_string(template).render(
+    text = rendered(
+        "note.md.j2",
+        filters(plan, _relative(record_path.parent, note.parent)),
         **_context(record, plan),
         figures=_figures(record, plan, record_path.parent, note),
         warning=warning,

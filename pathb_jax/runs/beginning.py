@@ -11,8 +11,10 @@ from pathb_jax.runs.manifest import EnvironmentChange, RunManifest, recorded
 from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.run import Run
 from pathb_jax.runs.tables import EVALUATIONS, HISTORY, columns, length, table
-from pathb_jax.store import artifacts, checkpoints
+from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import RunFiles
+from pathb_jax.store.checkpoint_store import CheckpointStore
+from pathb_jax.store.step_folders import latest_good
 from pathb_jax.system import backend, signals
 
 
@@ -70,7 +72,7 @@ def begin(
         program=compiled,
         hparams=traced(config),
         env_params=env_params,
-        store=checkpoints.CheckpointStore(files.checkpoints),
+        store=CheckpointStore(files.checkpoints),
         state=state,
         first_update=first_update,
         first_env_steps=steps_before - done * config.train.batch_size,
@@ -102,7 +104,7 @@ def _parent(
 
 def _resumed(config: RunConfig, files: RunFiles, observer: Observer) -> Loaded | None:
     """Take up the run's own newest undamaged checkpoint, if there is one."""
-    good = checkpoints.latest_good(files.checkpoints)
+    good = latest_good(files.checkpoints)
     for aside in good.set_aside:
         observer.notice(
             f"checkpoint of update {aside.update} is damaged ({aside.reason}): "

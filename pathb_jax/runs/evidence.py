@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.runs.evidence_sets import Saved, policy_problems, set_problems
 from pathb_jax.runs.identity import config_differences
 from pathb_jax.runs.manifest import CheckpointMeta, RunManifest, read_manifest
@@ -26,7 +26,6 @@ from pathb_jax.runs.tables import (
 )
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import RunFiles
-from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.models import parse
 from pathb_jax.store.step_folders import list_steps
 from pathb_jax.store.tables import read_table

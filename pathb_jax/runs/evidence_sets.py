@@ -113,19 +113,19 @@ def policy_problems(files: RunFiles, manifest: RunManifest, saved: Saved) -> Ite
     if manifest.status != "completed" or not saved.policy:
         return
     policy, name = artifacts.read_policy(files.policy), files.name(files.policy)
-    for index, (weight, bias) in enumerate(policy.layers):
+    for index, layer in enumerate(policy.layers):
         kernel = saved.policy.get(f"state.params.actor.Dense_{index}.kernel")
         true_bias = saved.policy.get(f"state.params.actor.Dense_{index}.bias")
-        if kernel is None or not np.array_equal(weight, kernel.T):
+        if kernel is None or not np.array_equal(layer.weight, kernel.T):
             yield f"{name}: layers[{index}].weight is not the checkpoint's"
-        if true_bias is None or not np.array_equal(bias, true_bias):
+        if true_bias is None or not np.array_equal(layer.bias, true_bias):
             yield f"{name}: layers[{index}].bias is not the checkpoint's"
     if f"state.params.actor.Dense_{len(policy.layers)}.kernel" in saved.policy:
         yield f"{name}: it has {len(policy.layers)} layers, the checkpoint more"
     std = np.sqrt(np.maximum(saved.policy["state.normalizer.var"], 1e-8))
-    if not np.array_equal(policy.obs_mean, saved.policy["state.normalizer.mean"]):
+    if not np.array_equal(policy.normalization.obs_mean, saved.policy["state.normalizer.mean"]):
         yield f"{name}: obs_mean is not the checkpoint's"
-    if not np.allclose(policy.obs_std, std, rtol=1e-6, atol=0):
+    if not np.allclose(policy.normalization.obs_std, std, rtol=1e-6, atol=0):
         yield f"{name}: obs_std is not the checkpoint's"
     config = manifest.config
     stated = {**policy.metadata, "variant": policy.variant, "tier": policy.tier}

@@ -17,7 +17,7 @@ from pathb_jax.config import (
     TaskConfig,
     TrainConfig,
 )
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.learn.program import state_shape
 from pathb_jax.learn.training import TrainState
 from pathb_jax.runs.identity import config_differences
@@ -25,7 +25,6 @@ from pathb_jax.runs.manifest import CheckpointMeta, read_manifest
 from pathb_jax.runs.tables import EVALUATIONS, HISTORY, Table, saved_tables
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import RunFiles
-from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.models import parse
 
 

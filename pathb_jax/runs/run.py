@@ -43,7 +43,7 @@ from pathb_jax.runs.tables import (
 )
 from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import RunFiles, evaluation_sets
-from pathb_jax.store.checkpoints import CheckpointStore
+from pathb_jax.store.checkpoint_store import CheckpointStore
 from pathb_jax.store.models import to_json
 from pathb_jax.system import backend, signals
 

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -19,13 +19,11 @@ from pathb_jax.config import ParallelRuns, RunConfig
 from pathb_jax.learn.hparams import options
 from pathb_jax.learn.program import program, together
 from pathb_jax.runs import trainer
+from pathb_jax.runs.cluster import Cluster
 from pathb_jax.runs.identity import find_manifest
 from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.runs.outcome import RunOutcome, missing_sets, run_files
 from pathb_jax.system import backend, memory, signals
-
-if TYPE_CHECKING:
-    from pathb_jax.cluster.driver import Cluster
 
 
 class Finished(NamedTuple):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from pathb_jax.config import (
     SEED_LIMIT,
@@ -24,7 +25,8 @@ from pathb_jax.config import (
     VariantName,
 )
 from pathb_jax.config_checks import validated
-from pathb_jax.store.study_table import StudyTable, Within
+from pathb_jax.store.models import parse
+from pathb_jax.store.study_table import StudyRow, StudyTable, Text
 from pathb_jax.studies.provenance import PROVENANCE, provenance
 
 EVAL_SEED_START = 10000
@@ -107,20 +109,20 @@ ANCHORS = (
 )
 
 
-class AnchorRun(NamedTuple):
+class AnchorRun(StudyRow):
     """One finished run, a row of the study's table."""
 
-    anchor: str
-    training_seed: Annotated[int, Within(0, SEED_LIMIT - 1)]
-    successes: Annotated[int, Within(0, EVAL_SEEDS)]
-    seeds: Annotated[int, Within(EVAL_SEEDS, EVAL_SEEDS)]
-    mean_terminal_alignment: Annotated[float, Within(0, 1)]
-    mean_steps: Annotated[float, Within(0)]
-    env_steps: Annotated[int, Within(0)]
-    env_steps_per_second: Annotated[float, Within(0)]
-    commit: str
-    jax: str
-    device_kind: str
+    anchor: Text
+    training_seed: Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
+    successes: Annotated[int, Field(ge=0, le=EVAL_SEEDS)]
+    seeds: Annotated[int, Field(ge=EVAL_SEEDS, le=EVAL_SEEDS)]
+    mean_terminal_alignment: Annotated[float, Field(ge=0, le=1)]
+    mean_steps: NonNegativeFloat
+    env_steps: NonNegativeInt
+    env_steps_per_second: NonNegativeFloat
+    commit: Text
+    jax: Text
+    device_kind: Text
 
 
 def anchors_table(path: Path) -> StudyTable[AnchorRun]:
@@ -200,17 +202,39 @@ def train_one(
     if outcome.diverged is not None:
         return None
     summary = outcome.summaries[EVAL_SEED_START]
-    return AnchorRun(
-        anchor=anchor.name,
-        training_seed=training_seed,
-        successes=summary["success_count"],
-        seeds=summary["seeds"],
-        mean_terminal_alignment=summary["mean_terminal_alignment"],
-        mean_steps=summary["mean_steps"],
-        env_steps=outcome.env_steps,
-        env_steps_per_second=outcome.env_steps / outcome.train_seconds,
+    cells = {
+        "anchor": anchor.name,
+        "training_seed": training_seed,
+        "successes": summary["success_count"],
+        "seeds": summary["seeds"],
+        "mean_terminal_alignment": summary["mean_terminal_alignment"],
+        "mean_steps": summary["mean_steps"],
+        "env_steps": outcome.env_steps,
+        "env_steps_per_second": outcome.env_steps / outcome.train_seconds,
         **provenance(outcome.manifest),
-    )
+    }
+    return parse(AnchorRun, cells, f"row of {config.output.out}: ")
+
+
+def train_missing(
+    table: StudyTable[AnchorRun],
+    anchors: Sequence[Anchor],
+    most_seeds: int | None,
+    out: Path,
+    observer: Any,
+    accept_environment_change: bool = False,
+) -> None:
+    """Train what `missing_runs` says is not in the table, and add each run to it as it ends.
+
+    Raises:
+        InputError: as `train_one` and `StudyTable.add`.
+    """
+    for anchor, seed in missing_runs(anchors, table.read(), most_seeds):
+        run = train_one(anchor, seed, out, observer, accept_environment_change)
+        if run is not None:
+            table.add(run)
+        else:
+            observer.notice(f"{anchor.name}, seed {seed}: diverged, so it is no row")
 
 
 def compare(anchor: Anchor, done: Sequence[AnchorRun]) -> Comparison:
@@ -221,8 +245,8 @@ def compare(anchor: Anchor, done: Sequence[AnchorRun]) -> Comparison:
     ours, theirs = [run.successes for run in runs], anchor.published_seeds
     interval, p_value, agrees = None, None, None
     if len(ours) >= 4 and len(set(ours)) > 1:
-        found = bootstrap((ours,), np.mean, rng=np.random.default_rng(0)).confidence_interval
-        interval = (float(found.low), float(found.high))
+        ends = bootstrap((ours,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+        interval = (float(ends.low), float(ends.high))
     if len(ours) > 1 and len(theirs) > 1:
         p_value = exact_difference_of_means(ours, theirs)
         agrees = p_value >= 0.05

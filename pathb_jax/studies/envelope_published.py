@@ -77,5 +77,5 @@ def beside(points: Sequence[Point]) -> Iterator[Beside]:
 
 
 def _same_side(published: float | None, ours: Mean, limit: float) -> bool | None:
-    told = side(ours, limit)
-    return None if published is None or told is None else told == (published >= limit)
+    beyond = side(ours, limit)
+    return None if published is None or beyond is None else beyond == (published >= limit)

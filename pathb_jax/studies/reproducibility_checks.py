@@ -21,7 +21,7 @@ from pathb_jax.runs import side_by_side, trainer
 from pathb_jax.runs.loading import load
 from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.store.checkpoints import resolve_checkpoint
-from pathb_jax.store.digest import digest
+from pathb_jax.studies.digest import digest
 from pathb_jax.studies.reproducibility import BIT_EQUAL, Finding, Setting, bit_equality, within
 from pathb_jax.studies.vmapped import ONE_UPDATE_TOLERANCE, deviations
 from pathb_jax.system import signals
@@ -103,10 +103,10 @@ def beside_others(setting: Setting, count: int) -> Finding:
     compared = f"{count} side by side here, against each alone in another process on one device"
     if count == 1:
         compared = "alone here, against alone in another process on one device"
-    there = side_by_side.devices("auto")
-    if count > len(there):
-        kind = f"{there[0].platform} device{'s' * (len(there) > 1)}"
-        return _not_tried(name, compared, f"only {len(there)} {kind} here")
+    devices = side_by_side.devices("auto")
+    if count > len(devices):
+        kind = f"{devices[0].platform} device{'s' * (len(devices) > 1)}"
+        return _not_tried(name, compared, f"only {len(devices)} {kind} here")
     configs = [setting.run(f"beside-{count}/{seed}", seed) for seed in range(count)]
     threads = _Threads()
     for _ in side_by_side.train_all(configs, threads, count):
@@ -173,15 +173,15 @@ def seed_sets(setting: Setting) -> Finding:
     differing = [
         str(start)
         for start in SEED_SETS
-        if not all(same_bits(apart[start].episodes, found[start].episodes) for found in passes)
+        if not all(same_bits(apart[start].episodes, played[start].episodes) for played in passes)
     ]
     successes = " and ".join(str(apart[start].success_count) for start in SEED_SETS)
-    found = f"all episodes equal; successes {successes} of {setting.eval_seeds}"
+    equal = f"all episodes equal; successes {successes} of {setting.eval_seeds}"
     return Finding(
         "both seed sets in one pass",
         f"sets {SEED_SETS[0]} and {SEED_SETS[1]} in one pass, against one at a time",
         "equal",
-        f"differ: set {', '.join(differing)}" if differing else found,
+        f"differ: set {', '.join(differing)}" if differing else equal,
         "broken" if differing else "kept",
     )
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pathb_jax.errors import CheckpointError
 from pathb_jax.runs.tables import HISTORY, Table, columns, length, saved_tables
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, RunFiles
-from pathb_jax.store.integrity import CheckpointError
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.verification.findings import MISSING, Findings
 from pathb_jax.verification.raw_files import (

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from small_protocol import small_table
 from small_runs import FLAGS, command_line
 
-from pathb_jax.store.digest import digest
+from pathb_jax.studies.digest import digest
 
 REPOSITORY = Path(__file__).parents[2]
 LIMIT = 1200

@@ -11,7 +11,7 @@ import pytest
 from commands import REPOSITORY, Ended, finish, ladder_words, run, sha, start, wait_for
 from small_runs import read, tree_of
 
-from pathb_jax.store.digest import digest
+from pathb_jax.studies.digest import digest
 
 pytestmark = pytest.mark.faults
 

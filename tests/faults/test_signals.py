@@ -23,7 +23,7 @@ PHASES = {
     "a run's beginning": ("pathb_jax.runs.trainer:begin", 1, 0.001, {}),
     "training": ("pathb_jax.runs.run:Run._chunk", 4, 0.005, {}),
     "evaluation": ("pathb_jax.runs.run:Run._play", 3, 0.001, {}),
-    "saving": ("pathb_jax.store.checkpoints:CheckpointStore._write", 3, 0.001, {}),
+    "saving": ("pathb_jax.store.checkpoint_store:CheckpointStore._write", 3, 0.001, {}),
     "a run's last files": ("pathb_jax.runs.run:write_policy", 1, 0.0, {}),
     "the record": ("pathb_jax.ladder.ladder:write_record", 2, 0.0, {}),
     "the second run": ("pathb_jax.runs.run:Run._chunk", 15, 0.005, {}),

@@ -12,7 +12,8 @@ from pathb_jax.cli.train import main
 from pathb_jax.runs.evidence import evidence_problems
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.runs.trainer import train
-from pathb_jax.store.checkpoints import CheckpointStore, named_arrays, read_meta
+from pathb_jax.store.checkpoint_store import CheckpointStore
+from pathb_jax.store.checkpoints import named_arrays, read_meta
 
 HISTORY, IN_RUN = "_history.csv", "_evaluations.csv"
 FIRST, SHIFTED = "_evaluation", "_evaluation_seed_20000"

@@ -12,12 +12,12 @@ from small_runs import (
     tree_of,
 )
 
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.runs import run
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.runs.trainer import train
 from pathb_jax.store import artifacts
-from pathb_jax.store.checkpoints import CheckpointError, CheckpointStore
+from pathb_jax.store.checkpoint_store import CheckpointStore
 
 TIMES = {"train_seconds", "compile_seconds"}
 

@@ -13,8 +13,8 @@ from small_runs import Watcher, small_config
 from pathb_jax.runs import side_by_side, trainer
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.store.artifacts import read_history
-from pathb_jax.store.digest import digest
 from pathb_jax.store.json_files import read_json
+from pathb_jax.studies.digest import digest
 from pathb_jax.system import signals
 
 SIDE_BY_SIDE = """
@@ -24,7 +24,7 @@ from pathb_jax.system import backend
 at_once = int(sys.argv[1])
 backend.select_backend("cpu", host_devices=at_once)
 from pathb_jax.runs import side_by_side, trainer
-from pathb_jax.store.digest import digest
+from pathb_jax.studies.digest import digest
 from small_runs import small_config
 out, seeds = Path(sys.argv[2]), range(int(sys.argv[3]))
 configs = [small_config(out / str(seed), seed=seed) for seed in seeds]

@@ -11,7 +11,7 @@ from pathb_jax.errors import InputError
 from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.runs.trainer import train
 from pathb_jax.store.artifacts import read_json
-from pathb_jax.store.digest import digest
+from pathb_jax.studies.digest import digest
 from pathb_jax.system import backend, signals
 from pathb_jax.system.signals import StopRequested, stopping_at_safe_points
 

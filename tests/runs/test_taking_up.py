@@ -29,8 +29,8 @@ from pathb_jax.runs import run, side_by_side, trainer
 from pathb_jax.runs.loading import load_newest
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.runs.trainer import train
-from pathb_jax.store.digest import digest
 from pathb_jax.store.lock import locked
+from pathb_jax.studies.digest import digest
 
 SETS = (10000, 20000, 30000)
 

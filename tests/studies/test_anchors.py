@@ -18,7 +18,19 @@ from pathb_jax.studies.anchors import (
 
 
 def finished(anchor: str, seed: int, successes: int) -> AnchorRun:
-    return AnchorRun(anchor, seed, successes, 64, 0.5, 190.0, 999_424, 1e5, "abc", "0.10.2", "cpu")
+    return AnchorRun(
+        anchor=anchor,
+        training_seed=seed,
+        successes=successes,
+        seeds=64,
+        mean_terminal_alignment=0.5,
+        mean_steps=190.0,
+        env_steps=999_424,
+        env_steps_per_second=1e5,
+        commit="abc",
+        jax="0.10.2",
+        device_kind="cpu",
+    )
 
 
 def anchor(name: str):

@@ -12,15 +12,14 @@ import pytest
 from pathb_jax.cli import envelope as command
 from pathb_jax.config import VARIANTS, Hparams, OutputConfig
 from pathb_jax.studies.envelope import (
-    EnvelopeRun,
     Study,
     basin_preference,
     envelope,
-    envelope_table,
     missing_runs,
     run_config,
     settings,
 )
+from pathb_jax.studies.envelope_table import EnvelopeRun, envelope_table
 
 STUDY = Study("Small", 2, 4, Hparams())
 LAMBDAS = ("0.0", "0.9")
@@ -44,7 +43,7 @@ def finished(mixed_lambda: float, seed: int, alignment: float = 0.95, **changes)
         jax="0.10.2",
         device_kind="cpu",
     )
-    return run._replace(**changes)
+    return run.model_copy(update=changes)
 
 
 def diverged(mixed_lambda: float, seed: int) -> EnvelopeRun:
@@ -156,7 +155,7 @@ def test_every_run_is_written_as_it_ends_and_none_is_repeated(tmp_path, trained,
     trained.clear()
     assert command.main(words(tmp_path)) == 0
     assert trained == []
-    assert "nothing to train" in capsys.readouterr().out
+    assert "nothing to train" in capsys.readouterr().err
 
 
 def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
@@ -180,6 +179,7 @@ def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
 def test_other_settings_need_another_table(tmp_path, trained, capsys):
     assert command.main(words(tmp_path)) == 0
     before = (tmp_path / "envelope.csv").read_bytes()
+    capsys.readouterr()
     assert command.main(words(tmp_path, "--value-coef", "0.25")) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: --table: ")
@@ -212,6 +212,11 @@ def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path, capsys):
         assert "Going up in lambda. Trough with recovery" in told
     assert (tmp_path / "figures/envelope.png").read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "runs").exists()
+    assert command.main(words(tmp_path, "--page-only", "--json", "-")) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [point["mixed_lambda"] for point in result["points"]] == [*levels]
+    assert result["points"][0]["diverged"] == 1
+    assert result["statements"][0] in printed
 
 
 def told_of(folder: Path, capsys, *runs: EnvelopeRun) -> str:

@@ -10,8 +10,8 @@ from pathb_jax.errors import InputError
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.store.digest import digest
 from pathb_jax.store.record import read_record
+from pathb_jax.studies.digest import digest
 
 ADOPTED = "mixed_0_90_pathb_vc0_25"
 

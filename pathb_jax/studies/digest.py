@@ -124,7 +124,7 @@ def _checkpoint_sha(step_folder: Path) -> str:
     """
     sha = hashlib.sha256()
     for name, array in sorted(checkpoints.named_arrays(step_folder).items()):
-        if name not in ("history", "evaluations"):
+        if array.size and name not in ("history", "evaluations"):
             sha.update(f"{name} {array.dtype} {array.shape}".encode())
             sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()

@@ -9,8 +9,8 @@ from small_runs import small_config
 from pathb_jax.errors import InputError
 from pathb_jax.runs.trainer import train
 from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, read_history
-from pathb_jax.store.digest import digest
 from pathb_jax.store.tables import write_table
+from pathb_jax.studies.digest import digest
 
 
 @pytest.fixture
