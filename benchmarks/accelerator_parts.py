@@ -28,7 +28,7 @@ from pathb_jax.config import TIERS, RunConfig, TrainConfig
 from pathb_jax.learn.program import together, traced
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
-from pathb_jax.system import backend
+from pathb_jax.system import backend, provenance
 
 LAUNCH_SECONDS = 3e-6
 """Assumed least time of a GPU kernel, as in cost_model.py."""
@@ -64,7 +64,7 @@ def measure(part: Part, smoke: bool, rounds: int, seconds: float) -> Figures:
 
 def device(seconds: float) -> Figures:
     """Report the device, its rate of products and that of its memory."""
-    found: Figures = {"report": backend.device_report(), "processor": backend.processor()}
+    found: Figures = {"report": provenance.device_report(), "processor": backend.processor()}
     for tier, size in TIERS.items():
         rows = TrainConfig().minibatch_size
         for name, rate in matmul_rates(rows, size.width, seconds / 4).items():

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from pathb_jax.system import backend
+from pathb_jax.system import backend, provenance, source
 
 FORMAT = "pathb-benchmark-v1"
 
@@ -93,7 +93,7 @@ def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
 
 def machine() -> dict[str, Any]:
     """Describe what is measured on, and how busy it is now."""
-    return backend.device_report() | {
+    return provenance.device_report() | {
         "processor": backend.processor()["model name"],
         "cores": os.cpu_count(),
         "load_per_minute": round(os.getloadavg()[0], 2),
@@ -121,7 +121,7 @@ def report(
         "benchmark": benchmark,
         "command": shlex.join(["python", *sys.argv]),
         "machine": {**before, "load_per_minute_after": round(os.getloadavg()[0], 2)},
-        "source": backend.source_version(),
+        "source": source.source_version(),
         "rounds": flags.rounds,
         "figures": {name: figure._asdict() for name, figure in figures.items()},
         **more,

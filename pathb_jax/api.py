@@ -70,7 +70,7 @@ def run_ladder(plan: "LadderPlan", observer: "Observer | None" = None) -> "Ladde
     """
     with contextlib.ExitStack() as stack:
         if plan.cluster is None:
-            devices = backend.host_devices(plan.parallel_runs, plan.run.tier)  # type: ignore[arg-type]  # the protocol checked the tier
+            devices = backend.host_devices(plan.parallel_runs, plan.run.tier)
             stack.enter_context(
                 _computing(plan.backend, deterministic=plan.deterministic, host_devices=devices)
             )

@@ -11,8 +11,8 @@ from pathb_jax.cli import evaluate, ladder, train
 from pathb_jax.config import TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.learn.program import lower
-from pathb_jax.runs import placement
-from pathb_jax.system import backend, memory
+from pathb_jax.runs import memory, placement
+from pathb_jax.system import backend
 
 GB = 10**9
 

@@ -22,7 +22,7 @@ from pathb_jax.studies.reproducibility import (
     Verdict,
     train_references,
 )
-from pathb_jax.system import signals
+from pathb_jax.system import provenance, signals
 
 DESCRIPTION = """Try what is promised about equal bits, and print what was found.
 
@@ -168,7 +168,7 @@ def _check(flags: ReproducibilityFlags, folder: Path, smaller: dict[str, Any]) -
     for setting in settings:
         _print_table(setting, findings[setting.tier])
     if flags.json is not None:
-        _write(flags.json, findings, backend.environment())
+        _write(flags.json, findings, provenance.environment())
     return _report(findings)
 
 

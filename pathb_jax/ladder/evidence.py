@@ -10,7 +10,7 @@ from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.runs.outcome import RunOutcome, find_manifest, recorded_environment, run_files
 from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, TrainedRecord
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 ENVIRONMENT = "environment: "
 """Deviations that begin so are the environment's; the others were planned."""
@@ -67,7 +67,7 @@ def take_up(plan: LadderPlan, record: LadderRecord, outcome: RunOutcome) -> None
 def _unrecorded(plan: LadderPlan, record: LadderRecord, name: str, manifest: Any) -> list[str]:
     """List how a run's environment differs that no deviation of the record says yet."""
     now = record["environment"]
-    changes = backend.environment_differences(recorded_environment(manifest), now)
+    changes = provenance.environment_differences(recorded_environment(manifest), now)
     for resumption in manifest.get("environment_changes", []):
         changes += resumption["changes"]
     known = record["deviations"]

@@ -16,7 +16,7 @@ from pathb_jax.store.record_schema import (
     new_record,
     new_seed_overlap,
 )
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 
 def open_record(plan: LadderPlan) -> LadderRecord:
@@ -29,7 +29,7 @@ def open_record(plan: LadderPlan) -> LadderRecord:
     """
     record = _recorded(plan) if plan.record_path.exists() else _new_record(plan)
     if not is_finished(plan, record):
-        add_departures(record, backend.departures(record["environment"]))
+        add_departures(record, provenance.departures(record["environment"]))
         check_runs(plan, record)
     return record
 
@@ -70,7 +70,7 @@ def _note_environment(plan: LadderPlan, record: LadderRecord) -> None:
         InputError: it does not.
     """
     now = _environment(plan)
-    changes = backend.environment_differences(record.setdefault("environment", now), now)
+    changes = provenance.environment_differences(record.setdefault("environment", now), now)
     if changes and not plan.accept_environment_change:
         raise InputError(
             "--out",
@@ -139,11 +139,11 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
         command=plan.command,
     )
     record["environment"] = environment
-    record["started"], record["ended"] = backend.utc_now(), None
+    record["started"], record["ended"] = provenance.utc_now(), None
     record["host"] = socket.gethostname()
     return record
 
 
 def _environment(plan: LadderPlan) -> dict[str, Any]:
     """Return the environment of whatever trains."""
-    return backend.environment() if plan.cluster is None else plan.cluster.environment
+    return provenance.environment() if plan.cluster is None else plan.cluster.environment

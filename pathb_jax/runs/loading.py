@@ -23,6 +23,7 @@ from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
 from pathb_jax.learn.program import state_shape
 from pathb_jax.learn.task import make_env, task_params
 from pathb_jax.learn.training import TrainState
+from pathb_jax.runs import memory
 from pathb_jax.runs.evidence import digests
 from pathb_jax.runs.manifest import CONFIG_GROUPS, read_manifest
 from pathb_jax.runs.outcome import config_differences, relative_to_run, run_files, write_set
@@ -31,7 +32,6 @@ from pathb_jax.store.artifacts import RunFiles, evaluation_sets
 from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.lock import locked
 from pathb_jax.store.run_tables import saved_evaluations, table_shapes
-from pathb_jax.system import memory
 
 EVALUATED = (
     ("task", None),

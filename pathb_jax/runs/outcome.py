@@ -20,7 +20,7 @@ from pathb_jax.store.artifacts import EvaluationFiles, RunFiles, evaluation_sets
 from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.lock import locked_with_all_below
 from pathb_jax.store.step_folders import complete_steps
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 NEUTRAL = (
     ("evaluation", "eval_seed_start"),
@@ -240,8 +240,8 @@ def environment_changes(
     Raises:
         InputError: something changed, and the configuration does not accept that.
     """
-    changes = backend.environment_differences(
-        recorded_environment(manifest), now or backend.environment()
+    changes = provenance.environment_differences(
+        recorded_environment(manifest), now or provenance.environment()
     )
     if changes and not config.output.accept_environment_change:
         raise InputError(

@@ -9,6 +9,7 @@ import jax
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
 from pathb_jax.learn.program import together
+from pathb_jax.runs import memory
 from pathb_jax.runs.evidence import check_evidence
 from pathb_jax.runs.loading import evaluate_further, load_parent, refuse_moving_parent
 from pathb_jax.runs.manifest import read_manifest
@@ -24,7 +25,7 @@ from pathb_jax.runs.outcome import (
 )
 from pathb_jax.runs.running import Observer, Progress, Run, stop_if_requested
 from pathb_jax.store.lock import locked
-from pathb_jax.system import memory, signals
+from pathb_jax.system import signals
 
 __all__ = ["Observer", "Progress", "train", "train_together"]
 

@@ -31,7 +31,7 @@ from pathb_jax.runs.outcome import (
 from pathb_jax.store import artifacts, checkpoints
 from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, evaluation_sets
 from pathb_jax.store.run_tables import EVALUATIONS, HISTORY, evaluations_array
-from pathb_jax.system import backend, signals
+from pathb_jax.system import provenance, signals
 
 CHUNK_SECONDS = 5.0
 CHECKPOINT_SECONDS = 120.0
@@ -78,7 +78,7 @@ class Run:
         self.environment_changes: list[dict[str, Any]] = []
         self.first_update, self.first_env_steps = 0, 0
         self.parent_checkpoint: str | None = None
-        self.started: str | None = backend.utc_now()
+        self.started: str | None = provenance.utc_now()
         self.hparams = traced(config.hparams)
         self.history = np.zeros((0, len(HISTORY_COLUMNS)))
         self.evaluations: list[dict[str, Any]] = []
@@ -389,7 +389,7 @@ class Run:
                 "status": status,
                 "slug": self.files.slug,
                 "started": self.started,
-                "ended": backend.utc_now() if status in ("completed", "diverged") else None,
+                "ended": provenance.utc_now() if status in ("completed", "diverged") else None,
                 "host": socket.gethostname(),
                 "config": self.config.to_dict(),
                 "env_config": env_config(self.config),
@@ -403,6 +403,6 @@ class Run:
                 "runs_together": self.runs_together,
                 "environment_changes": self.environment_changes,
                 "evidence": self._evidence() if status in ("completed", "diverged") else {},
-                **backend.environment(),
+                **provenance.environment(),
             },
         )

@@ -8,7 +8,7 @@ import numpy as np
 from pathb_jax.config import RunConfig
 from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.runs.run import Observer
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 SEEDS = 32
 GOOD = {"success": {10000: 20, 20000: 21, 30000: 19}}
@@ -47,7 +47,7 @@ def manifest(config: RunConfig, figures: Mapping[str, Any]) -> dict[str, Any]:
         "ended": "2026-01-02T04:05:06Z",
         "host": "here",
         "environment_changes": [],
-        **backend.environment(),
+        **provenance.environment(),
         **figures.get("manifest", {}),
     }
 
