@@ -55,7 +55,7 @@ class Part:
         """How the file and --parts call it."""
         if self.kind not in ("train", "rejax"):
             return self.kind
-        settings = [self.precision] if self.precision != "float32" else []
+        settings: list[str] = [self.precision] if self.precision != "float32" else []
         settings += [] if self.deterministic else ["no-deterministic"]
         settings += [] if self.command_buffers else ["no-command-buffers"]
         return "-".join([self.kind, self.tier, f"x{self.runs}", *settings])

@@ -106,8 +106,7 @@ def train(part: Part, smoke: bool, rounds: int, seconds: float) -> Figures:
     subject: Any = Training(config.train) if part.runs == 1 else Several(config, part.runs)
     compile_seconds = (subject.program if part.runs == 1 else subject).compile_seconds
     subject.train(1)
-    one = timed(lambda: subject.train(1))
-    updates = min(CHUNK_CAPACITY, max(1, int(seconds / one)))
+    updates = min(CHUNK_CAPACITY, max(1, int(seconds / timed(lambda: subject.train(1)))))
     steps = part.runs * updates * config.train.batch_size
     rates = [steps / timed(lambda: subject.train(updates)) for _ in range(rounds)]
     per_run = statistics.median(rates) / part.runs
