@@ -32,7 +32,7 @@ from pathb_jax.cli.output_files import check_writable
 from pathb_jax.config import Backend, DefaultHint, MatmulPrecision, Tier, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.system import backend
+from pathb_jax.system import backend, source
 
 FORMAT = "pathb-accelerator-v1"
 Kind = Literal[
@@ -56,7 +56,7 @@ class Part:
         """How the file and --parts call it."""
         if self.kind not in ("train", "rejax"):
             return self.kind
-        settings = [self.precision] if self.precision != "float32" else []
+        settings: list[str] = [self.precision] if self.precision != "float32" else []
         settings += [] if self.deterministic else ["no-deterministic"]
         settings += [] if self.command_buffers else ["no-command-buffers"]
         return "-".join([self.kind, self.tier, f"x{self.runs}", *settings])
@@ -158,8 +158,8 @@ def opened(flags: Flags) -> dict[str, Any]:
     Raises:
         InputError: it holds something else, or figures of other sizes or another program.
     """
-    source = backend.source_version()
-    fresh: dict[str, Any] = {"format": FORMAT, "smoke": flags.smoke, "source": source, "parts": {}}
+    program = source.source_version()
+    fresh: dict[str, Any] = {"format": FORMAT, "smoke": flags.smoke, "source": program, "parts": {}}
     if not flags.json.exists():
         return fresh
     try:
@@ -168,7 +168,7 @@ def opened(flags: Flags) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError("--json", str(flags.json), f"it holds no {FORMAT}; choose another name")
-    same_program = content["source"].get("program") == source["program"]
+    same_program = content["source"].get("program") == program["program"]
     if content["smoke"] != flags.smoke or not same_program:
         allowed = "it holds figures of other sizes or another program; choose another name"
         raise InputError("--json", str(flags.json), allowed)

@@ -29,7 +29,7 @@ from pathb_jax.learn.hparams import traced
 from pathb_jax.learn.program import together
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
-from pathb_jax.system import backend
+from pathb_jax.system import backend, provenance
 
 LAUNCH_SECONDS = 3e-6
 """Assumed least time of a GPU kernel, as in cost_model.py."""
@@ -65,7 +65,7 @@ def measure(part: Part, smoke: bool, rounds: int, seconds: float) -> Figures:
 
 def device(seconds: float) -> Figures:
     """Report the device, its rate of products and that of its memory."""
-    found: Figures = {"report": backend.device_report(), "processor": backend.processor()}
+    found: Figures = {"report": provenance.device_report(), "processor": backend.processor()}
     for tier, size in TIERS.items():
         rows = TrainConfig().minibatch_size
         for name, rate in matmul_rates(rows, size.width, seconds / 4).items():
@@ -107,8 +107,7 @@ def train(part: Part, smoke: bool, rounds: int, seconds: float) -> Figures:
     subject: Any = Training(config.train) if part.runs == 1 else Several(config, part.runs)
     compile_seconds = (subject.program if part.runs == 1 else subject).compile_seconds
     subject.train(1)
-    one = timed(lambda: subject.train(1))
-    updates = min(CHUNK_CAPACITY, max(1, int(seconds / one)))
+    updates = min(CHUNK_CAPACITY, max(1, int(seconds / timed(lambda: subject.train(1)))))
     steps = part.runs * updates * config.train.batch_size
     rates = [steps / timed(lambda: subject.train(updates)) for _ in range(rounds)]
     per_run = statistics.median(rates) / part.runs

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from harness import timed
 
-from pathb_jax.config import RunConfig, TaskConfig, TrainConfig
+from pathb_jax.config import RunConfig, TaskConfig, TrainConfig, VariantName
 from pathb_jax.config_checks import validated
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn.hparams import traced
@@ -20,7 +20,7 @@ from pathb_jax.learn.training import CHUNK_CAPACITY
 from pathb_jax.runs import side_by_side
 from pathb_jax.system import backend
 
-VARIANT = "mixed_ppo_phase3_lambda_0_9"
+VARIANT: VariantName = "mixed_ppo_phase3_lambda_0_9"
 
 
 def run_config(shapes: TrainConfig) -> RunConfig:
@@ -67,8 +67,7 @@ class Training:
 
     def updates_in(self, seconds: float) -> int:
         """How many updates take about this long; at least one."""
-        one = timed(lambda: self.train(1))
-        return min(CHUNK_CAPACITY, max(1, int(seconds / one)))
+        return min(CHUNK_CAPACITY, max(1, int(seconds / timed(lambda: self.train(1)))))
 
     def seconds_per_update(self, updates: int) -> float:
         """Measure that many updates in one call."""
@@ -83,11 +82,11 @@ class Runs:
     """
 
     def __init__(self, shapes: TrainConfig, runs: int) -> None:
-        there = side_by_side.devices(backend.host_devices("auto", shapes.tier))[:runs]
-        shares = [there[index % len(there)] for index in range(runs)]
-        self.trainings = [Training(shapes, device) for device in shares]
-        self._by_device = [self.trainings[first :: len(there)] for first in range(len(there))]
-        self._pool = ThreadPoolExecutor(len(there))
+        devices = side_by_side.devices(backend.host_devices("auto", shapes.tier))[:runs]
+        count = len(devices)
+        self.trainings = [Training(shapes, devices[index % count]) for index in range(runs)]
+        self._by_device = [self.trainings[first::count] for first in range(count)]
+        self._pool = ThreadPoolExecutor(count)
 
     def train(self, updates: int) -> None:
         """Run updates of every run and wait for them."""

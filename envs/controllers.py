@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from pathb_jax.envs.shadow_field import MesaShadowField, limit_norm
+from pathb_jax.envs.dynamics import limit_action
+from pathb_jax.envs.shadow_field import MesaShadowField
 from pathb_jax.envs.world import EnvParams
 
 _GRADIENT = slice(5, 7)
@@ -137,7 +138,7 @@ def hc_signature(
         state, action = _track(state, action, sensed, step_index, params, numbers)
         state, action = _reacquire(state, action, params, numbers)
         state = replace(state, phase_step=state.phase_step + 1)
-        return state, limit_norm(action, params.action_max)[0]
+        return state, limit_action(action, params.action_max)[0]
 
     return Controller(init, act)
 

@@ -34,11 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _committed_program():
     """Take the program for committed: whoever works on it has a verdict's worth changed by that."""
-    from pathb_jax.system import backend, source
+    from pathb_jax.system import provenance, source
 
     with pytest.MonkeyPatch.context() as patch:
         committed = {**source.source_version(), "dirty": False}
-        patch.setattr(backend, "source_version", lambda: committed)
+        patch.setattr(provenance, "source_version", lambda: committed)
         yield
 
 

@@ -17,7 +17,7 @@ from pathb_jax.cli import envelope, ladder
 from pathb_jax.cluster import connection, driver, worker
 from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.studies.digest import digest
-from pathb_jax.system import backend, signals
+from pathb_jax.system import provenance, signals
 
 BAD = [
     ("--ray head", "--ray: 'head'", "host:port"),
@@ -94,7 +94,7 @@ def test_a_worker_needs_the_shared_folder(tmp_path):
 
 def test_a_worker_of_another_kind_is_refused_with_what_differs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    other = backend.environment()
+    other = provenance.environment()
     other["backend"]["cores"] = 1000
     with pytest.raises(InputError, match=r"backend\.cores: 1000 -> "):
         worker._prepare(settings(tmp_path, other))

@@ -13,8 +13,8 @@ from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.learn.hparams import options
 from pathb_jax.learn.program import lower
-from pathb_jax.runs import side_by_side
-from pathb_jax.system import backend, memory
+from pathb_jax.runs import memory, side_by_side
+from pathb_jax.system import backend
 
 GB = 10**9
 

@@ -13,8 +13,8 @@ RUNS_PER_CORE = 8
 
 def check_parallel_runs(parallel_runs: ParallelRuns, tier: Tier) -> None:
     """Raise InputError unless it is auto or a number that this machine's cores can drive."""
+    from pathb_jax.runs.memory import size, training_bytes
     from pathb_jax.system.backend import available_cores
-    from pathb_jax.system.memory import size, training_bytes
 
     cores = available_cores()
     most = RUNS_PER_CORE * cores

@@ -55,7 +55,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     backend.select_backend(flags.world.backend)  # before the environment, which starts JAX
     from pathb_jax.envs.shadow_field import MesaShadowField
     from pathb_jax.evaluation.evaluator import evaluate
-    from pathb_jax.system import memory
+    from pathb_jax.runs import memory
 
     player = _load(flags)
     env = MesaShadowField(player.sensor_tier, max_delay=flags.probe.probe_delay)

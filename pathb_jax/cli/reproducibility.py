@@ -24,7 +24,7 @@ from pathb_jax.studies.reproducibility import (
     Verdict,
     train_references,
 )
-from pathb_jax.system import signals
+from pathb_jax.system import provenance, signals
 
 DESCRIPTION = """Try what is promised about equal bits, and print what was found.
 
@@ -174,7 +174,7 @@ def _check(flags: ReproducibilityFlags, folder: Path, smaller: dict[str, Any]) -
             _print_table(setting, findings[setting.tier])
         _print_counts([finding.verdict for _, finding in rows])
         tabled = [{"tier": tier, **finding._asdict()} for tier, finding in rows]
-        write({"format": FORMAT, "findings": tabled, **backend.environment()})
+        write({"format": FORMAT, "findings": tabled, **provenance.environment()})
     broken = [(tier, finding) for tier, finding in rows if finding.verdict == "broken"]
     for tier, finding in broken:
         notice(f"error: broken: {tier}, {finding.check}: {finding.found}")

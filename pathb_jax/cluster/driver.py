@@ -21,7 +21,7 @@ from pathb_jax.cluster.worker import (
 )
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
-from pathb_jax.system import signals
+from pathb_jax.system import provenance, signals
 
 if TYPE_CHECKING:
     from pathb_jax.runs.observer import Observer
@@ -212,10 +212,8 @@ def answers(host: str, port: int) -> bool:
 
 def _check_code(address: str, theirs: Mapping[str, Any]) -> None:
     """Raise InputError if workers would run other code than this process."""
-    from pathb_jax.system import backend
-
-    ours = backend.environment()
-    changes = backend.environment_differences(_code(ours), _code(theirs))
+    ours = provenance.environment()
+    changes = provenance.environment_differences(_code(ours), _code(theirs))
     if changes:
         allowed = f"a worker's code differs from this command's ({'; '.join(changes)})"
         raise InputError("--ray", address, f"{allowed}; install the same everywhere")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pathb_jax.config import Backend, RunConfig
 from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.store import lock
-from pathb_jax.system import signals
+from pathb_jax.system import provenance, signals
 
 if TYPE_CHECKING:
     from pathb_jax.runs.outcome import RunOutcome
@@ -131,8 +131,8 @@ def _prepare(settings: Settings) -> None:
     backend.select_backend(settings.backend, deterministic=settings.deterministic)
     if settings.environment is None:
         return
-    here = backend.environment()
-    changes = backend.environment_differences(settings.environment, here)
+    here = provenance.environment()
+    changes = provenance.environment_differences(settings.environment, here)
     if changes:
         raise InputError(
             "--ray",
@@ -158,9 +158,7 @@ def call(settings: Settings, work: bytes) -> Any:
 
 def environment(_: None) -> dict[str, Any]:
     """Return what equal bits depend on, here."""
-    from pathb_jax.system import backend
-
-    return backend.environment()
+    return provenance.environment()
 
 
 def train(mailbox: Any, settings: Settings, key: int, config: RunConfig) -> Any:

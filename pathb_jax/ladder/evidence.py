@@ -11,7 +11,7 @@ from pathb_jax.runs.manifest import RunManifest
 from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.models import parse, to_json
 from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, TrainedRecord
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 ENVIRONMENT = "environment: "
 """Deviations that begin so are the environment's; the others were planned."""
@@ -70,7 +70,7 @@ def _unrecorded(
 ) -> list[str]:
     """List how a run's environment differs that no deviation of the record says yet."""
     now = record.environment
-    changes = backend.environment_differences(manifest.environment, now)
+    changes = provenance.environment_differences(manifest.environment, now)
     for resumption in manifest.environment_changes:
         changes += resumption.changes
     known = record.deviations

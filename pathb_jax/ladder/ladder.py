@@ -26,7 +26,7 @@ from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import NOTHING_YET, BatchRecord, LadderRecord
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 
 def run_ladder(plan: LadderPlan, observer: Observer | None = None) -> LadderRecord:
@@ -50,7 +50,7 @@ def run_ladder(plan: LadderPlan, observer: Observer | None = None) -> LadderReco
         record = open_record(plan)
         verifying.look_back(plan, observer)
         _run_locked(plan, record, observer)
-        record.ended = backend.utc_now()
+        record.ended = provenance.utc_now()
         write_record(plan.record_path, record)
         verifying.conclude(plan, record)
     return record

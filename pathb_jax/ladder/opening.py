@@ -20,7 +20,7 @@ from pathb_jax.store.record_schema import (
     ProtocolRecord,
     SeedOverlap,
 )
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 
 def open_record(plan: LadderPlan) -> LadderRecord:
@@ -33,7 +33,7 @@ def open_record(plan: LadderPlan) -> LadderRecord:
     """
     record = _recorded(plan) if plan.record_path.exists() else _new_record(plan)
     if not is_finished(plan, record):
-        add_departures(record, backend.departures(record.environment))
+        add_departures(record, provenance.departures(record.environment))
         check_runs(plan, record)
     return record
 
@@ -74,7 +74,7 @@ def _note_environment(plan: LadderPlan, record: LadderRecord) -> None:
         InputError: it does not.
     """
     now = _environment(plan)
-    changes = backend.environment_differences(record.environment or now, now)
+    changes = provenance.environment_differences(record.environment or now, now)
     if changes and not plan.accept_environment_change:
         raise InputError(
             "--out",
@@ -140,7 +140,7 @@ def _new_record(plan: LadderPlan) -> LadderRecord:
         ),
         command=plan.command,
         environment=environment,
-        started=backend.utc_now(),
+        started=provenance.utc_now(),
         ended=None,
         host=socket.gethostname(),
     )
@@ -162,4 +162,4 @@ def _new_candidate(plan: LadderPlan, candidate: Candidate) -> CandidateRecord:
 
 def _environment(plan: LadderPlan) -> dict[str, Any]:
     """Return the environment of whatever trains."""
-    return backend.environment() if plan.cluster is None else plan.cluster.environment
+    return provenance.environment() if plan.cluster is None else plan.cluster.environment

@@ -11,7 +11,7 @@ from pathb_jax.runs.observer import Observer
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import LadderRecord, VerificationRecord
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 from pathb_jax.verification.verify import verify
 
 
@@ -45,7 +45,7 @@ def conclude(plan: LadderPlan, record: LadderRecord) -> None:
 
 def _verified(folder: Path, replay: bool) -> VerificationRecord:
     """Verify; a verification that cannot be done is a problem of its own, and ends no ladder."""
-    at = backend.utc_now()
+    at = provenance.utc_now()
     try:
         verification = verify(folder, replay)
     except (InputError, OSError) as error:

@@ -15,7 +15,7 @@ from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.checkpoint_store import CheckpointStore
 from pathb_jax.store.step_folders import latest_good
-from pathb_jax.system import backend, signals
+from pathb_jax.system import provenance, signals
 
 
 def begin(
@@ -48,7 +48,7 @@ def begin(
     first_update = origin.meta.update - done if origin is not None else 0
     steps_before = origin.meta.env_steps if origin is not None else 0
     parent_checkpoint: str | None = None
-    started: str | None = backend.utc_now()
+    started: str | None = provenance.utc_now()
     changes: list[EnvironmentChange] = []
     if manifest is not None:
         parent_checkpoint, started = manifest.parent_checkpoint, manifest.started

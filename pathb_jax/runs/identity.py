@@ -19,7 +19,7 @@ from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.lock import locked_with_all_below
 from pathb_jax.store.models import parse, to_json
 from pathb_jax.store.step_folders import complete_steps
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 NEUTRAL = (
     ("evaluation", "eval_seed_start"),
@@ -112,7 +112,9 @@ def environment_changes(
     Raises:
         InputError: something changed, and the configuration does not accept that.
     """
-    changes = backend.environment_differences(manifest.environment, now or backend.environment())
+    changes = provenance.environment_differences(
+        manifest.environment, now or provenance.environment()
+    )
     if changes and not config.output.accept_environment_change:
         raise InputError(
             "--out",

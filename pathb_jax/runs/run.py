@@ -45,7 +45,7 @@ from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import RunFiles, evaluation_sets
 from pathb_jax.store.checkpoint_store import CheckpointStore
 from pathb_jax.store.models import to_json
-from pathb_jax.system import backend, signals
+from pathb_jax.system import provenance, signals
 
 CHUNK_SECONDS = 5.0
 CHECKPOINT_SECONDS = 120.0
@@ -299,7 +299,7 @@ class Run:
             status=status,
             slug=self.files.slug,
             started=self.started,
-            ended=backend.utc_now() if is_finished else None,
+            ended=provenance.utc_now() if is_finished else None,
             host=socket.gethostname(),
             config=recorded(self.config),
             env_config=env_config(self.config),
@@ -313,6 +313,6 @@ class Run:
             runs_together=self.runs_together,
             environment_changes=self.environment_changes,
             evidence=self._evidence() if is_finished else {},
-            **backend.environment(),
+            **provenance.environment(),
         )
         write_manifest(self.files, manifest)

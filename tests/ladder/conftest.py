@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def _one_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop the clock of records, so that they can be compared whole."""
-    monkeypatch.setattr("pathb_jax.system.backend.utc_now", lambda: "2026-01-02T03:04:05Z")
+    monkeypatch.setattr("pathb_jax.system.provenance.utc_now", lambda: "2026-01-02T03:04:05Z")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathb_jax.runs.manifest import RunManifest
 from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.models import parse
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 SEEDS = 32
 GOOD = {"success": {10000: 20, 20000: 21, 30000: 19}}
@@ -49,7 +49,7 @@ def manifest(config: RunConfig, figures: Mapping[str, Any]) -> RunManifest:
         "ended": "2026-01-02T04:05:06Z",
         "host": "here",
         "environment_changes": [],
-        **backend.environment(),
+        **provenance.environment(),
         **figures.get("manifest", {}),
     }
     return parse(RunManifest, content, "")

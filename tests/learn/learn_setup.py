@@ -27,7 +27,7 @@ SHAPES = {
     "minibatch_size": 16,
     "epochs": 2,
 }
-VARIANT = "mixed_ppo_phase3_lambda_0_9"
+VARIANT: c.VariantName = "mixed_ppo_phase3_lambda_0_9"
 
 # Programs that run for milliseconds need no optimising: it takes three quarters of their
 # compilation. What is compiled is the same.
@@ -62,7 +62,7 @@ class Setup(NamedTuple):
             jnp.asarray(log_std_init, float),
         )
 
-    def collect(self, state: training.TrainState, key: jax.Array):
+    def collect(self, state: training.TrainState, key: jax.Array) -> Any:
         """One rollout with a key of its own: the carry after it, and what it kept."""
         return collect(
             self.env,
@@ -75,12 +75,16 @@ class Setup(NamedTuple):
             self.config.truncation == "bootstrap",
         )
 
-    def update(self, state: training.TrainState, span: training.Span | None = None):
+    def update(
+        self, state: training.TrainState, span: training.Span | None = None
+    ) -> tuple[training.TrainState, dict[str, Any]]:
         """One update: the next state, and its row of metrics by name."""
         state, chunk = self.chunk(state, 1, span)
         return state, {name: column[0] for name, column in chunk.metrics.items()}
 
-    def chunk(self, state: training.TrainState, updates: int, span: training.Span | None = None):
+    def chunk(
+        self, state: training.TrainState, updates: int, span: training.Span | None = None
+    ) -> tuple[training.TrainState, training.Chunk]:
         """Up to `updates` updates: the state, and the chunk on the host."""
         span = make_span(0, 0) if span is None else span
         state, chunk = train_chunk(
@@ -98,7 +102,7 @@ class Setup(NamedTuple):
         """Change hyper-parameters and shapes by name."""
         names = {field.name for field in dataclasses.fields(c.TrainConfig)}
         shapes = {name: value for name, value in changes.items() if name in names}
-        numbers = {name: _number(changes[name]) for name in changes.keys() - names}
+        numbers: dict[str, Any] = {name: _number(changes[name]) for name in changes.keys() - names}
         return self._replace(
             config=dataclasses.replace(self.config, **shapes),
             hparams=self.hparams._replace(**numbers),
@@ -118,7 +122,9 @@ def make_span(first_update: int, updates: int) -> training.Span:
     return training.Span(np.int32(first_update), np.int32(updates))
 
 
-def run_config(variant: str = VARIANT, seed_start: int = 20000, **flags: Any) -> c.RunConfig:
+def run_config(
+    variant: c.VariantName = VARIANT, seed_start: int = 20000, **flags: Any
+) -> c.RunConfig:
     """Return the validated configuration of a small run; shapes and hyper-parameters by name."""
     names = [field.name for field in dataclasses.fields(c.Hparams)]
     hparams = {name: flags.pop(name) for name in names if name in flags}
@@ -174,9 +180,9 @@ _caught: list[Learned] = []
 
 
 def _catching(real: Any) -> Any:
-    def run_epochs(params, opt_state, config, size, batch, hparams, key):
-        _caught.append(Learned(batch, hparams, key))
-        return real(params, opt_state, config, size, batch, hparams, key)
+    def run_epochs(*arguments: Any) -> Any:
+        _caught.append(Learned(*arguments[4:]))  # batch, hparams, key
+        return real(*arguments)
 
     return run_epochs
 
@@ -186,7 +192,7 @@ def _learning(config: c.TrainConfig, env: Any) -> Any:
     """Return the update as a function that returns what it handed to its epochs."""
 
     @quick_jit
-    def learn(state, hparams, env_params, span):
+    def learn(state: Any, hparams: Any, env_params: Any, span: Any) -> Any:
         training.train_update(config, env, state, hparams, env_params, span)
         return _caught.pop()
 
@@ -196,19 +202,6 @@ def _learning(config: c.TrainConfig, env: Any) -> Any:
 def in_time(flat: np.ndarray, config: c.TrainConfig) -> np.ndarray:
     """`[T * N, ...]` to `[T, N, ...]`."""
     return np.asarray(flat).reshape((config.rollout_length, config.batch_envs, *flat.shape[1:]))
-
-
-def assert_same_bits(first: Any, second: Any) -> None:
-    """Fail unless two trees hold the same bits."""
-    assert jax.tree.structure(first) == jax.tree.structure(second)
-    pairs = zip(
-        jax.tree_util.tree_leaves_with_path(jax.device_get(first)),
-        jax.tree.leaves(jax.device_get(second)),
-        strict=True,
-    )
-    for (path, a), b in pairs:
-        name = jax.tree_util.keystr(path)
-        assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"{name} differs"
 
 
 def largest_difference(first: Any, second: Any) -> float:

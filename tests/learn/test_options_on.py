@@ -9,7 +9,6 @@ import pytest
 import reference
 from learn_setup import (
     TINY_TIERS,
-    assert_same_bits,
     largest_difference,
     learned_from,
     make_span,
@@ -19,6 +18,7 @@ from learn_setup import (
     shadow_field,
 )
 from scipy import stats
+from small_runs import assert_same_bits
 from stubs import UNBOUND, Walk
 
 from pathb_jax.config_checks import validated

@@ -12,7 +12,7 @@ from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.runs.trainer import train
 from pathb_jax.store.artifacts import read_json
 from pathb_jax.studies.digest import digest
-from pathb_jax.system import backend, signals
+from pathb_jax.system import provenance, signals
 from pathb_jax.system.signals import StopRequested, stopping_at_safe_points
 
 
@@ -46,7 +46,7 @@ def test_a_signal_saves_and_the_resumed_run_is_the_same(
     stopped = manifest(tmp_path / "run")
     assert (stopped["status"], stopped["ended"]) == ("incomplete", None)
     later = "2999-01-01T00:00:00Z"
-    monkeypatch.setattr(backend, "utc_now", lambda: later)
+    monkeypatch.setattr(provenance, "utc_now", lambda: later)
     observer = SendsSignal()
     assert train(config, observer).status == "completed"
     assert any("resuming after update 1" in notice for notice in observer.notices)
@@ -90,9 +90,9 @@ def test_another_environment_is_refused_or_recorded(tmp_path, monkeypatch, one_u
     config = small_config(tmp_path / "run")
     with pytest.raises(StopRequested), stopping_at_safe_points():
         train(config, SendsSignal(signal.SIGTERM))
-    now = backend.environment()
+    now = provenance.environment()
     changed = now | {"source": now["source"] | {"program": "f" * 64}}
-    monkeypatch.setattr(backend, "environment", lambda: changed)
+    monkeypatch.setattr(provenance, "environment", lambda: changed)
     with pytest.raises(InputError, match=f"source.program: .* -> '{'f' * 64}'"):
         train(config)
     accepting = small_config(tmp_path / "run", accept_environment_change=True)

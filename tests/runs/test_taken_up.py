@@ -10,15 +10,15 @@ from pathb_jax.errors import InputError
 from pathb_jax.runs.outcome import check_trained_here
 from pathb_jax.runs.trainer import train
 from pathb_jax.studies import anchors
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Make this process another program than the one that trained what is there."""
-    there = copy.deepcopy(backend.environment())
+    there = copy.deepcopy(provenance.environment())
     there["source"]["program"] = "f" * 64
-    monkeypatch.setattr(backend, "environment", lambda: there)
+    monkeypatch.setattr(provenance, "environment", lambda: there)
     return there
 
 

@@ -62,11 +62,11 @@ def available(device: Any) -> int | None:
     if device.platform != "cpu":
         return (device.memory_stats() or {}).get("bytes_limit")
     with contextlib.suppress(ValueError, OSError, AttributeError):
-        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+        limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
         for limit in _LIMITS:
-            with contextlib.suppress(ValueError, OSError):  # not there, or "max"
-                found.append(int(limit.read_text()))
-        return min(found)
+            with contextlib.suppress(ValueError, OSError):  # it does not exist, or says "max"
+                limits.append(int(limit.read_text()))
+        return min(limits)
     return None
 
 
@@ -83,20 +83,20 @@ def check(config: RunConfig, runs: int = 1, flag: str = "--parallel-runs") -> No
     """
     train, seeds = config.train, config.evaluation.eval_seeds
     trains, plays = training_bytes(train), evaluation_bytes(seeds, TIERS[train.tier].width)
-    needed, there = max(trains, plays), available(backend.current_device())
-    if there is not None and needed > there:
+    needed, capacity = max(trains, plays), available(backend.current_device())
+    if capacity is not None and needed > capacity:
         if plays > trains:
-            raise _refusal("--eval-seeds", seeds, _EPISODES, plays, there)
+            raise _refusal("--eval-seeds", seeds, _EPISODES, plays, capacity)
         usual = TrainConfig()
         name = max(
             ("batch_envs", "rollout_length", "minibatch_size"),
             key=lambda name: getattr(train, name) / getattr(usual, name),
         )
         what = f"{train.batch_envs} environments x {train.rollout_length} steps take"
-        raise _refusal(f"--{name.replace('_', '-')}", getattr(train, name), what, trains, there)
-    if there is not None and needed * runs > there:
+        raise _refusal(f"--{name.replace('_', '-')}", getattr(train, name), what, trains, capacity)
+    if capacity is not None and needed * runs > capacity:
         what = f"so many {train.tier} runs of {size(needed)} take"
-        raise _refusal(flag, runs, what, needed * runs, there)
+        raise _refusal(flag, runs, what, needed * runs, capacity)
     if train.batch_size >= 2**31:
         allowed = "batch-envs x rollout-length has to stay below 2^31"
         raise InputError("--batch-envs", train.batch_envs, allowed)
@@ -108,13 +108,13 @@ def check_evaluation(seeds: int, width: int, delay: int = 0) -> None:
     Raises:
         InputError: naming the flag, what it takes, and what there is.
     """
-    needed, there = evaluation_bytes(seeds, width, delay), available(backend.current_device())
-    if there is not None and needed > there:
-        raise _refusal("--eval-seeds", seeds, _EPISODES, needed, there)
+    needed, capacity = evaluation_bytes(seeds, width, delay), available(backend.current_device())
+    if capacity is not None and needed > capacity:
+        raise _refusal("--eval-seeds", seeds, _EPISODES, needed, capacity)
 
 
-def _refusal(flag: str, value: int, what: str, needed: int, there: int) -> InputError:
-    return InputError(flag, value, f"{what} at least {size(needed)}, and {size(there)} are here")
+def _refusal(flag: str, value: int, what: str, needed: int, capacity: int) -> InputError:
+    return InputError(flag, value, f"{what} at least {size(needed)}, and {size(capacity)} are here")
 
 
 def size(count: int) -> str:
