@@ -27,7 +27,8 @@ from harness import median_and_range
 from rich.console import Console
 from rich.table import Table
 
-from pathb_jax.cli import command
+from pathb_jax.cli import command, exit_codes
+from pathb_jax.cli.output_files import check_writable
 from pathb_jax.config import Backend, MatmulPrecision, Tier, TrainConfig, default_hint
 from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import write_atomically
@@ -137,7 +138,7 @@ def main() -> int:
         if flags.run_part not in by_name:
             raise InputError("--run-part", flags.run_part, f"choose one of {', '.join(by_name)}")
         return run_here(by_name[flags.run_part], flags)
-    command.check_writable("--json", flags.json.parent)
+    check_writable("--json", flags.json.parent)
     content = opened(flags)
     for name in flags.parts:
         part = by_name[name]
@@ -148,7 +149,7 @@ def main() -> int:
         write_atomically(flags.json, json.dumps(content, indent=1) + "\n")
     show(content)
     failed = [name for name in flags.parts if "failed" in content["parts"][name]]
-    return command.FAILURE if failed else 0
+    return exit_codes.FAILURE if failed else 0
 
 
 def opened(flags: Flags) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def train(config: RunConfig, observer: "Observer | None" = None) -> "RunOutcome"
     """
     config = config.validated()
     with _computing(config.output.backend, deterministic=config.output.deterministic):
-        from pathb_jax.cli.progress import ProgressBar
+        from pathb_jax.display.progress import ProgressBar
         from pathb_jax.runs import run
 
         if observer is not None:

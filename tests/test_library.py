@@ -110,7 +110,7 @@ def test_progress_is_shown_if_asked_for(progress, quiet, asked, tmp_path, monkey
         def __exit__(self, *_):
             pass
 
-    monkeypatch.setattr("pathb_jax.cli.progress.ProgressBar", Bar)
+    monkeypatch.setattr("pathb_jax.display.progress.ProgressBar", Bar)
     pathb_jax.train(build(variant=VARIANT, out=tmp_path / "out", progress=progress))
     assert shown == [quiet]
     assert isinstance(asked["observer"], Bar)

@@ -3,13 +3,16 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich import box
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.cli.terminal import Terminal, say
+from pathb_jax.cli.devices import check_parallel_runs, check_ray, computing
+from pathb_jax.cli.exit_codes import OK
+from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.output_files import check_distinct, check_page, check_writable, study_files
 from pathb_jax.config import (
     Backend,
     Hparams,
@@ -19,7 +22,9 @@ from pathb_jax.config import (
     Tier,
     default_hint,
 )
+from pathb_jax.display.terminal import Terminal, notice
 from pathb_jax.errors import InputError
+from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
     from pathb_jax.store.study_table import StudyTable
@@ -40,6 +45,8 @@ need another --out. Several processes may add to one table.
 Ten lambdas with four seeds take 400 M environment steps: at Small 7 to 40 minutes on two cores.
 
 Exit status: 0 done; 2 bad input; 1 failure; 130 or 143 stopped by a signal."""
+
+FORMAT = "pathb-envelope-result-v1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +78,8 @@ class EnvelopeFlags:
     """The table of finished runs, a CSV file: what is missing from it is trained."""
     doc: Annotated[Path | None, default_hint("beside the table")] = None
     """The page, a Markdown file; its figure goes into figures/ beside it."""
+    json: Annotated[Path | None, default_hint("none")] = None
+    """Write the page's figures to this file too; - is standard output."""
     page_only: bool = False
     """Train nothing, only write the page from the table; flags of the runs say nothing."""
     accept_environment_change: bool = False
@@ -96,11 +105,13 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     study = Study(flags.tier, flags.updates, flags.eval_seeds, flags.hparams)
     _config(flags, study, lambdas[0], flags.train_seeds - 1)  # refused, if it is, before any work
-    path, doc = command.study_files(flags.out, flags.table, flags.doc, "envelope")
-    command.check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
+    path, doc = study_files(flags.out, flags.table, flags.doc, "envelope")
+    check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
+    check_json(flags.json, is_own_json(format=FORMAT), "result", flags.out)
+    check_distinct({"--table": path, "--doc": doc, "--json": flags.json})
     table = envelope_table(path)
     if not flags.page_only:
-        command.check_writable("--table", path.parent)
+        check_writable("--table", path.parent)
         done = table.read()
         if done and done[0].settings != settings(study):
             allowed = f"it holds runs of {done[0].settings}; choose another --out or --table"
@@ -110,11 +121,13 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not done:
         raise InputError("--page-only", True, f"{path} holds no run yet")
     found = envelope(done)
-    _print(found)
+    with json_result(flags.json) as write:
+        _print(found)
+        write({"format": FORMAT, **_result(found)})
     _write_page(doc, path, found)
-    say(f"table: {path}")
-    say(f"page:  {doc}")
-    return 0
+    notice(f"table: {path}")
+    notice(f"page:  {doc}")
+    return OK
 
 
 def _checked(flags: EnvelopeFlags) -> list[float]:
@@ -128,12 +141,12 @@ def _checked(flags: EnvelopeFlags) -> list[float]:
     for flag, count in counts.items():
         if count < 1:
             raise InputError(flag, count, "give a whole number >= 1")
-    command.check_parallel_runs(flags.parallel_runs, flags.tier)
-    command.check_ray(flags.ray, flags.parallel_runs)
+    check_parallel_runs(flags.parallel_runs, flags.tier)
+    check_ray(flags.ray, flags.parallel_runs)
     if flags.hparams.mixed_lambda is not None:
         raise InputError("--mixed-lambda", flags.hparams.mixed_lambda, "give it in --lambdas")
     if not flags.page_only:
-        command.check_writable("--out", flags.out)
+        check_writable("--out", flags.out)
     return sorted(lambdas)
 
 
@@ -160,19 +173,19 @@ def _train(
 
     missing = list(missing_runs(lambdas, flags.train_seeds, done))
     if not missing:
-        say(f"{table.path}: all runs are there; nothing to train")
+        notice(f"{table.path}: all runs are there; nothing to train")
         return
 
     configs = [_config(flags, study, *one) for one in missing]
     # Importing JAX takes seconds; wrong flags are reported before.
-    with command.computing(
+    with computing(
         flags.backend,
         flags.tier,
         flags.parallel_runs,
         flags.ray,
         accept_environment_change=flags.accept_environment_change,
     ) as cluster:
-        from pathb_jax.cli.progress import ProgressBar
+        from pathb_jax.display.progress import ProgressBar
         from pathb_jax.runs import placement
         from pathb_jax.runs.outcome import check_trained_here
 
@@ -183,6 +196,14 @@ def _train(
             for ended in runs:
                 check_trained_here(configs[ended.position], ended.outcome, there)
                 table.add(finished_run(study, *missing[ended.position], ended.outcome))
+
+
+def _result(found: "Envelope") -> dict[str, Any]:
+    from pathb_jax.report.envelope_page import statements
+
+    names = ("settings", "training_seeds", "eval_seeds", "env_steps", "points", "breach", "shape")
+    figures = {name: getattr(found, name) for name in names}
+    return {**figures, "statements": statements(found)}
 
 
 def _print(found: "Envelope") -> None:

@@ -5,19 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pathb_jax.cli import command
+from pathb_jax.cli.json_result import check_json
+from pathb_jax.cli.output_files import check_distinct, check_output
 from pathb_jax.config import SEED_LIMIT, Backend, SensorTier, default_hint
 from pathb_jax.config_checks import FLOAT32_SIZE, is_single
 from pathb_jax.errors import InputError
 from pathb_jax.store.artifacts import EVALUATION_COLUMNS
 from pathb_jax.store.own_files import is_own_csv, is_own_json, is_own_picture
-
-OWN = {
-    "csv": (is_own_csv(EVALUATION_COLUMNS), "table"),
-    "json": (is_own_json("subject", "sets"), "summary"),
-    "render": (is_own_picture, "picture"),
-}
-"""Flag that names an output: how an earlier one is recognised, and what it is."""
 
 Channel = Literal[
     "reward", "observation", "signature-sensor", "geometry", "basin-position", "basin-observation"
@@ -97,7 +91,7 @@ class ReportFlags:
     csv: Annotated[Path | None, default_hint("none")] = None
     """Write one row per episode here."""
     json: Annotated[Path | None, default_hint("none")] = None
-    """Write the sets' summaries here."""
+    """Write the sets' summaries here; - is standard output."""
     render: Annotated[Path | None, default_hint("none")] = None
     """Draw the first --render-episodes paths of the first set here (PNG)."""
     render_episodes: int = 16
@@ -143,10 +137,11 @@ def check(flags: EvaluateFlags) -> None:
             "--sensor-tier", flags.world.sensor_tier, "the oracle needs privileged-field"
         )
     _check_interventions(flags.probe, flags.edit)
-    outputs = vars(flags.report)
-    command.check_distinct({f"--{name}": outputs[name] for name in OWN})
-    for name, (is_own, kind) in OWN.items():
-        command.check_output(f"--{name}", outputs[name], is_own, kind)
+    report = flags.report
+    check_distinct({"--csv": report.csv, "--json": report.json, "--render": report.render})
+    check_output("--csv", report.csv, is_own_csv(EVALUATION_COLUMNS), "table")
+    check_json(report.json, is_own_json("subject", "sets"), "summary")
+    check_output("--render", report.render, is_own_picture, "picture")
     if flags.report.render_episodes < 1:
         raise InputError("--render-episodes", flags.report.render_episodes, "give a number >= 1")
 

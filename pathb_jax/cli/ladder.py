@@ -5,24 +5,28 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.cli.progress_format import duration
-from pathb_jax.cli.terminal import Terminal, say
+from pathb_jax.cli.devices import MOST_RUNS_PER_DEVICE, check_parallel_runs, check_ray, computing
+from pathb_jax.cli.exit_codes import FAILURE, OK, REJECTED
+from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.output_files import check_distinct, check_page, check_writable
 from pathb_jax.config import SEED_LIMIT, Backend, MatmulPrecision, ParallelRuns, Tier, default_hint
+from pathb_jax.display.terminal import Terminal, duration, notice
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.ladder.statistics import clopper_pearson
+from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
-    from pathb_jax.cluster.driver import Cluster
     from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.ladder.protocol import Protocol
     from pathb_jax.ladder.schema import Run
+    from pathb_jax.runs.cluster import Cluster
     from pathb_jax.store.record_schema import LadderRecord
 
 DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
@@ -39,7 +43,7 @@ At its end every figure is recomputed from the raw files and every policy replay
 Exit status: 0 a candidate was adopted; 3 all were rejected (a finding); 2 bad input; 1 failure, or
 something of the record does not hold."""
 
-REJECTED = 3
+FORMAT = "pathb-ladder-result-v1"
 MOST_TRAIN_SEEDS = 1000
 
 
@@ -59,6 +63,8 @@ class LadderFlags:
     """Folder for all files."""
     note: Annotated[Path | None, default_hint("beside the record only")] = None
     """Write the result note here too."""
+    json: Annotated[Path | None, default_hint("none")] = None
+    """Write the record, or with --plan the plan, to this file too; - is standard output."""
     train_seeds: int = 1
     """Training seeds per candidate. The first one votes, as the protocol says; the others show how
     much the verdict owes to it."""
@@ -110,25 +116,33 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not 1 <= flags.train_seeds <= most:
         allowed = f"give a whole number from 1 to {most}"
         raise InputError("--train-seeds", flags.train_seeds, allowed)
-    command.check_parallel_runs(flags.parallel_runs, planned.tier)  # type: ignore[arg-type]
-    if not 1 <= flags.runs_per_device <= command.MOST_RUNS_PER_DEVICE:
-        allowed = f"give a whole number from 1 to {command.MOST_RUNS_PER_DEVICE}"
+    check_parallel_runs(flags.parallel_runs, planned.tier)  # type: ignore[arg-type]
+    if not 1 <= flags.runs_per_device <= MOST_RUNS_PER_DEVICE:
+        allowed = f"give a whole number from 1 to {MOST_RUNS_PER_DEVICE}"
         raise InputError("--runs-per-device", flags.runs_per_device, allowed)
-    command.check_ray(flags.ray, flags.parallel_runs, flags.runs_per_device)
-    command.check_writable("--out", out)
+    check_ray(flags.ray, flags.parallel_runs, flags.runs_per_device)
+    check_writable("--out", out)
     _check_notes(flags, out)
+    check_json(flags.json, is_own_json(format=FORMAT), "result", out)
+    check_distinct({"--note": flags.note, "--json": flags.json})
 
     # Importing JAX takes seconds; wrong flags are reported before.
-    with command.computing(
-        flags.backend,
-        planned.tier,  # type: ignore[arg-type]  # the protocol checked the name
-        flags.parallel_runs,
-        flags.ray,
-        deterministic=flags.deterministic,
-        accept_environment_change=flags.accept_environment_change,
-    ) as cluster:
+    with (
+        computing(
+            flags.backend,
+            planned.tier,  # type: ignore[arg-type]  # the protocol checked the name
+            flags.parallel_runs,
+            flags.ray,
+            deterministic=flags.deterministic,
+            accept_environment_change=flags.accept_environment_change,
+        ) as cluster,
+        json_result(flags.json) as write,
+    ):
         words = sys.argv[1:] if arguments is None else arguments
-        return _plan_and_run(flags, protocol, planned, out, words, cluster)
+        plan = _plan(flags, protocol, planned, out, words, cluster)
+        result, code = _run(plan, flags)
+        write({"format": FORMAT, "folder": str(out), **result})
+    return code
 
 
 def _check_notes(flags: LadderFlags, out: Path) -> None:
@@ -136,26 +150,21 @@ def _check_notes(flags: LadderFlags, out: Path) -> None:
     from pathb_jax.report.note import FIGURES, NOTE_NAME, is_own_note
 
     if flags.note is not None:
-        command.check_page("--note", flags.note, is_own_note, [*FIGURES.values()])
+        check_page("--note", flags.note, is_own_note, [*FIGURES.values()])
     if not flags.fresh:  # which moves what is there
-        command.check_page("--out", out / NOTE_NAME, is_own_note, [*FIGURES.values()])
+        check_page("--out", out / NOTE_NAME, is_own_note, [*FIGURES.values()])
 
 
-def _plan_and_run(
+def _plan(
     flags: LadderFlags,
     protocol: "Protocol",
     planned: "Run",
     out: Path,
     words: Sequence[str],
     cluster: "Cluster | None",
-) -> int:
-    from pathb_jax.ladder import estimate
-    from pathb_jax.ladder.opening import is_finished, open_record
+) -> "LadderPlan":
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.runs import placement
-    from pathb_jax.runs.outcome import set_aside
-    from pathb_jax.store.lock import refuse_if_held
-    from pathb_jax.system import signals
 
     plan = LadderPlan(
         protocol=protocol,
@@ -176,8 +185,20 @@ def _plan_and_run(
     if cluster is None:
         runs = [plan.candidate_run(c, seed) for c in protocol.candidates for seed in plan.seeds]
         placement.check_memory(runs, plan.parallel_runs, plan.runs_per_device)
+    return plan
+
+
+def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
+    """Go through with a plan, or only print it; return what `--json` says of it, and the code."""
+    from pathb_jax.ladder import estimate
+    from pathb_jax.ladder.opening import is_finished, open_record
+    from pathb_jax.runs.outcome import set_aside
+    from pathb_jax.store.lock import refuse_if_held
+    from pathb_jax.system import signals
+
+    out = plan.out
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:
-        say(f"{out}: what was there is now in {moved}")
+        notice(f"{out}: what was there is now in {moved}")
     record = open_record(plan)
     finished = is_finished(plan, record)
     if not flags.plan and not finished:
@@ -187,16 +208,31 @@ def _plan_and_run(
             measured = estimate.measure(plan)
         _print_plan(plan, record, measured)
     if flags.plan:
-        return 0
+        return {"plan": _plan_result(plan, record, measured)}, OK
     if finished:
-        say(f"{out}: this ladder has finished; nothing to train")
-    return _run(plan, flags)
+        notice(f"{out}: this ladder has finished; nothing to train")
+    return _climb(plan, flags)
 
 
-def _run(plan: "LadderPlan", flags: LadderFlags) -> int:
-    from pathb_jax.cli.progress import ProgressBar
+def _plan_result(
+    plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate"
+) -> dict[str, Any]:
+    return {
+        "protocol": plan.protocol.name,
+        "sha256": plan.protocol.sha256,
+        "run": vars(plan.run),
+        "candidates": [vars(candidate) for candidate in plan.protocol.candidates],
+        "standing": record["standing"],
+        "deviations": record["deviations"],
+        "estimate": {**estimate._asdict(), "run_seconds": estimate.run_seconds},
+    }
+
+
+def _climb(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
+    from pathb_jax.display.progress import ProgressBar
     from pathb_jax.ladder.ladder import run_ladder
     from pathb_jax.report.note import write_note
+    from pathb_jax.store.json_files import read_json
 
     with ProgressBar(quiet=not flags.progress) as bar:
         record = run_ladder(plan, bar)
@@ -204,18 +240,19 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> int:
     if flags.note is not None:
         write_note(plan.record_path, flags.note)
     _print_record(record)
-    say(f"record: {plan.record_path}")
-    say(f"note:   {note}")
+    notice(f"record: {plan.record_path}")
+    notice(f"note:   {note}")
+    result = {"record": read_json(plan.record_path)}
     if not _print_verification(record):
-        return command.FAILURE
-    return 0 if record["verdict"] == "adopted" else REJECTED
+        return result, FAILURE
+    return result, OK if record["verdict"] == "adopted" else REJECTED
 
 
 def _print_verification(record: "LadderRecord") -> bool:
     """Say what does not hold of the record; return whether everything does."""
     problems = record["verification"]["problems"] if "verification" in record else []
     for problem in problems:
-        say(f"does not hold: {problem}", sys.stderr)
+        notice(f"does not hold: {problem}")
     return not problems
 
 

@@ -37,8 +37,8 @@ _CODE = ("python", "versions")
 """What of a device report is code; the rest is the machine."""
 
 
-class Cluster:
-    """A cluster that this process is connected to; `connected` makes one."""
+class RayCluster:
+    """A Ray cluster that this process is connected to; `connected` makes one."""
 
     def __init__(self, ray: ModuleType, settings: Settings, accept_environment_change: bool):
         self._ray, self._settings = ray, settings
@@ -63,12 +63,7 @@ class Cluster:
             self._settings = settings._replace(environment=self.environment)
 
     def each(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
-        """Return `function` of each argument, computed on workers, as many at once as can be.
-
-        Raises:
-            InputError: a worker's code or device differs.
-            ConnectionError: the cluster is gone.
-        """
+        """As `pathb_jax.runs.cluster.Cluster.each`."""
         task = self._ray.remote(call).options(**self._task)
         waiting = [
             task.remote(self._settings, pickle.dumps((function, argument)))
@@ -87,13 +82,7 @@ class Cluster:
     def train_all(
         self, configs: Mapping[int, RunConfig], observer: "Observer"
     ) -> Generator[tuple[int, "RunOutcome"], None, None]:
-        """Train every run as a task of its own; yield key and outcome as they end.
-
-        Raises:
-            StopRequested: a signal asked to stop; all runs are saved and marked incomplete.
-            ConnectionError: the cluster is gone; workers that are left save their runs and end.
-            Exception: what the first run that failed raised. The others are saved.
-        """
+        """As `pathb_jax.runs.cluster.Cluster.train_all`; every run is a task of its own."""
         training = _Training(self, configs, observer)
         try:
             yield from training.outcomes()
@@ -132,7 +121,7 @@ class _Training:
     """Runs on a cluster, from the driver's side."""
 
     def __init__(
-        self, cluster: Cluster, configs: Mapping[int, RunConfig], observer: "Observer"
+        self, cluster: RayCluster, configs: Mapping[int, RunConfig], observer: "Observer"
     ) -> None:
         self._cluster, self._ray, self._observer = cluster, cluster._ray, observer
         here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import (
     Backend,
     EvaluationConfig,
@@ -19,6 +18,7 @@ from pathb_jax.config import (
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
 from pathb_jax.ladder.schema import BatchRun, Candidate, Run
+from pathb_jax.runs.cluster import Cluster
 from pathb_jax.store.artifacts import LONGEST_LABEL
 
 RECORD = "ladder.json"

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import ParallelRuns, RunConfig
 from pathb_jax.learn.program import options, program, together
 from pathb_jax.runs import run
+from pathb_jax.runs.cluster import Cluster
 from pathb_jax.runs.outcome import RunOutcome, find_manifest, is_finished, missing_sets, run_files
 from pathb_jax.system import backend, memory, signals
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -147,7 +148,8 @@ def test_the_plan_is_printed_before_the_run(adopted, rejected):
 
 def test_progress_can_be_switched_off(adopted, rejected):
     assert "steps/s" in adopted.err
-    assert rejected.err == ""
+    written = [rejected.folder / "ladder.json", rejected.folder / NOTE]
+    assert rejected.err == "record: {}\nnote:   {}\n".format(*written)
 
 
 @pytest.mark.parametrize("name", ["adopted", "rejected"])
@@ -157,9 +159,12 @@ def test_run_again_it_trains_nothing_and_reports(request, name, monkeypatch, cap
     monkeypatch.setattr(run, "train", None)
     monkeypatch.setattr(estimate, "measure", None)
     assert main(ladder.words) == ladder.code
-    out = capsys.readouterr().out
-    assert "this ladder has finished; nothing to train" in out
+    out, told = capsys.readouterr()
+    assert "this ladder has finished; nothing to train" in told
     assert out.splitlines()[-3:] == ladder.out.splitlines()[-3:]
+    assert main([*ladder.words, "--json", "-"]) == ladder.code
+    result = json.loads(capsys.readouterr().out)
+    assert result["record"] == read(ladder.folder / "ladder.json")
     assert ladder.files == before
 
 

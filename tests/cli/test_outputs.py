@@ -6,7 +6,15 @@ import pytest
 from small_protocol import small_table, write_toml
 from small_runs import bad_input_line, tree_of
 
-from pathb_jax.cli import anchors, command, envelope, evaluate, ladder, reproducibility
+from pathb_jax.cli import (
+    anchors,
+    command,
+    envelope,
+    evaluate,
+    ladder,
+    output_files,
+    reproducibility,
+)
 from pathb_jax.cli.evaluate_flags import EvaluateFlags, check
 from pathb_jax.errors import InputError
 from pathb_jax.report.note import NOTE_NAME
@@ -146,6 +154,6 @@ def test_a_file_that_cannot_be_read_is_not_ours(place):
     (place / "dead.json").symlink_to("nowhere")
     for name in ("figures", "a" * 300):
         with pytest.raises(InputError, match="--json"):
-            command.check_output("--json", place / name, is_own_json(), "file")
-    command.check_output("--json", None, is_own_json(), "file")
-    command.check_output("--json", place / "new.json", is_own_json(), "file")
+            output_files.check_output("--json", place / name, is_own_json(), "file")
+    output_files.check_output("--json", None, is_own_json(), "file")
+    output_files.check_output("--json", place / "new.json", is_own_json(), "file")

@@ -35,8 +35,8 @@ def test_asked_again_it_reports_what_it_had(finished, capsys):
     flags = {**FLAGS, "out": finished.files.out}
     before = tree_of(finished.files.out)
     assert main(command_line(**flags)) == 0
-    first = capsys.readouterr().out
-    assert "finished before; nothing to train" in first
+    first, told = capsys.readouterr()
+    assert "finished before; nothing to train" in told
     assert main(command_line(**{**flags, "success_floor": 1.0})) == 3
     assert capsys.readouterr().out.startswith(first.removesuffix("\n"))
     assert tree_of(finished.files.out) == before
@@ -52,7 +52,8 @@ def test_without_out_it_writes_under_results(tmp_path, monkeypatch):
 @pytest.mark.parametrize("asked", [False, True])
 def test_progress_is_shown_only_when_asked_for(words, capsys, asked, one_update_per_chunk):
     assert main([*words, "--progress"] if asked else words) == 0
-    lines = capsys.readouterr().err.splitlines()
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("files: ")
     assert len(lines) == (UPDATES if asked else 0)
     for number, line in enumerate(lines, start=1):
         assert f"update {number}/{UPDATES} " in line

@@ -155,7 +155,7 @@ def test_every_run_is_written_as_it_ends_and_none_is_repeated(tmp_path, trained,
     trained.clear()
     assert command.main(words(tmp_path)) == 0
     assert trained == []
-    assert "nothing to train" in capsys.readouterr().out
+    assert "nothing to train" in capsys.readouterr().err
 
 
 def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
@@ -211,6 +211,11 @@ def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path, capsys):
         assert "Going up in lambda. Trough with recovery" in told
     assert (tmp_path / "figures/envelope.png").read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "runs").exists()
+    assert command.main(words(tmp_path, "--page-only", "--json", "-")) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [point["mixed_lambda"] for point in result["points"]] == [*levels]
+    assert result["points"][0]["diverged"] == 1
+    assert result["statements"][0] in printed
 
 
 def told_of(folder: Path, capsys, *runs: EnvelopeRun) -> str:

@@ -1,4 +1,7 @@
-"""What commands print: lines and tables in which texts of files, paths and flags stay texts."""
+"""What is printed: lines and tables in which texts of files, paths and flags stay texts.
+
+Results go to standard output; progress, notices and the paths of written files to standard error.
+"""
 
 import sys
 from typing import Any, TextIO
@@ -10,8 +13,20 @@ from pathb_jax.text import visible
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
-    """Print one line, on standard output unless another stream is given."""
+    """Print one line of a result, on standard output unless another stream is given."""
     print(visible(line), file=stream or sys.stdout, flush=True)
+
+
+def notice(line: str) -> None:
+    """Print one line that is no result, on standard error."""
+    say(line, sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """Return "m:ss", or "h:mm:ss" from an hour on."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 class Terminal(Console):

@@ -6,8 +6,7 @@ from types import TracebackType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from pathb_jax.cli.progress_format import duration
-from pathb_jax.cli.terminal import Terminal, say
+from pathb_jax.display.terminal import Terminal, duration, notice
 from pathb_jax.runs.run import Observer, Progress
 
 
@@ -58,7 +57,7 @@ class ProgressBar(Observer):
         )
         if not self._live:
             line = f"{progress.slug} update {progress.update}/{progress.updates}  {figures}"
-            say(line, sys.stderr)
+            notice(line)
             return
         if progress.slug not in self._tasks:
             self._tasks[progress.slug] = self._bars.add_task(
