@@ -20,6 +20,10 @@ def clopper_pearson(
 ) -> tuple[float, float]:
     """Return the exact (Clopper-Pearson) interval of a success probability.
 
+    Example:
+        >>> [round(end, 3) for end in clopper_pearson(17, 32)]
+        [0.347, 0.709]
+
     Raises:
         ValueError: not 0 <= successes <= seeds, or no seed.
     """
@@ -34,6 +38,10 @@ def success_floor_flip(successes: int, seeds: int, threshold: float) -> float:
 
     That is: if the true success probability is the observed rate, how often a fresh set of as
     many seeds falls on the other side of `threshold`.
+
+    Example:
+        >>> round(success_floor_flip(13, 32, 0.40), 2)  # as few as pass
+        0.43
     """
     from scipy.stats import binom
 

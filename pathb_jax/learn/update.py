@@ -50,7 +50,14 @@ class UpdateMetrics(NamedTuple):
 def clipped_surrogate(
     ratio: jax.Array, advantage: jax.Array, clip_range: jax.Array | float
 ) -> jax.Array:
-    """mean(max(-A r, -A clip(r, 1 - c, 1 + c))), `[B]`, `[B]` to `[]` (PPO, equation 7)."""
+    """mean(max(-A r, -A clip(r, 1 - c, 1 + c))), `[B]`, `[B]` to `[]` (PPO, equation 7).
+
+    Example:
+        A good action gains no more from a ratio beyond 1 + c, a bad one loses without bound.
+
+        >>> [float(clipped_surrogate(jnp.array([1.5]), jnp.array([a]), 0.25)) for a in (1.0, -1.0)]
+        [-1.25, 1.5]
+    """
     chex.assert_rank([ratio, advantage], 1)
     clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
     return jnp.mean(jnp.maximum(-advantage * ratio, -advantage * clipped))
@@ -102,7 +109,13 @@ def _two_rates(hparams: TracedHparams) -> optax.GradientTransformation:
 def value_error(
     value: jax.Array, old_value: jax.Array, returns: jax.Array, value_clip: jax.Array | float
 ) -> jax.Array:
-    """mean(0.5 max((v - R)^2, (v_old + clip(v - v_old, -c, c) - R)^2)), `[B]` each to `[]`."""
+    """mean(0.5 max((v - R)^2, (v_old + clip(v - v_old, -c, c) - R)^2)), `[B]` each to `[]`.
+
+    Example:
+        >>> value, old_value, returns = jnp.array([3.0]), jnp.array([0.0]), jnp.array([3.0])
+        >>> float(value_error(value, old_value, returns, 1.0))  # of 0 + 1, not of 3
+        2.0
+    """
     chex.assert_equal_shape([value, old_value, returns])
     clipped = old_value + jnp.clip(value - old_value, -value_clip, value_clip)
     worse = jnp.maximum(jnp.square(value - returns), jnp.square(clipped - returns))

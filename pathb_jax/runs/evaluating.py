@@ -8,6 +8,7 @@ from pathb_jax.config import TIERS, RunConfig
 from pathb_jax.errors import InputError
 from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
 from pathb_jax.learn.task import make_env, task_params
+from pathb_jax.runs import memory
 from pathb_jax.runs.loading import Loaded, load, load_parent
 from pathb_jax.runs.manifest import read_manifest, write_manifest
 from pathb_jax.runs.outcome import run_files
@@ -15,7 +16,6 @@ from pathb_jax.runs.output import digests, write_set
 from pathb_jax.store.artifacts import RunFiles, evaluation_sets
 from pathb_jax.store.lock import locked
 from pathb_jax.store.models import to_json
-from pathb_jax.system import memory
 
 EVALUATED = (
     ("task", None),

@@ -18,12 +18,12 @@ import jax
 from pathb_jax.config import ParallelRuns, RunConfig
 from pathb_jax.learn.hparams import options
 from pathb_jax.learn.program import program, together
-from pathb_jax.runs import trainer
+from pathb_jax.runs import memory, trainer
 from pathb_jax.runs.cluster import Cluster
 from pathb_jax.runs.identity import find_manifest
 from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.runs.outcome import RunOutcome, missing_sets, run_files
-from pathb_jax.system import backend, memory, signals
+from pathb_jax.system import backend, signals
 
 
 class Finished(NamedTuple):

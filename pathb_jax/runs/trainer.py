@@ -10,6 +10,7 @@ from pathb_jax.config import RunConfig
 from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.learn.program import together
+from pathb_jax.runs import memory
 from pathb_jax.runs.beginning import begin
 from pathb_jax.runs.evaluating import evaluate_further
 from pathb_jax.runs.evidence import check_evidence
@@ -20,7 +21,7 @@ from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.outcome import RunOutcome, missing_sets, read_outcome, run_files
 from pathb_jax.runs.run import Run, stop_if_requested
 from pathb_jax.store.lock import locked
-from pathb_jax.system import memory, signals
+from pathb_jax.system import signals
 
 
 def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
