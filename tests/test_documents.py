@@ -10,6 +10,7 @@ import pytest
 from pathb_jax import api
 from pathb_jax.cli import command
 from pathb_jax.cli.main import COMMANDS
+from pathb_jax.config_checks import validated
 
 TEST_COMMAND = "python -m pip install -c constraints.txt -e '.[test]' && python -m pytest"
 """What .ci/run takes from the README."""
