@@ -83,10 +83,17 @@ def to_json(model: pydantic.BaseModel) -> dict[str, Any]:
     """Return the plain data of a model: what was read or set, in the order of its fields.
 
     An optional field that nobody set stays absent; keys that the model does not know are kept.
+
+    Raises:
+        InputError: something in it is nested too deeply.
     """
-    return model.model_dump(
-        mode="json", exclude_unset=True, warnings=False, fallback=lambda value: value.tolist()
-    )
+    try:
+        return model.model_dump(
+            mode="json", exclude_unset=True, warnings=False, fallback=lambda value: value.tolist()
+        )
+    except ValueError as error:
+        what = f"it has to be plain data, nested less deeply ({error})"
+        raise InputError(type(model).__name__, "(not shown)", what) from None
 
 
 def _input_error(model: type[Model], error: pydantic.ValidationError, root: str) -> InputError:

@@ -159,6 +159,12 @@ def test_a_key_is_cut_and_shown_as_text() -> None:
     assert len(str(raised.value)) < 200
 
 
+def test_what_is_nested_too_deeply_is_not_written() -> None:
+    kept = parse(Kept, {"count": 3, "later": deep(900)}, "")
+    with pytest.raises(InputError, match="nested less deeply"):
+        to_json(kept)
+
+
 def test_what_was_read_is_written_again() -> None:
     for raw in (
         {"count": 3, "rate": 1, "later": {"b": [1, None], "a": "ä"}},
