@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from pathb_jax.envs import fields
 from pathb_jax.envs.dynamics import limit_action
 from pathb_jax.envs.shadow_field import MesaShadowField
 from pathb_jax.envs.world import EnvParams
@@ -156,7 +157,7 @@ def _scan(
     leaves = (
         (state.phase_step >= table.scan_steps)
         | (sensed > table.scan_samples)
-        | (_norm(state.gradient) > table.blind)
+        | (fields.norm(state.gradient) > table.blind)
     )
     action = jnp.where(here & ~leaves, _spiral(state.phase_step, params, table), action)
     return state.enter(Phase.SEEK, here & leaves), action
@@ -167,7 +168,7 @@ def _seek(
 ) -> tuple[HCState, jax.Array]:
     here = state.phase == int(Phase.SEEK)
     arrived = sensed >= table.arrived
-    blind = ~arrived & (_norm(state.gradient) <= table.blind)
+    blind = ~arrived & (fields.norm(state.gradient) <= table.blind)
     lost = jnp.where(arrived, state.lost, jnp.where(blind, state.lost + 1, 0))
     settle = jnp.where(sensed >= table.settle_samples, state.settle + 1, 0)
     ahead = _direction(state.gradient, table.no_direction) * params.action_max
@@ -220,10 +221,6 @@ def _spiral(phase_step: jax.Array, params: EnvParams, table: HCTable) -> jax.Arr
     return jnp.stack([radius * jnp.cos(angle), radius * jnp.sin(angle)])
 
 
-def _norm(vector: jax.Array) -> jax.Array:
-    return jnp.sqrt(vector[0] * vector[0] + vector[1] * vector[1])
-
-
 def _direction(vector: jax.Array, threshold: float) -> jax.Array:
     """Return the unit vector of `[2]`, or 0 where the norm is at most `threshold`.
 
@@ -231,6 +228,6 @@ def _direction(vector: jax.Array, threshold: float) -> jax.Array:
     """
     largest = jnp.max(jnp.abs(vector))
     scaled = vector / jnp.where(largest > 0, largest, 1)
-    length = _norm(scaled)
+    length = fields.norm(scaled)
     known = (largest > 0) & (largest * length > threshold)
     return jnp.where(known, scaled / jnp.where(known, length, 1), jnp.zeros_like(vector))

@@ -20,7 +20,8 @@ from pathb_jax.envs.world import EditChannel, EnvParams, EnvState, EpisodeMetric
 SATURATION = 0.99
 """A step counts as saturated from this fraction of action_max on."""
 
-_MOVING = 1_000_001  # apart from the attempts that draw_start folds in
+_MOVING, SENSING = 1_000_001, 1_000_002
+"""Folded into a step's key, apart from the attempts that draw_start folds in."""
 
 
 def first_state(key: jax.Array, params: EnvParams, wanted: jax.Array) -> EnvState:
@@ -128,16 +129,12 @@ def limit_action(action: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
     Where squares overflow the action is made smaller first; elsewhere it is multiplied by 1, which
     changes no bit. A component that is infinite or NaN gives NaN.
     """
-    norm = _length(action)
+    norm = fields.norm(action)
     overflows = jnp.isinf(norm)
     root = 2.0 ** (jnp.finfo(action.dtype).maxexp // 2)  # its square is the first that overflows
     action = action * jnp.where(overflows, 0.25 / root, 1.0)
-    length = jnp.where(overflows, _length(action), norm)
+    length = jnp.where(overflows, fields.norm(action), norm)
     return action * jnp.where(norm > limit, limit / length, 1.0), norm
-
-
-def _length(vector: jax.Array) -> jax.Array:
-    return jnp.sqrt(vector[0] * vector[0] + vector[1] * vector[1])
 
 
 def _channels(

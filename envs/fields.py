@@ -57,6 +57,11 @@ def distance(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sqrt(squared_distance(a, b))
 
 
+def norm(vector: jax.Array) -> jax.Array:
+    """Return the length of `[2]`."""
+    return jnp.sqrt(vector[0] * vector[0] + vector[1] * vector[1])
+
+
 def bump(squared: jax.Array, sigma: jax.Array | float) -> jax.Array:
     """Return `exp(-d^2 / (2 sigma^2))` of a squared distance, any shape.
 

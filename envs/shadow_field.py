@@ -42,8 +42,6 @@ __all__ = [
 
 ENV_ID = "MesaShadowField-v0"
 
-_SENSING = 1_000_002  # apart from the attempts that draw_start folds in
-
 
 class MesaShadowField(environment.Environment[EnvState, EnvParams]):
     """A point that must reach a goal it only senses, while its reward points elsewhere too.
@@ -310,7 +308,7 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
 
 def _sensing(key: jax.Array) -> jax.Array:
     """Return the key to sense with after moving or starting with `key`."""
-    return jax.random.fold_in(key, _SENSING)
+    return jax.random.fold_in(key, dynamics.SENSING)
 
 
 def _known_positive(value: Any, beyond: int = 0) -> bool:

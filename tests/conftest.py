@@ -19,12 +19,13 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Whoever runs tests again and again names a folder that stays: they are quicker from then on.
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="pathb-test-compiled-")
         config.add_cleanup(folder.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     # Commands that tests start run the same programs: they need not compile them again.
     from pathb_jax.system import compiled_programs
 

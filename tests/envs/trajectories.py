@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from quick import quick_jit
 
 from pathb_jax.envs import interventions as iv
 from pathb_jax.envs.shadow_field import MesaShadowField
@@ -82,7 +83,6 @@ def world_of(entry: dict) -> tuple[MesaShadowField, EnvParams]:
     return env, iv.apply_probe(params, probe_of(probe))
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def replay(envs: tuple[MesaShadowField, ...], params: EnvParams, actions: Any) -> Any:
     """Open-loop replay of a group: `actions` `[B, T, 2]`; returns first readings and all steps.
 
@@ -123,7 +123,9 @@ def run_group(group: list[tuple]) -> dict[str, dict]:
     for row, (entry, _, _) in enumerate(group):
         commanded = golden[f"{entry['name']}_action"]
         actions[row, : len(commanded)] = commanded
-    results = jax.device_get(replay(envs, params, actions))
+    # In float32 as training compiles it; in float64 it is the formulas that are compared.
+    jit = quick_jit if jax.config.jax_enable_x64 else jax.jit
+    results = jax.device_get(jit(replay, static_argnums=0)(envs, params, actions))
     return {
         entry["name"]: _result(jax.tree.map(lambda leaf: leaf[row], results), envs.index(env), own)  # noqa: B023
         for row, (entry, env, own) in enumerate(group)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import quick_jit
 
 from pathb_jax import config as c
 from pathb_jax.config_checks import validated
@@ -29,14 +30,6 @@ SHAPES = {
 }
 VARIANT: c.VariantName = "mixed_ppo_phase3_lambda_0_9"
 
-# Programs that run for milliseconds need no optimising: it takes three quarters of their
-# compilation. What is compiled is the same.
-_QUICK = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-}
-quick_jit = functools.partial(jax.jit, compiler_options=_QUICK)
 train_chunk = quick_jit(training.train_chunk, static_argnums=(0, 1))
 init = quick_jit(training.init, static_argnums=(0, 1))
 collect = quick_jit(rollout.collect, static_argnums=(0, 3, 6, 7))

@@ -8,7 +8,8 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from learn_setup import TINY_TIERS, learned_from, on_stub, quick_jit, traced_hparams
+from learn_setup import TINY_TIERS, learned_from, on_stub, traced_hparams
+from quick import quick_jit
 from scipy import stats
 from stubs import UNBOUND, Walk
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from learn_setup import TINY_TIERS, on_stub, quick_jit, traced_hparams
+from learn_setup import TINY_TIERS, on_stub, traced_hparams
+from quick import quick_jit
 from stubs import UNBOUND, Walk
 
 from pathb_jax.config import Hparams

@@ -13,10 +13,10 @@ from learn_setup import (
     learned_from,
     make_span,
     on_stub,
-    quick_jit,
     run_config,
     shadow_field,
 )
+from quick import quick_jit
 from scipy import stats
 from small_runs import assert_same_bits
 from stubs import UNBOUND, Walk

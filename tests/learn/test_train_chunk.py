@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from learn_setup import in_time, learned_from, on_stub, quick_jit, run_config, shadow_field
+from learn_setup import in_time, learned_from, on_stub, run_config, shadow_field
+from quick import quick_jit
 from small_runs import assert_same_bits
 from stubs import UNBOUND, TurnsNaN, Walk
 
