@@ -12,6 +12,19 @@ from pathb_jax.ladder import estimate
 from pathb_jax.studies.anchors import AnchorRun, anchors_table
 
 NOT_FINITE = [float("nan"), float("inf"), float("-inf")]
+RUN = AnchorRun(
+    anchor="small-terminal-1M",
+    training_seed=0,
+    successes=3,
+    seeds=64,
+    mean_terminal_alignment=0.5,
+    mean_steps=190.0,
+    env_steps=1,
+    env_steps_per_second=1.0,
+    commit="abc",
+    jax="0.10.2",
+    device_kind="cpu",
+)
 
 
 def alone_on_stdout(main, words, capsys, code=0):
@@ -23,9 +36,9 @@ def alone_on_stdout(main, words, capsys, code=0):
 
 def test_what_json_has_no_number_for(tmp_path):
     with json_result(tmp_path / "x") as write:
-        write({"tuple": AnchorRun("x", 0, 1, 2, 0.5, 1.0, 3, 4.0, "a", "b", "c"), "n": NOT_FINITE})
+        write({"tuple": estimate.Estimate(9.0, 2.0, 0.5, 1.0, 50), "n": NOT_FINITE})
     found = read(tmp_path / "x")
-    assert found["tuple"]["successes"] == 1
+    assert found["tuple"]["updates"] == 50
     assert found["n"] == [None, "inf", "-inf"]
 
 
@@ -90,8 +103,7 @@ def test_of_a_plan(tmp_path, capsys, monkeypatch):
 
 
 def test_of_the_anchors(tmp_path, capsys):
-    run = AnchorRun("small-terminal-1M", 0, 3, 64, 0.5, 190.0, 1, 1.0, "abc", "0.10.2", "cpu")
-    anchors_table(tmp_path / "anchors.csv").add(run)
+    anchors_table(tmp_path / "anchors.csv").add(RUN)
     words = ["--page-only", "--out", tmp_path]
     result, told = alone_on_stdout(anchors.main, words, capsys)
     rows = {row["anchor"]: row for row in result["rows"]}

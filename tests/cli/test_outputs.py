@@ -124,7 +124,19 @@ def test_own_files_may_be_written_anew(played):
 
 
 def test_own_pages_are_written_anew(played):
-    run = AnchorRun("small-terminal-1M", 0, 3, 64, 0.5, 190.0, 1, 1.0, "abc", "0.10.2", "cpu")
+    run = AnchorRun(
+        anchor="small-terminal-1M",
+        training_seed=0,
+        successes=3,
+        seeds=64,
+        mean_terminal_alignment=0.5,
+        mean_steps=190.0,
+        env_steps=1,
+        env_steps_per_second=1.0,
+        commit="abc",
+        jax="0.10.2",
+        device_kind="cpu",
+    )
     anchors_table(played / "anchors.csv").add(run)
     assert anchors.main(["--page-only", "--out", str(played)]) == 0
     page, figure = played / "ANCHORS.md", played / "figures/anchors.png"
