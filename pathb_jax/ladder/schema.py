@@ -1,6 +1,6 @@
 """The fields of a protocol file and their limits: the table of what is allowed.
 
-What the numbers mean is on the specification's ladder page.
+What the numbers mean is in docs/spec/ladder.md.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """The keys of a ladder's record, and how its parts begin.
 
-The keys and their meaning are those of the specification's ladder page ("The record").
+The keys and their meaning are those of docs/spec/ladder.md ("The record").
 """
 
 from collections.abc import Mapping, Sequence
