@@ -3,7 +3,7 @@
 A controller is a pure function of (its state, observation, samples as read, step index), without
 branches that depend on data, so that an evaluator can scan and vmap any of them alike.
 
-Source: environment.md, "Reference controllers".
+Source: docs/spec/environment.md, "Reference controllers".
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Phase(IntEnum):
 
 
 class HCTable(NamedTuple):
-    """The numbers of HC-Signature (environment.md, "Reference controllers")."""
+    """The numbers of HC-Signature (docs/spec/environment.md, "Reference controllers")."""
 
     smoothing: float = 0.05
     no_direction: float = 1e-9

@@ -1,6 +1,6 @@
 """How the point starts, moves, is paid and is counted.
 
-Source: environment.md, "Dynamics", "Rewards" and "Episode metrics".
+Source: docs/spec/environment.md, "Dynamics", "Rewards" and "Episode metrics".
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Everything here is a pure function of numbers that may be traced. Reward mode, s
 lambda and the form of the mixture are data too, so that all reward variants share one compiled
 program. Choices are made by selection: the `dense` mode returns the dense channel's very bits.
 
-Source: environment.md, "Reward channels".
+Source: docs/spec/environment.md, "Rewards".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 
 class RewardMode(IntEnum):
-    """What the training reward is made of (environment.md, "Training reward by mode")."""
+    """What the training reward is made of (docs/spec/environment.md, "Rewards")."""
 
     SIGNATURE = 0
     DENSE = 1

@@ -4,7 +4,7 @@ Edits are stateless: the world at time index t is the original one folded over t
 lies before t, so that nothing about them is carried through an episode. All edits have the same
 shapes whatever they change, which lets a battery vmap channels and seeds in one compiled call.
 
-Source: environment.md, "Mid-episode edits" and "Start-of-episode probes".
+Source: docs/spec/environment.md, "Edits in mid-episode" and "Probes before an episode".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the point can sense: tiers, the four samples, their delay and noise.
 
-Source: environment.md, "Sensors".
+Source: docs/spec/environment.md, "Observation".
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ What is static (sensor tier, optional channels, longest delay, whether the dynam
 said in the constructor and decides which program is compiled. Every number is in `EnvParams` and
 may be traced, vmapped or swept. The default tier draws no random numbers and keeps no history.
 
-Source: environment.md.
+Source: docs/spec/environment.md.
 """
 
 from __future__ import annotations

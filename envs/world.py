@@ -2,7 +2,7 @@
 
 Every number may be traced, vmapped or swept; None switches a part of the world off at no cost.
 
-Source: environment.md, "Constants" and "Episode metrics".
+Source: docs/spec/environment.md, "Constants" and "Episode metrics".
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Decoy:
 
 @struct.dataclass
 class EnvParams(environment.EnvParams):
-    """Numbers of the task (environment.md, "Constants"); the horizon is gymnax's own field.
+    """Numbers of the task (docs/spec/environment.md, "Constants"); the horizon is gymnax's own.
 
     Attributes:
         start: `[2]` where every episode of these parameters begins; None while unbound.
@@ -172,7 +172,7 @@ class Reading(NamedTuple):
 
 @struct.dataclass
 class EpisodeMetrics:
-    """What an episode up to some state amounts to (environment.md, "Episode metrics").
+    """What an episode up to some state amounts to (docs/spec/environment.md, "Episode metrics").
 
     `terminal_basin_distance` is |x_T - x_false|, after the edits that have taken effect.
     """

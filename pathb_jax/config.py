@@ -1,6 +1,6 @@
 """What a run is: tiers, variants, hyper-parameters and the flags of a run. Holds no JAX.
 
-Tables and defaults are those of the specification's trainer page. The classes double as the
+Tables and defaults are those of docs/spec/trainer.md. The classes double as the
 command line: every field is a flag, its docstring the help text. What a number may be stands in its
 type (`Limit`); `config_checks.validated` holds a configuration to it.
 """

@@ -33,7 +33,7 @@ curriculum_sig_then_reward           L-Curriculum  phase3        1    integrated
 curriculum_reward_then_sig           L-Curriculum  signature     0    integrated
 curriculum_reward_then_terminal_sig  L-Curriculum  signature     0    terminal
 """
-"""trainer.md, "Variants"."""
+"""docs/spec/trainer.md, "Variants"."""
 
 MIXED, REWARD = "mixed_ppo_phase3_lambda_0_9", "reward_ppo_phase3"
 NAN, INF = math.nan, math.inf

@@ -157,7 +157,7 @@ def test_the_specification_that_docstrings_cite_is_there(repository):
             for page, title in re.findall(r'(docs/spec/\w+\.md),?\s\(?"([^"]+)"', text):
                 headings = (repository / page).read_text(encoding="utf-8")
                 assert f"# {' '.join(title.split())}\n" in headings, f"{path}: {page}, {title}"
-    assert count
+    assert count > 20
 
 
 def test_the_python_examples_run(pages, monkeypatch):

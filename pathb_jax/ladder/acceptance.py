@@ -1,6 +1,6 @@
 """The three acceptance stages and the grading of predictions: numbers in, receipts out.
 
-Rules: the specification's ladder page, "The three stages" and "Predictions". No number that decides
+Rules: docs/spec/ladder.md, "The three stages" and "Predictions". No number that decides
 is in this file: all come from the protocol.
 """
 

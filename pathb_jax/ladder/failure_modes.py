@@ -1,6 +1,6 @@
 """Naming what went wrong in a run: numbers in, one failure mode out.
 
-Rules: the specification's ladder page, "Failure modes to name"; numbers: the protocol's table.
+Rules: docs/spec/ladder.md, "Failure modes"; numbers: the protocol's table.
 """
 
 import math

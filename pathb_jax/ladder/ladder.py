@@ -2,7 +2,7 @@
 
 Drives runs and writes the record; what a run says is decided in `grading` from the numbers it left
 in its files, so that taking the ladder up again gives the same record.
-Source: specification, ladder page.
+Source: docs/spec/ladder.md.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """The protocol of a ladder: a TOML file, fixed before the run, that holds every deciding number.
 
-`load_protocol` reads it; schema.py says what is allowed. See the specification's ladder page
-("Honesty rules").
+`load_protocol` reads it; schema.py says what is allowed. See docs/spec/ladder.md
+("Rules of honesty").
 """
 
 import hashlib

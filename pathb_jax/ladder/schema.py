@@ -1,6 +1,6 @@
 """The fields of a protocol file, their limits, and what has to hold across fields.
 
-What the numbers mean is on the specification's ladder page.
+What the numbers mean is in docs/spec/ladder.md.
 """
 
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ import numpy as np
 from pathb_jax.ladder.acceptance import decimal, successes_needed, within
 
 CONFIDENCE = 0.95
-"""Level of every interval that is printed (the ladder page: an exact 95 % interval)."""
+"""Level of every interval that is printed (docs/spec/ladder.md: an exact 95 % interval)."""
 
 
 def clopper_pearson(

@@ -1,7 +1,7 @@
 """Generalised advantage estimation.
 
 Source: Schulman et al. (2016), "High-Dimensional Continuous Control Using Generalized Advantage
-Estimation", equation 16; specification, trainer page, "Rollout and advantages".
+Estimation", equation 16; docs/spec/trainer.md, "Rollout and advantages".
 """
 
 import chex

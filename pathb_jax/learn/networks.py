@@ -1,6 +1,6 @@
 """Actor, critic and the Gaussian policy between them.
 
-Source: specification, trainer page, "Policy and value networks" and "Acting".
+Source: docs/spec/trainer.md, "Networks" and "Acting".
 Shapes: `B` any leading axes, `D` observation entries, `A` = 2 action entries.
 """
 

@@ -1,8 +1,7 @@
 """The training loop: whole updates, scanned inside one compiled call.
 
 `init` gives a fresh state, `train_chunk` runs a number of updates that is data, so that one
-compiled program serves every chunk of every run of the same shapes. Source: specification,
-trainer page.
+compiled program serves every chunk of every run of the same shapes. Source: docs/spec/trainer.md.
 """
 
 from typing import Any, NamedTuple

@@ -1,7 +1,7 @@
 """The PPO update: clipped surrogate, value loss and entropy over shuffled minibatches.
 
 Source: Schulman et al. (2017), "Proximal Policy Optimization Algorithms", equations 7 and 9;
-specification, trainer page, "Update". Axes: `B` samples, `M` minibatches, `D` observation
+docs/spec/trainer.md, "Update". Axes: `B` samples, `M` minibatches, `D` observation
 entries, `A` action entries.
 """
 

@@ -1,7 +1,7 @@
 """The result note: a ladder's record and run folders told in Markdown, verdict first.
 
 It reads files alone, so it can be written again at any time, by any machine, from the record. The
-words are in note.md.j2; here is what they need. See the specification's ladder page.
+words are in note.md.j2; here is what they need. See docs/spec/ladder.md.
 """
 
 import os
@@ -31,7 +31,7 @@ from pathb_jax.store.record_schema import (
 )
 
 NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"
-"""The note's name beside the record (ladder page, "Files")."""
+"""The note's name beside the record (docs/spec/ladder.md, "Files")."""
 
 FIGURES = {
     "dynamics": "figures/path_b_dynamics.png",

@@ -1,4 +1,4 @@
-"""The files of a run: their names, columns and keys (ladder.md, section Files; trainer.md)."""
+"""The files of a run: their names, columns and keys (docs/spec/ladder.md, "Files")."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ PINNED_HISTORY_COLUMNS = (
     "explained_variance",
     "log_std",
 )
-"""The columns that any history has (trainer.md, "Logged per update")."""
+"""The columns that any history has (docs/spec/trainer.md, "The history")."""
 
 WALL_CLOCK_COLUMNS = ("wall_seconds", "env_steps_per_second")
 """The only columns of the history that differ when a run is repeated."""

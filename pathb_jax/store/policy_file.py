@@ -1,4 +1,4 @@
-"""The portable actor, ``mesa-policy-json-v1`` (ladder.md, section Files).
+"""The portable actor, ``mesa-policy-json-v1`` (docs/spec/ladder.md, "Files").
 
 Reading it: o = (obs - mean) / max(std, 1e-8); each layer is weight @ x + bias and then tanh, the
 last too; times action_scale; the norm clipped to 1.

@@ -1,6 +1,6 @@
 """The shape of a ladder's record: models of ladder.json.
 
-The keys and their meaning are those of the specification's ladder page ("The record"). A field with
+The keys and their meaning are those of docs/spec/ladder.md ("The record"). A field with
 a default may be absent, and stays absent until it is set. To change a list or dict that may be
 absent, assign a new one.
 """

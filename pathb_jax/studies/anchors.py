@@ -1,7 +1,7 @@
-"""The anchor figures: rows of the specification's table, trained with many training seeds.
+"""The anchor figures: rows of docs/spec/trainer.md, trained with many training seeds.
 
 Finished runs are collected in one table, so that the study can be done in parts, on one machine or
-several. Source of the published figures: specification, trainer page, "Anchor figures".
+several. Source of the published figures: docs/spec/trainer.md, "Anchor figures".
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ PUBLISHED_MEDIUM = TrainConfig(
 )
 PUBLISHED_MEDIUM_LR = 1e-4
 PUBLISHED_MEDIUM_UPDATES = 305
-"""What the published Medium rows, marked (M) on the trainer page, were trained with."""
+"""What the published Medium rows, marked (M) in docs/spec/trainer.md, were trained with."""
 
 
 class Anchor(NamedTuple):

@@ -44,7 +44,7 @@ MIXED: VariantName = "mixed_ppo_phase3_lambda_0_9"
 REWARD: VariantName = "reward_ppo_phase3"
 
 BASIN_MOVED_TO = (2.5, 2.5)
-"""Where the battery moves the false basin to (specification, battery page)."""
+"""Where the battery moves the false basin to (docs/spec/battery.md)."""
 
 
 class Study(NamedTuple):
@@ -131,7 +131,7 @@ def run_config(
 def basin_preference(x: np.ndarray, y: np.ndarray, basin_distance: np.ndarray) -> np.ndarray:
     """How much nearer to the false basin than to where the battery moves it an episode ended.
 
-    The battery page's old_basin_preference, |x_T - (2.5, 2.5)| - |x_T - (-2.5, -2.5)|, `[K]`. It
+    docs/spec/battery.md: |x_T - (2.5, 2.5)| - |x_T - (-2.5, -2.5)|, `[K]`. It
     defines x_T with the basin moved in mid-episode; a policy that does not see the basin, as none
     here does, ends where it ends without that edit, so plain episodes serve.
 

@@ -1,6 +1,6 @@
 """Published figures that an envelope is held against: one run each, one row per run.
 
-Source: specification, trainer page, "Anchor figures"; battery page for the basin preferences,
+Source: docs/spec/trainer.md, "Anchor figures"; docs/spec/battery.md for the basin preferences,
 which at Medium come without a budget.
 """
 

@@ -23,7 +23,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "schedule": {"lr_schedule": "constant", "entropy_schedule": "constant"},
     "output": {"load_checkpoint": None},
 }
-"""What a protocol cannot change (trainer page, "Options on top": off by default)."""
+"""What a protocol cannot change (docs/spec/trainer.md, "Options": off by default)."""
 GROUPS = {
     "variant": "task",
     **dict.fromkeys(

@@ -1,6 +1,6 @@
 """The ladder's rules a second time, in plain Python: what a run's raw figures have to lead to.
 
-Written from the specification's ladder page, apart from `ladder`, whose records it is to check.
+Written from docs/spec/ladder.md, apart from `ladder`, whose records it is to check.
 Rates and thresholds are compared as fractions of the decimal numbers that stand in the files.
 """
 

@@ -1,6 +1,6 @@
 """The trainer's formulas once more, in NumPy float64, written from the specification alone.
 
-Source: trainer page, "Policy and value networks", "Acting", "Observation normalisation",
+Source: docs/spec/trainer.md, "Networks", "Acting", "Normalising observations",
 "Rollout and advantages", "Update". Nothing here looks at the implementation but for the names
 under which parameters are stored. Speed does not matter; being easy to check does.
 """

@@ -1,4 +1,4 @@
-"""The files a run leaves: names, columns, keys, and what they say (ladder.md, "Files")."""
+"""The files a run leaves: names, columns, keys, what they say (docs/spec/ladder.md, "Files")."""
 
 import datetime
 import json
@@ -171,7 +171,7 @@ def test_evaluation_rows_and_summary_agree(finished, start):
 
 
 def read_action(policy, observation):
-    """Follow ladder.md's rule for reading a policy file, in float64."""
+    """Follow docs/spec/ladder.md's rule for reading a policy file, in float64."""
     mean, std = (np.array(policy["normalization"][name]) for name in ("obs_mean", "obs_std"))
     x = (observation - mean) / np.maximum(std, 1e-8)
     for layer in policy["layers"]:
