@@ -177,8 +177,9 @@ def _seek(
     state = replace(
         state, lost=jnp.where(here, lost, state.lost), settle=jnp.where(here, settle, state.settle)
     )
-    gone = here & blind & (lost > table.max_lost)
-    state = state.enter(Phase.TRACK, here & ~gone & (settle >= table.settle_steps))
+    settled = here & (settle >= table.settle_steps)
+    state = state.enter(Phase.TRACK, settled)
+    gone = here & ~settled & blind & (lost > table.max_lost)
     return state.enter(Phase.REACQUIRE, gone), jnp.where(here, chosen, action)
 
 
