@@ -28,10 +28,10 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 def category(event: str, path: str) -> str:
     """Name a write point without what differs between runs and updates.
 
-    >>> category("open", "mixed_0_90/checkpoints/mixed_ppo_x/45/.state.json.0a1b2c3d.tmp")
+    >>> category("open", "mixed_0_90/checkpoints/mixed_ppo_x/45/.state.json.71-0a1b2c3d.tmp")
     'open RUN/checkpoints/SLUG/N/.state.json.tmp'
     """
-    parts = re.sub(r"\.[0-9a-f]{8}\.tmp", ".tmp", path).split("/")
+    parts = re.sub(r"\.[0-9]+-[0-9a-f]{8}\.tmp", ".tmp", path).split("/")
     if re.match(r"(mixed|reward)_", parts[0]):
         parts[0] = "RUN"
     slug = r"(mixed|reward)_ppo[a-z0-9_]*?(?=_history|_evaluation|\.json|\.policy|$)"
