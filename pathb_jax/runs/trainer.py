@@ -89,8 +89,8 @@ def _checked(config: RunConfig, runs: int = 1) -> RunConfig:
         flag = "--eval-only" if config.evaluation.eval_only else "--updates"
         value = True if config.evaluation.eval_only else 0
         raise InputError(flag, value, "nothing would train; evaluate_only evaluates")
-    manifest = find_manifest(config, run_files(config))
-    if config.output.fresh or manifest is None or not manifest.is_finished:
+    manifest = None if config.output.fresh else find_manifest(config, run_files(config))
+    if manifest is None or not manifest.is_finished:
         memory.check(config, runs, "--runs-per-device")
     return config
 

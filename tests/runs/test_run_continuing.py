@@ -26,8 +26,9 @@ from pathb_jax.learn.hparams import traced
 from pathb_jax.learn.program import Program
 from pathb_jax.learn.rollout import reset_bank
 from pathb_jax.learn.task import make_env, task_params
-from pathb_jax.runs import run
+from pathb_jax.runs import beginning, trainer
 from pathb_jax.runs.evaluating import evaluate_only
+from pathb_jax.runs.loading import load_parent
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.runs.trainer import train
 
@@ -36,13 +37,14 @@ from pathb_jax.runs.trainer import train
 def first_states(monkeypatch):
     """The states that runs begin from, as they are when training first gets them."""
     begun = []
-    begin = run.Run.begin
+    begin = trainer.begin
 
-    def watch(self, manifest, parent):
-        begin(self, manifest, parent)
-        begun.append(jax.device_get(self.state))
+    def watch(*arguments):
+        run = begin(*arguments)
+        begun.append(jax.device_get(run.state))
+        return run
 
-    monkeypatch.setattr(run.Run, "begin", watch)
+    monkeypatch.setattr(trainer, "begin", watch)
     return begun
 
 
@@ -130,7 +132,7 @@ def test_other_numbers_of_environments_may_follow(finished, tmp_path):
     config = small_config(
         tmp_path / "wide", load_checkpoint=finished.files.out, batch_envs=8, updates=0
     )
-    loaded = run.load_parent(config).state
+    loaded = load_parent(config).state
     env = make_env(config.train)
     state = training.continue_from(
         config.train, env, task_params(config, env), traced(config), 0, loaded, False
@@ -147,7 +149,7 @@ def test_other_numbers_of_environments_may_follow(finished, tmp_path):
     ],
 )
 def test_a_checkpoint_of_another_tier_is_refused(finished, tmp_path, monkeypatch, flags, said):
-    monkeypatch.setattr(run, "program", None)  # and before minutes of compiling
+    monkeypatch.setattr(beginning, "program", None)  # and before minutes of compiling
     config = small_config(tmp_path / "on", load_checkpoint=finished.files.out, **flags)
     for command in (train, evaluate_only):
         with pytest.raises(InputError) as caught:

@@ -28,6 +28,7 @@ from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.runs import run, side_by_side, trainer
 from pathb_jax.runs.loading import load_newest
 from pathb_jax.runs.outcome import run_files
+from pathb_jax.runs.tables import extended
 from pathb_jax.runs.trainer import train
 from pathb_jax.store.lock import locked
 from pathb_jax.studies.digest import digest
@@ -178,7 +179,7 @@ def test_checkpoints_of_another_run_are_not_resumed(copied, finished, tmp_path):
     # Nor are they what the folder stands for.
     with pytest.raises(InputError, match=r"--checkpoint.*another run.*schedule\.updates: 6 -> 4"):
         load_newest(out, None, "--checkpoint")
-    assert load_newest(files.checkpoints / "6", None, "--checkpoint").meta["update"] == 6
+    assert load_newest(files.checkpoints / "6", None, "--checkpoint").meta.update == 6
     after = tree_of(out)
     assert {name for name in after if ".lock" not in name} == {
         name for name in before if ".lock" not in name
@@ -303,9 +304,9 @@ def test_the_in_run_evaluations_of_a_long_run_can_be_read_back(tmp_path, monkeyp
 
     def often(self):
         evaluate(self)
-        last = self.evaluations[-3:]
         if self.done == 1:
-            self.evaluations[:0] = last * (count // 3)
+            many = {name: np.tile(x, count // 3) for name, x in self.evaluations.items()}
+            self.evaluations = extended(self.evaluations, many)
 
     with monkeypatch.context() as patch:
         patch.setattr(run.Run, "_evaluate", often)

@@ -18,7 +18,7 @@ from small_runs import (
 
 import pathb_jax
 from pathb_jax.errors import InputError
-from pathb_jax.runs import run
+from pathb_jax.runs import beginning, run
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.runs.trainer import train
 
@@ -90,7 +90,7 @@ def test_evaluations_are_the_same_however_often_they_are_made(finished, tmp_path
 
 def test_a_finished_run_is_only_read(finished, monkeypatch):
     before = tree_of(finished.files.out)
-    monkeypatch.setattr(run, "Run", None)  # whatever trains cannot even be made
+    monkeypatch.setattr(beginning, "Run", None)  # whatever trains cannot even be made
     watcher = Watcher()
     outcome = train(finished.config, watcher)
     assert not outcome.trained
