@@ -253,8 +253,8 @@ def _others(figures: Mapping[str, Any]) -> tuple[str, str]:
         return f"{max(best.values()):,.1f} M", ", ".join(f"{n}: {v:,.1f}" for n, v in best.items())
     if "seeds" in figures:
         times = {tier: statistics.median(v) for tier, v in figures["seconds"].items()}
-        told = ", ".join(f"{tier}: {seconds:.3f} s" for tier, seconds in times.items())
-        return f"{figures['seeds']:,} seeds", told
+        text = ", ".join(f"{tier}: {seconds:.3f} s" for tier, seconds in times.items())
+        return f"{figures['seeds']:,} seeds", text
     if "exit_status" in figures:
         return f"exit {figures['exit_status']}", ""
     return "done", ""

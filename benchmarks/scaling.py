@@ -217,9 +217,9 @@ def reset_peak_memory() -> None:
 
 def peak_memory() -> float:
     """Return the highest resident memory of this process since the last reset, in MiB (Linux)."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None, "this kernel does not tell the peak"
-    return int(found[1]) / 1024
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak is not None, "this kernel does not tell the peak"
+    return int(peak[1]) / 1024
 
 
 SWEEPS: dict[str, Callable[[Flags], Sweep]] = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from quick import quick_jit
 
@@ -124,7 +125,7 @@ def run_group(group: list[tuple]) -> dict[str, dict]:
         commanded = golden[f"{entry['name']}_action"]
         actions[row, : len(commanded)] = commanded
     # In float32 as training compiles it; in float64 it is the formulas that are compared.
-    jit = quick_jit if jax.config.read("jax_enable_x64") else jax.jit
+    jit = quick_jit if jnp.result_type(float) == jnp.float64 else jax.jit
     results = jax.device_get(jit(replay, static_argnums=0)(envs, params, actions))
     return {
         entry["name"]: _result(jax.tree.map(lambda leaf: leaf[row], results), envs.index(env), own)  # noqa: B023
