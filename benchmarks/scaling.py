@@ -41,7 +41,6 @@ from harness import (
     timed,
 )
 from rich.table import Table
-from scipy.stats import linregress
 
 from pathb_jax.cli import command
 from pathb_jax.config import Tier, TrainConfig
@@ -107,8 +106,11 @@ def exponent(sizes: Sequence[float], costs: Sequence[Sequence[float]]) -> Expone
         costs: every round's cost at each size.
     """
     pairs = [(s, c) for s, values in zip(sizes, costs, strict=True) for c in values]
-    fit = linregress(*np.log(np.asarray(pairs, float)).T)
-    return Exponent(float(fit.slope), float(fit.stderr) if len(pairs) > 2 else None)
+    x, y = np.log(np.asarray(pairs, float)).T
+    if len(pairs) < 3:
+        return Exponent(float(np.polyfit(x, y, 1)[0]), None)
+    (slope, _), covariance = np.polyfit(x, y, 1, cov=True)
+    return Exponent(float(slope), float(np.sqrt(covariance[0, 0])))
 
 
 def repeated(work: Callable[[], object], seconds: float) -> Callable[[], float]:

@@ -9,7 +9,7 @@ from small_runs import small_config
 
 from pathb_jax.cli import evaluate, reproducibility
 from pathb_jax.errors import InputError
-from pathb_jax.runs import loading
+from pathb_jax.runs import evaluating
 from pathb_jax.runs.loading import load_newest
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.store import checkpoints
@@ -126,7 +126,7 @@ def test_evaluate_beside_a_run(training, capsys):
 
 def test_evaluating_only_beside_a_run(training):
     config = small_config(training.parent / "out", load_checkpoint=training, eval_only=True)
-    (summary,) = loading.evaluate_only(config)
+    (summary,) = evaluating.evaluate_only(config)
     assert summary["checkpoint"].endswith("/3")
 
 
