@@ -112,7 +112,6 @@ def run(repository, words, folder, **environment):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=600,
     )
 
 

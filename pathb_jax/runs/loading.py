@@ -1,13 +1,15 @@
 """Taking up a checkpoint: what it holds, and the configuration that it says."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pydantic
 
 from pathb_jax.config import (
     VARIANTS,
@@ -25,7 +27,9 @@ from pathb_jax.runs.manifest import CheckpointMeta, read_manifest
 from pathb_jax.runs.tables import EVALUATIONS, HISTORY, Table, saved_tables
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import RunFiles
-from pathb_jax.store.models import parse
+from pathb_jax.store.models import parse, shown
+
+G = TypeVar("G")
 
 
 class Loaded(NamedTuple):
@@ -58,7 +62,7 @@ def load(step_folder: Path, config: TrainConfig | None, flag: str) -> Loaded:
     try:
         content = checkpoints.read_meta(step_folder)
         meta = _parsed(step_folder, content, flag)
-        saved = TrainConfig(**meta.config.train)
+        saved = _group(TrainConfig, meta.config.train)
         for name in ("tier", "sensor_tier"):
             theirs, ours = getattr(saved, name), getattr(config or saved, name)
             if theirs != ours:
@@ -158,14 +162,14 @@ def saved_config(path: Path, flag: str) -> RunConfig:
     try:
         meta = checkpoints.read_newest(path, checkpoints.read_meta, field=flag)
         saved = _parsed(path, meta, flag).config
-        hparams = _known(Hparams, saved.hparams)
+        hparams = dict(saved.hparams)
         if VARIANTS[saved.task["variant"]].family != "L-Mixed":
             hparams["mixed_lambda"] = None  # what `validated` fills in
         return RunConfig(
-            task=TaskConfig(**_known(TaskConfig, saved.task)),
-            train=TrainConfig(**_known(TrainConfig, saved.train)),
-            hparams=Hparams(**hparams),
-            schedule=ScheduleConfig(**_known(ScheduleConfig, saved.schedule)),
+            task=_group(TaskConfig, saved.task),
+            train=_group(TrainConfig, saved.train),
+            hparams=_group(Hparams, hparams),
+            schedule=_group(ScheduleConfig, saved.schedule),
         )
     except CheckpointError as error:
         raise InputError(flag, str(path), str(error)) from None
@@ -185,7 +189,18 @@ def _lacking(path: Path, flag: str, error: Exception) -> InputError:
     return InputError(flag, str(path), allowed)
 
 
-def _known(group: type[Any], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what only another program's runs have."""
-    names = [field.name for field in dataclasses.fields(group)]
-    return {name: saved[name] for name in names if name in saved}
+def _group(group: type[G], saved: Mapping[str, Any]) -> G:
+    """Build a group of settings; what only another program's runs have is left out.
+
+    Raises:
+        TypeError: a setting is missing or of another kind than its flag.
+    """
+    names = [field.name for field in dataclasses.fields(cast(Any, group))]
+    known = {name: saved[name] for name in names if name in saved}
+    try:
+        # As JSON, where strict means of the right type and an object may be a dataclass.
+        return pydantic.TypeAdapter(group).validate_json(json.dumps(known), strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise TypeError(f"{name}: {shown(first['input'])!r}, {first['msg']}") from None

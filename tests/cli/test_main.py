@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 from small_runs import bad_input_line
@@ -38,9 +37,7 @@ def test_it_answers_before_anything_heavy_is_imported(word):
         f"import sys; from pathb_jax.cli.main import main; main(['{word}'])\n"
         "print(*sorted(sys.modules), file=sys.stderr)"
     )
-    begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert time.monotonic() - begun < 20  # a tenth of a second of its own; machines are busy
     assert not set(done.stderr.split()) & {"jax", "tyro", "numpy", "scipy", "pydantic", "pandas"}
 
 

@@ -29,8 +29,8 @@ def start(repository, script, words, **more):
     )
 
 
-def finish(process, limit=600):
-    out, err = process.communicate(timeout=limit)
+def finish(process):
+    out, err = process.communicate()
     return process.returncode, out, err
 
 

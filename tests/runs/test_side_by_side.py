@@ -45,7 +45,6 @@ def trained_side_by_side(repository, out, at_once, runs):
         env={**os.environ, "PYTHONPATH": f"{repository}:{repository}/tests"},
         capture_output=True,
         text=True,
-        timeout=600,
     )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout.splitlines()[-1])

@@ -197,7 +197,7 @@ def test_processes_that_add_at_once_lose_no_row(table, repository):
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        process.communicate(timeout=120)
+        process.communicate()
         assert process.returncode == 0
     assert table.read() == [run(float(at), seed) for at in range(3) for seed in range(10)]
     assert [path.name for path in table.path.parent.glob("*.tmp")] == []
