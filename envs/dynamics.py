@@ -1,6 +1,6 @@
 """How the point starts, moves, is paid and is counted.
 
-Source: docs/spec/environment.md, "Dynamics", "Rewards" and "Episode metrics".
+Source: docs/spec/environment.md, "Action and dynamics", "Rewards" and "Episode metrics".
 """
 
 from __future__ import annotations

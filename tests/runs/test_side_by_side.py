@@ -23,7 +23,8 @@ from pathlib import Path
 from pathb_jax.system import backend
 at_once = int(sys.argv[1])
 backend.select_backend("cpu", host_devices=at_once)
-from pathb_jax.runs import side_by_side, trainer
+from pathb_jax.runs import side_by_side
+from pathb_jax.runs.observer import Observer
 from pathb_jax.studies.digest import digest
 from small_runs import small_config
 out, seeds = Path(sys.argv[2]), range(int(sys.argv[3]))

@@ -119,7 +119,7 @@ def test_figures_of_a_history_may_be_missing(history, cell):
 def test_in_run_evaluations_hold_figures(tmp_path, name, cell):
     path = tmp_path / "e.csv"
     row = dict.fromkeys(EVALUATIONS_COLUMNS, 0.5) | dict.fromkeys(EVALUATIONS_COLUMNS[:4], 64)
-    write_evaluations(path, [row, row])
+    write_evaluations(path, {column: np.full(2, cell) for column, cell in row.items()})
     assert read_evaluations(path)["seeds"].tolist() == [64, 64]
     spoilt(path, name, cell)
     with pytest.raises(InputError, match=r"e\.csv, line 3: "):
