@@ -127,7 +127,9 @@ def test_every_path_of_the_project_exists(pages, repository):
 def test_every_link_leads_somewhere(pages, repository):
     count = 0
     for page, text in pages.items():
-        for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.S)):
+        for target in re.findall(
+            r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        ):
             if target.startswith(("https://", "http://")):
                 continue
             path, _, section = target.partition("#")

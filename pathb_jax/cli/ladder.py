@@ -7,27 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.table import Table
-
 from pathb_jax.cli import command
 from pathb_jax.cli.devices import MOST_RUNS_PER_DEVICE, check_parallel_runs, check_ray, computing
 from pathb_jax.cli.exit_codes import FAILURE, OK, REJECTED
 from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.ladder_output import plan_result, print_plan, print_record, print_verification
 from pathb_jax.cli.output_files import check_distinct, check_page, check_writable
 from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, MatmulPrecision, ParallelRuns, Tier
-from pathb_jax.display.terminal import Terminal, duration, notice
+from pathb_jax.display.terminal import notice
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
-    from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.ladder.protocol import Protocol
     from pathb_jax.ladder.schema import PlannedRun
     from pathb_jax.runs.cluster import Cluster
-    from pathb_jax.store.record_schema import LadderRecord
 
 DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
 another, judge each in three stages fixed in advance, adopt the first that passes, then train the
@@ -206,28 +202,12 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
     if flags.plan or not finished:
         with signals.ending_at_once():  # nothing is written before
             measured = estimate.measure(plan)
-        _print_plan(plan, record, measured)
+        print_plan(plan, record, measured)
     if flags.plan:
-        return {"plan": _plan_result(plan, record, measured)}, OK
+        return {"plan": plan_result(plan, record, measured)}, OK
     if finished:
         notice(f"{out}: this ladder has finished; nothing to train")
     return _climb(plan, flags)
-
-
-def _plan_result(
-    plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate"
-) -> dict[str, Any]:
-    from pathb_jax.store.models import to_json
-
-    return {
-        "protocol": plan.protocol.name,
-        "sha256": plan.protocol.sha256,
-        "run": to_json(plan.run),
-        "candidates": [to_json(candidate) for candidate in plan.protocol.candidates],
-        "standing": record.standing,
-        "deviations": record.deviations,
-        "estimate": {**estimate._asdict(), "run_seconds": estimate.run_seconds},
-    }
 
 
 def _climb(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
@@ -241,91 +221,13 @@ def _climb(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]
     note = write_note(plan.record_path)
     if flags.note is not None:
         write_note(plan.record_path, flags.note)
-    _print_record(record)
+    print_record(record)
     notice(f"record: {plan.record_path}")
     notice(f"note:   {note}")
     result = {"record": to_json(record)}
-    if not _print_verification(record):
+    if not print_verification(record):
         return result, FAILURE
     return result, OK if record.verdict == "adopted" else REJECTED
-
-
-def _print_verification(record: "LadderRecord") -> bool:
-    """Say what does not hold of the record; return whether everything does."""
-    problems = record.verification.problems if record.verification else []
-    for problem in problems:
-        notice(f"does not hold: {problem}")
-    return not problems
-
-
-def _print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate") -> None:
-    console = Terminal()
-    planned, protocol = plan.run, plan.protocol
-    console.print(
-        f"protocol {protocol.name} (sha256 {protocol.sha256[:12]}), tier {planned.tier}, "
-        f"{planned.updates} updates = {planned.env_steps:,} environment steps per run, "
-        f"training seed {planned.seed}"
-    )
-    table = Table("order", "tag", "change", "why")
-    for candidate in protocol.candidates:
-        defaults = protocol.hparams
-        change = ", ".join(f"{k} {defaults[k]:g} -> {v:g}" for k, v in candidate.change.items())
-        table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
-    console.print(table)
-    departures = "; ".join(record.deviations) or "none"
-    console.print(f"verdict will be {record.standing}; departures: {departures}")
-    console.print(f"files: {plan.out}")
-    runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
-    seeds = plan.train_seeds
-    climb = (
-        estimate.seconds_of(runs * seeds) if plan.speculative else runs * estimate.seconds_of(seeds)
-    )
-    console.print(
-        f"measured here: compile {estimate.compile_seconds:.1f} s once, "
-        f"{estimate.env_steps_per_second:,.0f} environment steps/s, "
-        f"evaluation {estimate.evaluation_seconds:.2f} s"
-    )
-    console.print(
-        f"estimate (h:mm:ss): one run {duration(estimate.run_seconds)}, at most {runs} candidates"
-        f"{f' of {seeds} seeds' if seeds > 1 else ''} {duration(climb)}, "
-        f"batch of {batch} after an adoption {duration(estimate.seconds_of(batch))}; "
-        f"{estimate.devices} at a time"
-    )
-
-
-def _print_record(record: "LadderRecord") -> None:
-    console = Terminal()
-    table = Table("candidate", "status", "success", "95 % interval", "stages", "failure mode")
-    for entry in record.candidates:
-        first = next(iter(entry.summaries.values()), None)
-        success, interval = "-", "-"
-        if first is not None:
-            count, seeds = first.success_count, first.seeds
-            low, high = clopper_pearson(count, seeds)
-            success, interval = f"{count}/{seeds}", f"[{low:.3f}, {high:.3f}]"
-        marks = {True: "pass", False: "fail", None: "-"}
-        stages = " ".join(marks[stage.passed] for stage in entry.stages)
-        mode = entry.failure_mode or "-"
-        table.add_row(entry.tag, entry.status, success, interval, stages, mode)
-    console.print(table)
-    if others := record.training_seeds:
-        for passes in others.passes:
-            low, high = passes.interval
-            console.print(
-                f"{passes.tag}, stage {passes.stage}: {passes.passed} of "
-                f"{passes.seeds} training seeds pass [{low:.3f}, {high:.3f}]"
-            )
-        for seed, verdict in others.verdicts.items():
-            console.print(f"training seed {seed}: {verdict}")
-    for item in record.batch:
-        rate = item.success_rate
-        shown = item.status if rate is None else f"success {rate:.3f}"
-        console.print(f"batch {item.label}: {shown}")
-    adopted = f" {record.adopted}" if record.adopted else ""
-    console.print(
-        f"verdict: {record.verdict}{adopted} ({record.standing}), "
-        f"{record.compute.used_hours:.2f} h of training"
-    )
 
 
 if __name__ == "__main__":

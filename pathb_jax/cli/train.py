@@ -159,7 +159,9 @@ def _print(config: RunConfig, result: Mapping[str, Any]) -> int:
         say(summary_line(summary))
     notice(f"files: {result['folder']}")
     voting = config.evaluation.eval_seed_start[0]
-    (rate,) = {one["success_rate"] for one in result["sets"] if one["seed_start"] == voting}
+    (rate,) = {
+        summary["success_rate"] for summary in result["sets"] if summary["seed_start"] == voting
+    }
     floor = config.evaluation.success_floor
     if rate < floor:
         say(f"success rate {rate:.3f} is below --success-floor {floor:.3f}")

@@ -141,7 +141,7 @@ def _history_problems(files: RunFiles, manifest: RunManifest, saved: Saved) -> I
         yield f"{name}: a figure is not finite"
 
 
-def _evaluations_problems(files: RunFiles, manifest: RunManifest, saved: Saved) -> Iterator[str]:
+def _evaluations_problems(files: RunFiles, _: RunManifest, saved: Saved) -> Iterator[str]:
     rows, name = length(saved.evaluations), files.name(files.evaluations)
     yield from _same_table(files.evaluations, saved.evaluations, rows, name)
 

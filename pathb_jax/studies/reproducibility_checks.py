@@ -79,6 +79,7 @@ class _Stopping(Observer):
     """Asks to stop after the first chunk."""
 
     def progress(self, progress: Progress) -> None:
+        del progress
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -128,6 +129,7 @@ class _Threads(Observer):
         self.names: set[str] = set()
 
     def progress(self, progress: Progress) -> None:
+        del progress
         self.names.add(threading.current_thread().name)
 
 

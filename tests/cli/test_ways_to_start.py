@@ -21,7 +21,9 @@ from pathb_jax.cli.main import COMMANDS
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 SCRIPTS = {
-    path: re.findall(r"^from pathb_jax\.cli\.(\w+) import main$", path.read_text("utf-8"), re.M)
+    path: re.findall(
+        r"^from pathb_jax\.cli\.(\w+) import main$", path.read_text("utf-8"), re.MULTILINE
+    )
     for path in sorted((ROOT / "scripts").glob("*.py"))
 }
 OFFLINE = ["--no-input", "--disable-pip-version-check", "-q", "--no-deps", "--no-index"]

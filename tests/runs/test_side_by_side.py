@@ -73,11 +73,10 @@ def test_a_run_has_the_same_bits_beside_others(at_once, alone, repository, tmp_p
 @pytest.fixture
 def vmapped(tmp_path):
     """Two runs of other lengths and rates, as one program."""
-    configs = [
+    return [
         small_config(tmp_path / "one", seed=0, updates=6),
         small_config(tmp_path / "two", seed=1, updates=4, lr=1e-3, eval_every=2),
     ]
-    return configs
 
 
 def histories(outcomes):
