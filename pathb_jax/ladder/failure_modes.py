@@ -167,8 +167,14 @@ def _reward_fall(rewards: Sequence[float], rows: int) -> float | None:
     """Return mean of the window's first `rows` minus mean of its last `rows`."""
     if len(rewards) < rows:
         return None
-    first, last = math.fsum(rewards[:rows]) / rows, math.fsum(rewards[-rows:]) / rows
-    return difference(first, last)
+    return difference(_mean(rewards[:rows]), _mean(rewards[-rows:]))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    try:
+        return math.fsum(values) / len(values)
+    except (OverflowError, ValueError):  # beyond what floats hold; infinities of both signs
+        return None
 
 
 def _at_least(value: float | None, limit: float) -> bool:

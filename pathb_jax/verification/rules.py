@@ -234,7 +234,10 @@ def _minus(late: float | None, early: float | None) -> float | None:
 def _fall(rewards: Sequence[float], rows: int) -> float | None:
     if len(rewards) < rows:
         return None
-    return _minus(math.fsum(rewards[:rows]) / rows, math.fsum(rewards[-rows:]) / rows)
+    try:
+        return _minus(math.fsum(rewards[:rows]) / rows, math.fsum(rewards[-rows:]) / rows)
+    except (OverflowError, ValueError):  # beyond what floats hold; infinities of both signs
+        return None
 
 
 def interval(successes: int, seeds: int) -> tuple[float, float]:

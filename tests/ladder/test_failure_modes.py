@@ -112,6 +112,12 @@ def test_window_is_the_last_sixth_and_at_least_50() -> None:
     assert name(early).name != "critic_destabilisation"
 
 
+@pytest.mark.parametrize("extreme", [[-1e308] * 20, [math.inf, -math.inf] * 10])
+def test_rewards_whose_mean_no_float_holds_are_no_figure(extreme: list[float]) -> None:
+    history = {**EXT3, "mean_reward": [*extreme, *[0.0] * 20]}
+    assert name(history).name != "critic_destabilisation"
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
