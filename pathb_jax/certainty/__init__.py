@@ -1,0 +1,1 @@
+"""How sure a verdict is: exact binomial statements, windows, paths along a run, other seeds."""
