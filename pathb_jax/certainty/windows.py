@@ -58,7 +58,7 @@ def windows(history: Mapping[str, Sequence[float] | np.ndarray], rule: Rule) -> 
     inside = log_std[span]
     # The difference of what the file shows, as the stage takes it; NaN where one is not finite.
     rise = np.array([difference(late, early) for early, late in inside[:, [0, -1]].tolist()], float)
-    monotone = (np.diff(inside, axis=1) <= 0).all(axis=1)
+    monotone = np.all(np.diff(inside, axis=1) <= 0, axis=1)
     largest = value_loss[span].max(axis=1, initial=-np.inf)
     others = (entropy[ends] < rule.entropy_below) & (largest <= rule.value_loss_at_most)
     return Windows(
