@@ -27,11 +27,12 @@ from harness import median_and_range
 from rich.console import Console
 from rich.table import Table
 
-from pathb_jax.cli import command
-from pathb_jax.config import Backend, MatmulPrecision, Tier, TrainConfig, default_hint
+from pathb_jax.cli import command, exit_codes
+from pathb_jax.cli.output_files import check_writable
+from pathb_jax.config import Backend, DefaultHint, MatmulPrecision, Tier, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.system import backend
+from pathb_jax.system import backend, source
 
 FORMAT = "pathb-accelerator-v1"
 Kind = Literal[
@@ -55,7 +56,7 @@ class Part:
         """How the file and --parts call it."""
         if self.kind not in ("train", "rejax"):
             return self.kind
-        settings = [self.precision] if self.precision != "float32" else []
+        settings: list[str] = [self.precision] if self.precision != "float32" else []
         settings += [] if self.deterministic else ["no-deterministic"]
         settings += [] if self.command_buffers else ["no-command-buffers"]
         return "-".join([self.kind, self.tier, f"x{self.runs}", *settings])
@@ -113,7 +114,7 @@ class Flags:
     """A part that takes longer is stopped and recorded as such."""
     backend: Backend = "auto"
     """Where to compute. Anything but auto must be there: there is no silent fallback."""
-    run_part: Annotated[str | None, default_hint("all of --parts, each in its own")] = None
+    run_part: Annotated[str | None, DefaultHint("all of --parts, each in its own")] = None
     """Measure this part in this process and write its figures alone to --json: what the command
     starts for each part."""
 
@@ -137,7 +138,7 @@ def main() -> int:
         if flags.run_part not in by_name:
             raise InputError("--run-part", flags.run_part, f"choose one of {', '.join(by_name)}")
         return run_here(by_name[flags.run_part], flags)
-    command.check_writable("--json", flags.json.parent)
+    check_writable("--json", flags.json.parent)
     content = opened(flags)
     for name in flags.parts:
         part = by_name[name]
@@ -148,7 +149,7 @@ def main() -> int:
         write_atomically(flags.json, json.dumps(content, indent=1) + "\n")
     show(content)
     failed = [name for name in flags.parts if "failed" in content["parts"][name]]
-    return command.FAILURE if failed else 0
+    return exit_codes.FAILURE if failed else 0
 
 
 def opened(flags: Flags) -> dict[str, Any]:
@@ -157,8 +158,8 @@ def opened(flags: Flags) -> dict[str, Any]:
     Raises:
         InputError: it holds something else, or figures of other sizes or another program.
     """
-    source = backend.source_version()
-    fresh: dict[str, Any] = {"format": FORMAT, "smoke": flags.smoke, "source": source, "parts": {}}
+    program = source.source_version()
+    fresh: dict[str, Any] = {"format": FORMAT, "smoke": flags.smoke, "source": program, "parts": {}}
     if not flags.json.exists():
         return fresh
     try:
@@ -167,7 +168,7 @@ def opened(flags: Flags) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError("--json", str(flags.json), f"it holds no {FORMAT}; choose another name")
-    same_program = content["source"].get("program") == source["program"]
+    same_program = content["source"].get("program") == program["program"]
     if content["smoke"] != flags.smoke or not same_program:
         allowed = "it holds figures of other sizes or another program; choose another name"
         raise InputError("--json", str(flags.json), allowed)
@@ -252,8 +253,8 @@ def _others(figures: Mapping[str, Any]) -> tuple[str, str]:
         return f"{max(best.values()):,.1f} M", ", ".join(f"{n}: {v:,.1f}" for n, v in best.items())
     if "seeds" in figures:
         times = {tier: statistics.median(v) for tier, v in figures["seconds"].items()}
-        told = ", ".join(f"{tier}: {seconds:.3f} s" for tier, seconds in times.items())
-        return f"{figures['seeds']:,} seeds", told
+        text = ", ".join(f"{tier}: {seconds:.3f} s" for tier, seconds in times.items())
+        return f"{figures['seeds']:,} seeds", text
     if "exit_status" in figures:
         return f"exit {figures['exit_status']}", ""
     return "done", ""

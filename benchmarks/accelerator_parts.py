@@ -25,10 +25,11 @@ from subjects import Training, run_config
 from work import update_work
 
 from pathb_jax.config import TIERS, RunConfig, TrainConfig
-from pathb_jax.learn.program import together, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import together
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
-from pathb_jax.system import backend
+from pathb_jax.system import backend, provenance
 
 LAUNCH_SECONDS = 3e-6
 """Assumed least time of a GPU kernel, as in cost_model.py."""
@@ -64,17 +65,17 @@ def measure(part: Part, smoke: bool, rounds: int, seconds: float) -> Figures:
 
 def device(seconds: float) -> Figures:
     """Report the device, its rate of products and that of its memory."""
-    found: Figures = {"report": backend.device_report(), "processor": backend.processor()}
+    figures: Figures = {"report": provenance.device_report(), "processor": backend.processor()}
     for tier, size in TIERS.items():
         rows = TrainConfig().minibatch_size
         for name, rate in matmul_rates(rows, size.width, seconds / 4).items():
             if name.endswith("XLA"):
-                found[f"{tier} {name}, GFLOP/s"] = rate()
+                figures[f"{tier} {name}, GFLOP/s"] = rate()
     length = update_work(TrainConfig(tier="Large")).parameters
     for name, rate in bandwidths(length, seconds / 4).items():
         if name.endswith("XLA"):
-            found[f"{name}, GB/s"] = rate()
-    return found
+            figures[f"{name}, GB/s"] = rate()
+    return figures
 
 
 class Several:
@@ -84,7 +85,7 @@ class Several:
         self._program = together(config, runs)
         self.compile_seconds = self._program.compile_seconds
         single = Training(config.train)
-        self._hparams = [traced(config.hparams)] * runs
+        self._hparams = [traced(config)] * runs
         self._env_params = [task_params(config, single.program.env)] * runs
         self._states = [
             single.program.init(_with_seed(config, seed), self._env_params[0])
@@ -106,8 +107,7 @@ def train(part: Part, smoke: bool, rounds: int, seconds: float) -> Figures:
     subject: Any = Training(config.train) if part.runs == 1 else Several(config, part.runs)
     compile_seconds = (subject.program if part.runs == 1 else subject).compile_seconds
     subject.train(1)
-    one = timed(lambda: subject.train(1))
-    updates = min(CHUNK_CAPACITY, max(1, int(seconds / one)))
+    updates = min(CHUNK_CAPACITY, max(1, int(seconds / timed(lambda: subject.train(1)))))
     steps = part.runs * updates * config.train.batch_size
     rates = [steps / timed(lambda: subject.train(updates)) for _ in range(rounds)]
     per_run = statistics.median(rates) / part.runs
@@ -130,7 +130,7 @@ def rejax(part: Part, smoke: bool, rounds: int, seconds: float) -> Figures:
 def predictions(smoke: bool) -> Figures:
     """Predict every training part on the devices of cost_model.py, from the CPU's kernels."""
     counted: dict[str, list[Kernel]] = {}
-    found: Figures = {}
+    figures: Figures = {}
     for part in PARTS:
         if part.kind != "train":
             continue
@@ -146,8 +146,8 @@ def predictions(smoke: bool) -> Figures:
             rate = published.tera_flops[_PUBLISHED_NAMES[part.precision]]
             gpu = Device(LAUNCH_SECONDS, 1e12 * rate, 1e12 * published.tera_bytes)
             seconds = predict(vmapped, gpu).seconds
-            found.setdefault(part.name, {})[name] = part.runs * config.batch_size / seconds
-    return {"env_steps_per_second": found}
+            figures.setdefault(part.name, {})[name] = part.runs * config.batch_size / seconds
+    return {"env_steps_per_second": figures}
 
 
 _PUBLISHED_NAMES = {"float32": "float32", "tf32": "TF32", "bfloat16": "bfloat16"}
@@ -156,17 +156,17 @@ _PUBLISHED_NAMES = {"float32": "float32", "tf32": "TF32", "bfloat16": "bfloat16"
 def environments(smoke: bool, rounds: int, seconds: float) -> Figures:
     """Measure the environment alone, million steps per second by the number side by side."""
     counts = (256, 1024) if smoke else (2**12, 2**14, 2**16, 2**18, 2**20)
-    found: Figures = {}
+    figures: Figures = {}
     for count in counts:
         rate: Callable[[], float] = measurement(count, seconds)
-        found[str(count)] = [rate() for _ in range(rounds)]
-    return {"million_steps_per_second": found}
+        figures[str(count)] = [rate() for _ in range(rounds)]
+    return {"million_steps_per_second": figures}
 
 
 def evaluation(smoke: bool, rounds: int) -> Figures:
     """Measure one evaluation of one large set with a policy of each tier."""
     seeds = 256 if smoke else 65_536
-    found: Figures = {}
+    figures: Figures = {}
     for tier in TIERS:
         if smoke and tier != "Small":
             continue
@@ -174,8 +174,8 @@ def evaluation(smoke: bool, rounds: int) -> Figures:
 
         play = functools.partial(training.evaluate, (10000,), seeds)
         timed(play)  # compiles
-        found[tier] = [timed(play) for _ in range(rounds)]
-    return {"seeds": seeds, "seconds": found}
+        figures[tier] = [timed(play) for _ in range(rounds)]
+    return {"seeds": seeds, "seconds": figures}
 
 
 def reproducibility(smoke: bool) -> Figures:

@@ -29,7 +29,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from harness import CommonFlags, Figure, in_turn, machine, paired_ratio, report, show
+from harness import CommonFlags, Figure, in_turn, machine, paired_ratio, parsed, report, show
 from kernels import Kernel, kernels, launches, total_bytes, total_flops
 from rates import GIGA, bandwidths, kernel_seconds, matmul_rates
 from rich.table import Table
@@ -38,7 +38,6 @@ from work import update_work
 
 from pathb_jax.cli import command
 from pathb_jax.config import TIERS, Tier, TrainConfig
-from pathb_jax.errors import InputError
 from pathb_jax.system import backend
 
 PRECISIONS = ("float32", "TF32", "bfloat16")
@@ -105,10 +104,10 @@ class Flags(CommonFlags):
     long, or one update if that is longer."""
 
 
-def predict(found: Iterable[Kernel], device: Device) -> Prediction:
+def predict(program: Iterable[Kernel], device: Device) -> Prediction:
     """Return how long one update's kernels take, each counted under the longest of its times."""
     parts = [0.0, 0.0, 0.0]
-    for kernel in found:
+    for kernel in program:
         times = (device.launch, kernel.flops / device.flops, kernel.bytes / device.bandwidth)
         longest = max(times)
         parts[times.index(longest)] += kernel.times * longest
@@ -153,8 +152,7 @@ def _through_xla(measurements: dict[str, Callable[[], float]]) -> Callable[[], f
 
 
 def main() -> int:
-    flags = command.parse(Flags, None, __doc__ or "")
-    check(flags)
+    flags = parsed(Flags, __doc__)
     backend.select_backend("auto", deterministic=False)  # JAX has started by now
     before = machine()
     subjects = [Subject(tier, flags.seconds) for tier in flags.tiers]
@@ -163,10 +161,8 @@ def main() -> int:
         for subject in subjects
         for name, measure in subject.measurements.items()
     }
-    measured = {
-        name: figure._replace(unit=UNITS[name.split(": ")[1]])
-        for name, figure in in_turn(measurements, flags.rounds, "").items()
-    }
+    units = {name: UNITS[name.split(": ")[1]] for name in measurements}
+    measured = in_turn(measurements, flags.rounds, units)
     figures = dict(measured)
     precisions = [f"{precision}, ms" for precision in PRECISIONS]
     outcome = ("10 M steps, min", "mostly", "measured, ms", "measured / predicted")
@@ -181,18 +177,6 @@ def main() -> int:
         print(f"{tier}, one update: " + ", ".join(f"{v:,.0f} {k}" for k, v in count.items()))
     print("GPU rows are predictions from published rates; no GPU was measured.")
     return 0
-
-
-def check(flags: Flags) -> None:
-    """Raise InputError for values nothing can be predicted with."""
-    if not flags.tiers:
-        raise InputError("--tiers", "", "name at least one")
-    positive = {"--seconds": flags.seconds, "--launch-microseconds": flags.launch_microseconds}
-    for flag, value in positive.items():
-        if not 0 < value < math.inf:
-            raise InputError(flag, value, "give a positive number")
-    if flags.rounds < 1:
-        raise InputError("--rounds", flags.rounds, "give 1 or more")
 
 
 def counts(subject: Subject) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from harness import (
     machine,
     median_and_range,
     paired_ratio,
+    parsed,
     report,
     show,
     timed,
@@ -55,6 +56,12 @@ class Flags(CommonFlags):
     """Numbers of environments stepped side by side."""
     seconds: float = 1.0
     """Seconds each number is stepped for per round, roughly."""
+
+    def check(self) -> None:
+        """Raise InputError for values nothing can be measured with."""
+        super().check()
+        if not self.envs or not all(1 <= count <= MOST_ENVS for count in self.envs):
+            raise InputError("--envs", self.envs, f"give numbers from 1 to {MOST_ENVS}")
 
 
 class Environments:
@@ -114,8 +121,7 @@ def measurement(count: int, seconds: float) -> Callable[[], float]:
 
 
 def main() -> int:
-    flags = command.parse(Flags, None, __doc__ or "")
-    check(flags)
+    flags = parsed(Flags, __doc__)
     backend.select_backend("auto", deterministic=False)  # JAX has started by now
     before = machine()
     counts = sorted(set(flags.envs))
@@ -123,16 +129,6 @@ def main() -> int:
     figures = in_turn(measurements, flags.rounds, "million steps/s")
     show(report("env_steps", flags, figures, before), table(figures))
     return 0
-
-
-def check(flags: Flags) -> None:
-    """Raise InputError for values nothing can be measured with."""
-    if not flags.envs or not all(1 <= count <= MOST_ENVS for count in flags.envs):
-        raise InputError("--envs", flags.envs, f"give numbers from 1 to {MOST_ENVS}")
-    if not 0 < flags.seconds < float("inf"):
-        raise InputError("--seconds", flags.seconds, "give a positive number of seconds")
-    if flags.rounds < 1:
-        raise InputError("--rounds", flags.rounds, "give 1 or more")
 
 
 def table(figures: dict[str, Figure]) -> Table:

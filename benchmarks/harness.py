@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from pathb_jax.system import backend
+from pathb_jax.cli import command
+from pathb_jax.errors import InputError
+from pathb_jax.system import backend, provenance, source
 
 FORMAT = "pathb-benchmark-v1"
 
@@ -33,6 +35,27 @@ class CommonFlags:
     json: Path | None = None
     """Write all figures here too, for benchmarks/compare.py."""
 
+    def check(self) -> None:
+        """Raise InputError for values nothing can be measured with: no rounds, tiers or seconds."""
+        if self.rounds < 1:
+            raise InputError("--rounds", self.rounds, "give 1 or more")
+        for name, value in vars(self).items():
+            flag = f"--{name.replace('_', '-')}"
+            if name in ("tiers", "parts") and not value:
+                raise InputError(flag, "", "name at least one")
+            if isinstance(value, float) and not 0 < value < math.inf:
+                raise InputError(flag, value, "give a positive number")
+
+
+Flags = TypeVar("Flags", bound=CommonFlags)
+
+
+def parsed(flags_type: type[Flags], doc: str | None) -> Flags:
+    """Return what the command line says, checked."""
+    flags = command.parse(flags_type, None, doc or "")
+    flags.check()
+    return flags
+
 
 class Figure(NamedTuple):
     """One measured quantity."""
@@ -43,10 +66,10 @@ class Figure(NamedTuple):
 
 
 def in_turn(
-    subjects: Mapping[str, Callable[[], float]], rounds: int, unit: str
+    subjects: Mapping[str, Callable[[], float]], rounds: int, unit: str | Mapping[str, str]
 ) -> dict[str, Figure]:
-    """Call every subject once a round; each call returns one value in `unit`."""
-    figures = {name: Figure(unit, []) for name in subjects}
+    """Call every subject once a round; each call returns one value in `unit`, or its own unit."""
+    figures = {name: Figure(unit if isinstance(unit, str) else unit[name], []) for name in subjects}
     for index in range(rounds):
         for name, measure in subjects.items():
             figures[name].values.append(measure())
@@ -93,7 +116,7 @@ def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
 
 def machine() -> dict[str, Any]:
     """Describe what is measured on, and how busy it is now."""
-    return backend.device_report() | {
+    return provenance.device_report() | {
         "processor": backend.processor()["model name"],
         "cores": os.cpu_count(),
         "load_per_minute": round(os.getloadavg()[0], 2),
@@ -121,7 +144,7 @@ def report(
         "benchmark": benchmark,
         "command": shlex.join(["python", *sys.argv]),
         "machine": {**before, "load_per_minute_after": round(os.getloadavg()[0], 2)},
-        "source": backend.source_version(),
+        "source": source.source_version(),
         "rounds": flags.rounds,
         "figures": {name: figure._asdict() for name, figure in figures.items()},
         **more,

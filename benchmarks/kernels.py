@@ -50,9 +50,9 @@ class _Instruction(NamedTuple):
 
     def called(self, role: str) -> str:
         """Name of the computation that it calls as body, condition, ..."""
-        found = re.search(rf"{role}=%([^\s,]+)", self.attributes)
-        assert found is not None, f"{self.name} names no {role}"
-        return found[1]
+        match = re.search(rf"{role}=%([^\s,]+)", self.attributes)
+        assert match is not None, f"{self.name} names no {role}"
+        return match[1]
 
 
 _Computation = dict[str, _Instruction]
@@ -65,19 +65,19 @@ def kernels(text: str) -> list[Kernel]:
     return list(_walk(program, entry, 1))
 
 
-def total_flops(found: list[Kernel]) -> int:
+def total_flops(program: list[Kernel]) -> int:
     """Return the operations of all matrix products."""
-    return sum(kernel.times * kernel.flops for kernel in found)
+    return sum(kernel.times * kernel.flops for kernel in program)
 
 
-def total_bytes(found: list[Kernel]) -> int:
+def total_bytes(program: list[Kernel]) -> int:
     """Return what all kernels read and write."""
-    return sum(kernel.times * kernel.bytes for kernel in found)
+    return sum(kernel.times * kernel.bytes for kernel in program)
 
 
-def launches(found: list[Kernel]) -> int:
+def launches(program: list[Kernel]) -> int:
     """Return how many kernels run."""
-    return sum(kernel.times for kernel in found)
+    return sum(kernel.times for kernel in program)
 
 
 def _parse(text: str) -> tuple[dict[str, _Computation], str]:
@@ -88,8 +88,8 @@ def _parse(text: str) -> tuple[dict[str, _Computation], str]:
         if header := _COMPUTATION.match(line):
             current = program[header[2]] = {}
             entry = header[2] if header[1] else entry
-        elif found := _INSTRUCTION.match(line):
-            name, result, opcode, rest = found.groups()
+        elif match := _INSTRUCTION.match(line):
+            name, result, opcode, rest = match.groups()
             operands, _, attributes = rest.partition(")")
             shapes = [
                 (dtype, [int(size) for size in dims.split(",") if size])

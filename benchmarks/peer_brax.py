@@ -118,7 +118,7 @@ class Brax:
                 num_timesteps=self._EPOCHS * iterations * config.batch_size,
                 num_evals=self._EPOCHS + 1,
                 run_evals=False,
-                progress_fn=lambda steps, metrics: pause(steps),
+                progress_fn=lambda steps, _: pause(steps),
                 max_devices_per_host=1,
                 episode_length=World(self._config).horizon,
                 num_envs=config.batch_envs,

@@ -118,6 +118,7 @@ def vec_env(world: World, num_envs: int) -> Any:
             pass
 
         def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+            del indices
             return [getattr(self, attr_name, None)] * num_envs
 
         def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -127,6 +128,7 @@ def vec_env(world: World, num_envs: int) -> Any:
             raise NotImplementedError
 
         def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+            del wrapper_class, indices
             return [False] * num_envs
 
     return ShadowFields()

@@ -144,7 +144,7 @@ class Rejax:
             ent_coef=hparams.entropy_coef,
             vf_coef=hparams.value_coef,
             max_grad_norm=hparams.max_grad_norm,
-        ).replace(eval_callback=lambda algorithm, state, key: ())
+        ).replace(eval_callback=lambda *_: ())
 
     def train(self, iterations: int) -> Any:
         """Call the jitted `train` of that length."""

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pathb_jax.config import RunConfig, TaskConfig, Tier, TrainConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.envs.shadow_field import EnvParams, EnvState
 from pathb_jax.learn.task import make_env, task_params
 
@@ -19,7 +20,7 @@ from pathb_jax.learn.task import make_env, task_params
 def pinned(tier: Tier) -> RunConfig:
     """Return the run that is compared: the pinned shapes at a tier."""
     config = RunConfig(TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=TrainConfig(tier=tier))
-    return config.validated()
+    return validated(config)
 
 
 class World:

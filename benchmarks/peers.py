@@ -13,7 +13,7 @@ call equal to earlier ones, of about --seconds or one iteration. After each, the
 minibatch updates that the library itself keeps have to be those asked for (brax keeps none of
 minibatch updates; its options fix them).
 
-Several runs of ours (--runs) go where runs.placement puts them. "ours / theirs" compares as many
+Several runs of ours (--runs) go where runs.side_by_side puts them. "ours / theirs" compares as many
 runs as the other library has seeds, if they are measured, else one; "of one rejax" is
 everybody's total over that of one rejax training.
 
@@ -33,6 +33,7 @@ rejax 0.1.3 expects gymnax before 1.0, brax 0.14.2 JAX before 0.10; `peer_worlds
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import sys
 from collections.abc import Callable, Mapping
@@ -42,7 +43,7 @@ import harness
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.config import Tier, TrainConfig, default_hint
+from pathb_jax.config import DefaultHint, Tier, TrainConfig
 from pathb_jax.errors import InputError
 from pathb_jax.system import backend
 
@@ -68,7 +69,7 @@ class Flags(harness.CommonFlags):
 
     tiers: tuple[Tier, ...] = ("Small", "Medium", "Large")
     """Network sizes."""
-    peers: Annotated[tuple[Peer, ...] | None, default_hint("all that are installed")] = None
+    peers: Annotated[tuple[Peer, ...] | None, DefaultHint("all that are installed")] = None
     """Libraries to compare with."""
     large_peers: tuple[Peer, ...] = ("rejax", "brax")
     """Those of them that are trained at Large too."""
@@ -83,8 +84,7 @@ class Flags(harness.CommonFlags):
 
     def check(self) -> None:
         """Raise InputError for what no library could do."""
-        if self.rounds < 1:
-            raise InputError("--rounds", self.rounds, "1 or more")
+        super().check()
         for flag, numbers in (("--runs", self.runs), ("--rejax-seeds", self.rejax_seeds)):
             if any(number < 1 for number in numbers):
                 raise InputError(flag, min(numbers), "1 or more")
@@ -127,7 +127,7 @@ def trainers(
 
     config = pinned(tier)
     makers: dict[str, Callable[[], Trainer]] = {
-        _name("ours", runs, "runs"): lambda runs=runs: Ours(config, runs)
+        _name("ours", runs, "runs"): functools.partial(Ours, config, runs)
         for runs in sorted({1, *flags.runs})
     }
     for peer in peers:
@@ -135,14 +135,12 @@ def trainers(
             continue
         if peer == "rejax":
             for seeds in flags.rejax_seeds:
-                name = _name("rejax", seeds, "seeds")
-                makers[name] = lambda seeds=seeds: Rejax(config, seeds)
+                makers[_name("rejax", seeds, "seeds")] = functools.partial(Rejax, config, seeds)
         elif peer == "brax":
             for unroll in flags.brax_unrolls:
-                makers[f"brax, unroll {unroll}"] = lambda unroll=unroll: Brax(config, unroll)
+                makers[f"brax, unroll {unroll}"] = functools.partial(Brax, config, unroll)
         else:
-            trainer = StableBaselines3 if peer == "sb3" else Sbx
-            makers[peer] = lambda trainer=trainer: trainer(config)
+            makers[peer] = functools.partial(StableBaselines3 if peer == "sb3" else Sbx, config)
     return makers
 
 
@@ -171,8 +169,7 @@ def measure(flags: Flags, peers: tuple[Peer, ...], tier: Tier) -> dict[str, harn
 
 
 def main() -> int:
-    flags = command.parse(Flags, None, __doc__ or "")
-    flags.check()
+    flags = harness.parsed(Flags, __doc__)
     backend.select_backend("auto", host_devices=backend.available_cores())
     versions = installed()
     peers = chosen(flags, versions)

@@ -24,7 +24,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show
+from harness import CommonFlags, Figure, in_turn, machine, median_and_range, parsed, report, show
 from rates import GIGA, bandwidths, matmul_rates
 from rich.table import Table
 from subjects import Training
@@ -32,7 +32,6 @@ from work import UpdateWork, update_work
 
 from pathb_jax.cli import command
 from pathb_jax.config import TIERS, Tier, TrainConfig
-from pathb_jax.errors import InputError
 from pathb_jax.system import backend
 
 MATMUL, MEMORY, SECONDS, FRACTION = "GFLOP/s", "GB/s", "s", "limit / measured"
@@ -120,8 +119,7 @@ def limits(
 
 
 def main() -> int:
-    flags = command.parse(Flags, None, __doc__ or "")
-    check(flags)
+    flags = parsed(Flags, __doc__)
     backend.select_backend("auto", deterministic=False)  # JAX has started by now
     before = machine()
     subjects = [Subject(tier, flags) for tier in flags.tiers]
@@ -129,24 +127,13 @@ def main() -> int:
     measurements = {
         name: measure for subject in subjects for name, measure in subject.measurements.items()
     }
-    values = in_turn(measurements, flags.rounds, "")
-    measured = {name: figure._replace(unit=units[name]) for name, figure in values.items()}
+    measured = in_turn(measurements, flags.rounds, units)
     figures = dict(measured)
     for subject in subjects:
         figures |= subject.derived(measured)
     work = {subject.tier: subject.work._asdict() for subject in subjects}
     show(report("roofline", flags, figures, before, work=work), rows(flags.tiers, figures))
     return 0
-
-
-def check(flags: Flags) -> None:
-    """Raise InputError for values nothing can be measured with."""
-    if not flags.tiers:
-        raise InputError("--tiers", "", "name at least one")
-    if not 0 < flags.seconds < float("inf"):
-        raise InputError("--seconds", flags.seconds, "give a positive number of seconds")
-    if flags.rounds < 1:
-        raise InputError("--rounds", flags.rounds, "give 1 or more")
 
 
 def rows(tiers: Sequence[Tier], figures: Mapping[str, Figure]) -> Table:

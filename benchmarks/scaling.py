@@ -11,7 +11,7 @@ Each part varies one thing and leaves the rest as it is pinned:
               parameters, so that every episode lasts to its horizon; goal: 4 096 in under a second
     updates   one call of 1 to 64 updates, Small, and the highest memory the process had meanwhile
               (Linux only)
-    runs      one update of each of 1 to 8 runs at once, Small, put where runs.placement would
+    runs      one update of each of 1 to 8 runs at once, Small, put where runs.side_by_side would
               put them
     network   one update of each tier, against its FLOPs (benchmarks/work.py)
 
@@ -21,7 +21,7 @@ Compilation is never timed. The exponent of memory ought to be 0: a run may be a
 """
 
 import dataclasses
-import math
+import functools
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
-from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show, timed
+from harness import (
+    CommonFlags,
+    Figure,
+    in_turn,
+    machine,
+    median_and_range,
+    parsed,
+    report,
+    show,
+    timed,
+)
 from rich.table import Table
 
 from pathb_jax.cli import command
@@ -61,6 +71,12 @@ class Flags(CommonFlags):
     seconds: float = 1.0
     """Seconds each size is measured for per round, or once if that is longer."""
 
+    def check(self) -> None:
+        """Raise InputError for values nothing can be fitted to."""
+        super().check()
+        if "network" in self.parts and len(set(self.tiers)) < 2:
+            raise InputError("--tiers", self.tiers, "name at least two: an exponent is fitted")
+
 
 class Sweep(NamedTuple):
     """One part: what is measured at which size."""
@@ -91,13 +107,10 @@ def exponent(sizes: Sequence[float], costs: Sequence[Sequence[float]]) -> Expone
     """
     pairs = [(s, c) for s, values in zip(sizes, costs, strict=True) for c in values]
     x, y = np.log(np.asarray(pairs, float)).T
-    spread = np.sum((x - x.mean()) ** 2)
-    slope = np.sum((x - x.mean()) * (y - y.mean())) / spread
     if len(pairs) < 3:
-        return Exponent(float(slope), None)
-    rest = y - y.mean() - slope * (x - x.mean())
-    variance = np.sum(rest**2) / (len(pairs) - 2)
-    return Exponent(float(slope), float(np.sqrt(variance / spread)))
+        return Exponent(float(np.polyfit(x, y, 1)[0]), None)
+    (slope, _), covariance = np.polyfit(x, y, 1, cov=True)
+    return Exponent(float(slope), float(np.sqrt(covariance[0, 0])))
 
 
 def repeated(work: Callable[[], object], seconds: float) -> Callable[[], float]:
@@ -128,16 +141,19 @@ def network_sweep(flags: Flags) -> Sweep:
 
 
 def _trainings(named: Mapping[str, tuple[TrainConfig, float]], flags: Flags) -> Sweep:
-    measurements = {}
+    measurements: dict[str, Callable[[], float]] = {}
     for name, (shapes, _) in named.items():
         training = _training(shapes)
         updates = training.updates_in(flags.seconds)
-
-        def measure(training: "Training" = training, updates: int = updates) -> float:
-            return training.seconds_per_update(updates)
-
-        measurements[name] = measure
+        measurements[name] = functools.partial(training.seconds_per_update, updates)
     return Sweep({name: size for name, (_, size) in named.items()}, measurements, "s")
+
+
+def _sweep(
+    sizes: Sequence[int], what: str, measure: Callable[[int], Callable[[], float]], unit: str = "s"
+) -> Sweep:
+    named = {f"{size} {what}": size for size in sizes}
+    return Sweep(dict(named), {name: measure(size) for name, size in named.items()}, unit)
 
 
 def _training(shapes: TrainConfig) -> "Training":
@@ -151,13 +167,9 @@ def seeds_sweep(flags: Flags) -> Sweep:
     training = _training(TrainConfig())
 
     def evaluation(seeds: int) -> Callable[[], float]:
-        return repeated(
-            lambda: training.evaluate((10000,), seeds),
-            flags.seconds,
-        )
+        return repeated(lambda: training.evaluate((10000,), seeds), flags.seconds)
 
-    named = {f"{n} seeds": n for n in SEEDS}
-    return Sweep(dict(named), {name: evaluation(n) for name, n in named.items()}, "s")
+    return _sweep(SEEDS, "seeds", evaluation)
 
 
 def updates_sweep(flags: Flags) -> Sweep:
@@ -167,8 +179,7 @@ def updates_sweep(flags: Flags) -> Sweep:
     def call(updates: int) -> Callable[[], float]:
         return repeated(lambda: training.train(updates), flags.seconds)
 
-    named = {f"{n} updates": n for n in UPDATES}
-    return Sweep(dict(named), {name: call(n) for name, n in named.items()}, "s")
+    return _sweep(UPDATES, "updates", call)
 
 
 def runs_sweep(flags: Flags) -> Sweep:
@@ -182,8 +193,7 @@ def runs_sweep(flags: Flags) -> Sweep:
         runs = Runs(TrainConfig(), number)
         return lambda: timed(lambda: runs.train(updates)) / updates
 
-    named = {f"{n} runs": n for n in RUNS}
-    return Sweep(dict(named), {name: all_of(n) for name, n in named.items()}, "s")
+    return _sweep(RUNS, "runs", all_of)
 
 
 def memory_sweep(flags: Flags) -> Sweep:
@@ -199,8 +209,7 @@ def memory_sweep(flags: Flags) -> Sweep:
 
         return measure
 
-    named = {f"{n} updates, memory": n for n in UPDATES}
-    return Sweep(dict(named), {name: peak(n) for name, n in named.items()}, "MiB")
+    return _sweep(UPDATES, "updates, memory", peak, "MiB")
 
 
 def reset_peak_memory() -> None:
@@ -210,9 +219,9 @@ def reset_peak_memory() -> None:
 
 def peak_memory() -> float:
     """Return the highest resident memory of this process since the last reset, in MiB (Linux)."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None, "this kernel does not tell the peak"
-    return int(found[1]) / 1024
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak is not None, "this kernel does not tell the peak"
+    return int(peak[1]) / 1024
 
 
 SWEEPS: dict[str, Callable[[Flags], Sweep]] = {
@@ -226,8 +235,7 @@ SWEEPS: dict[str, Callable[[Flags], Sweep]] = {
 
 
 def main() -> int:
-    flags = command.parse(Flags, None, __doc__ or "")
-    check(flags)
+    flags = parsed(Flags, __doc__)
     backend.select_backend("auto", host_devices=backend.available_cores())
     before = machine()
     sweeps = {
@@ -240,10 +248,7 @@ def main() -> int:
     measurements = {
         name: measure for sweep in sweeps.values() for name, measure in sweep.measurements.items()
     }
-    figures = {
-        name: figure._replace(unit=units[name])
-        for name, figure in in_turn(measurements, flags.rounds, "").items()
-    }
+    figures = in_turn(measurements, flags.rounds, units)
     fits = {
         name: exponent(
             list(sweep.sizes.values()), [figures[each].values for each in sweep.measurements]
@@ -255,18 +260,6 @@ def main() -> int:
     )
     show(content, table(sweeps, figures, fits))
     return 0
-
-
-def check(flags: Flags) -> None:
-    """Raise InputError for values nothing can be fitted to."""
-    if not flags.parts:
-        raise InputError("--parts", "", "name at least one")
-    if "network" in flags.parts and len(set(flags.tiers)) < 2:
-        raise InputError("--tiers", flags.tiers, "name at least two: an exponent is fitted")
-    if not 0 < flags.seconds < math.inf:
-        raise InputError("--seconds", flags.seconds, "give a positive number of seconds")
-    if flags.rounds < 1:
-        raise InputError("--rounds", flags.rounds, "give 1 or more")
 
 
 def table(

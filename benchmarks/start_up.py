@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import CommonFlags, Figure, machine, median_and_range, report, show, timed
+from harness import CommonFlags, Figure, machine, median_and_range, parsed, report, show, timed
 from rich.table import Table
 
 from pathb_jax.cli import command
@@ -78,7 +78,7 @@ def main() -> int:
     if sys.argv[1:2] == [CHILD]:
         child(sys.argv[2])  # type: ignore[arg-type]
         return 0
-    flags = command.parse(Flags, None, __doc__ or "")
+    flags = parsed(Flags, __doc__)
     before = machine()
     root = Path(__file__).parents[1]
     figures: dict[str, Figure] = {}
@@ -95,11 +95,11 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as cache:
                 for kind in ("cold", "cached"):
                     _, printed = process([__file__, CHILD, tier], JAX_COMPILATION_CACHE_DIR=cache)
-                    found = json.loads(printed.splitlines()[-1])
-                    add(f"compile {tier}, {kind}", "s", found["compile"])
+                    measured = json.loads(printed.splitlines()[-1])
+                    add(f"compile {tier}, {kind}", "s", measured["compile"])
                 updates = UPDATES[tier]
-                add(f"memory {tier} after {updates} updates", "MiB", found["early"])
-                add(f"memory {tier} after {4 * updates} updates", "MiB", found["late"])
+                add(f"memory {tier} after {updates} updates", "MiB", measured["early"])
+                add(f"memory {tier} after {4 * updates} updates", "MiB", measured["late"])
         print(f"round {index + 1}/{flags.rounds}", file=sys.stderr)
     content = report("start_up", flags, figures, before)
     table = Table("what", "unit", "median", "range")

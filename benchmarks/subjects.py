@@ -10,20 +10,22 @@ from typing import Any
 import jax
 from harness import timed
 
-from pathb_jax.config import RunConfig, TaskConfig, TrainConfig
+from pathb_jax.config import RunConfig, TaskConfig, TrainConfig, VariantName
+from pathb_jax.config_checks import validated
 from pathb_jax.evaluation.evaluator import evaluate_policy
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import CHUNK_CAPACITY
-from pathb_jax.runs import placement
+from pathb_jax.runs import side_by_side
 from pathb_jax.system import backend
 
-VARIANT = "mixed_ppo_phase3_lambda_0_9"
+VARIANT: VariantName = "mixed_ppo_phase3_lambda_0_9"
 
 
 def run_config(shapes: TrainConfig) -> RunConfig:
     """Return the ladder's task with these shapes."""
-    return RunConfig(TaskConfig(VARIANT), train=shapes).validated()
+    return validated(RunConfig(TaskConfig(VARIANT), train=shapes))
 
 
 class Training:
@@ -39,7 +41,7 @@ class Training:
         with jax.default_device(device):
             self.program = program(self.config)
             self.env_params = task_params(self.config, self.program.env)
-            self.hparams = traced(self.config.hparams)
+            self.hparams = traced(self.config)
             self.state = self.program.init(self.config, self.env_params)
         self.train(1)
 
@@ -65,8 +67,7 @@ class Training:
 
     def updates_in(self, seconds: float) -> int:
         """How many updates take about this long; at least one."""
-        one = timed(lambda: self.train(1))
-        return min(CHUNK_CAPACITY, max(1, int(seconds / one)))
+        return min(CHUNK_CAPACITY, max(1, int(seconds / timed(lambda: self.train(1)))))
 
     def seconds_per_update(self, updates: int) -> float:
         """Measure that many updates in one call."""
@@ -74,18 +75,18 @@ class Training:
 
 
 class Runs:
-    """So many runs that go on and on, put on devices as `pathb_jax.runs.placement` does by itself.
+    """So many runs that go on and on, put on devices as `runs.side_by_side` does by itself.
 
     That is one device for each core at Small and one for all cores above; each device works its
     share off one after another. `backend.select_backend` has to have made the devices.
     """
 
     def __init__(self, shapes: TrainConfig, runs: int) -> None:
-        there = placement.devices(backend.host_devices("auto", shapes.tier))[:runs]
-        shares = [there[index % len(there)] for index in range(runs)]
-        self.trainings = [Training(shapes, device) for device in shares]
-        self._by_device = [self.trainings[first :: len(there)] for first in range(len(there))]
-        self._pool = ThreadPoolExecutor(len(there))
+        devices = side_by_side.devices(backend.host_devices("auto", shapes.tier))[:runs]
+        count = len(devices)
+        self.trainings = [Training(shapes, devices[index % count]) for index in range(runs)]
+        self._by_device = [self.trainings[first::count] for first in range(count)]
+        self._pool = ThreadPoolExecutor(count)
 
     def train(self, updates: int) -> None:
         """Run updates of every run and wait for them."""

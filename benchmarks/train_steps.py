@@ -5,18 +5,30 @@
 A round trains every subject (a tier with so many runs at once) for about --seconds, in turn, then
 evaluates three sets of 32 seeds with one run of each tier. Training uses the pinned shapes (64
 environments x 128 steps, 4 epochs, minibatches of 256). Several runs at once are what
-runs.placement does: each on a device of its own from a thread of its own; their rate is the
+runs.side_by_side does: each on a device of its own from a thread of its own; their rate is the
 total. Compile times are those of this process; start_up.py measures them from cold and cached.
 """
 
 import dataclasses
+import functools
 import resource
 import statistics
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from harness import CommonFlags, Figure, in_turn, machine, median_and_range, report, show, timed
+from harness import (
+    CommonFlags,
+    Figure,
+    in_turn,
+    machine,
+    median_and_range,
+    parsed,
+    report,
+    show,
+    timed,
+)
 from rich.table import Table
 
 from pathb_jax.cli import command
@@ -59,7 +71,7 @@ class Subject:
 
 
 def main() -> int:
-    flags = command.parse(Flags, None, __doc__ or "")
+    flags = parsed(Flags, __doc__)
     numbers = sorted({1, *flags.runs})
     if numbers[0] < 1:
         raise InputError("--runs", numbers[0], "give whole numbers >= 1")
@@ -67,12 +79,12 @@ def main() -> int:
     import jax
     from subjects import Training  # starts JAX
 
-    before, there = machine(), jax.devices()
-    if len(there) < numbers[-1]:
-        raise InputError("--runs", numbers[-1], f"there are {len(there)} devices")
+    before, devices = machine(), jax.devices()
+    if len(devices) < numbers[-1]:
+        raise InputError("--runs", numbers[-1], f"there are {len(devices)} devices")
     subjects, compile_seconds, first = {}, {}, {}
     for tier in flags.tiers:
-        trainers = [Training(TrainConfig(tier=tier), device) for device in there[: numbers[-1]]]
+        trainers = [Training(TrainConfig(tier=tier), device) for device in devices[: numbers[-1]]]
         first[tier] = trainers[0]
         compile_seconds[f"compile train {tier}"] = trainers[0].program.compile_seconds
         cold = timed(trainers[0].evaluate)
@@ -82,19 +94,20 @@ def main() -> int:
     figures = in_turn(
         {name: subject.rate for name, subject in subjects.items()}, flags.rounds, "env steps/s"
     )
-    evaluations = in_turn(
-        {
-            f"evaluate {tier} 3 x 32": lambda trainer=trainer: 1e3 * timed(trainer.evaluate)
-            for tier, trainer in first.items()
-        },
-        flags.rounds,
-        "ms",
-    )
+    plays = {
+        f"evaluate {tier} 3 x 32": functools.partial(milliseconds, trainer.evaluate)
+        for tier, trainer in first.items()
+    }
+    evaluations = in_turn(plays, flags.rounds, "ms")
     once = {name: Figure("s", [seconds]) for name, seconds in compile_seconds.items()}
     memory = {"peak memory": Figure("MiB", [peak_memory_mib()])}
     content = report("train_steps", flags, {**figures, **evaluations, **once, **memory}, before)
     show(content, table_of(content))
     return 0
+
+
+def milliseconds(work: Callable[[], Any]) -> float:
+    return 1e3 * timed(work)
 
 
 def peak_memory_mib() -> float:

@@ -3,7 +3,7 @@
 A controller is a pure function of (its state, observation, samples as read, step index), without
 branches that depend on data, so that an evaluator can scan and vmap any of them alike.
 
-Source: environment.md, "Reference controllers".
+Source: docs/spec/environment.md, "Reference controllers".
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from pathb_jax.envs.shadow_field import MesaShadowField, limit_norm
+from pathb_jax.envs import fields
+from pathb_jax.envs.dynamics import limit_action
+from pathb_jax.envs.shadow_field import MesaShadowField
 from pathb_jax.envs.world import EnvParams
 
 _GRADIENT = slice(5, 7)
@@ -68,7 +70,7 @@ class Phase(IntEnum):
 
 
 class HCTable(NamedTuple):
-    """The numbers of HC-Signature (environment.md, "Reference controllers")."""
+    """The numbers of HC-Signature (docs/spec/environment.md, "Reference controllers")."""
 
     smoothing: float = 0.05
     no_direction: float = 1e-9
@@ -137,7 +139,7 @@ def hc_signature(
         state, action = _track(state, action, sensed, step_index, params, numbers)
         state, action = _reacquire(state, action, params, numbers)
         state = replace(state, phase_step=state.phase_step + 1)
-        return state, limit_norm(action, params.action_max)[0]
+        return state, limit_action(action, params.action_max)[0]
 
     return Controller(init, act)
 
@@ -155,7 +157,7 @@ def _scan(
     leaves = (
         (state.phase_step >= table.scan_steps)
         | (sensed > table.scan_samples)
-        | (_norm(state.gradient) > table.blind)
+        | (fields.norm(state.gradient) > table.blind)
     )
     action = jnp.where(here & ~leaves, _spiral(state.phase_step, params, table), action)
     return state.enter(Phase.SEEK, here & leaves), action
@@ -166,7 +168,7 @@ def _seek(
 ) -> tuple[HCState, jax.Array]:
     here = state.phase == int(Phase.SEEK)
     arrived = sensed >= table.arrived
-    blind = ~arrived & (_norm(state.gradient) <= table.blind)
+    blind = ~arrived & (fields.norm(state.gradient) <= table.blind)
     lost = jnp.where(arrived, state.lost, jnp.where(blind, state.lost + 1, 0))
     settle = jnp.where(sensed >= table.settle_samples, state.settle + 1, 0)
     ahead = _direction(state.gradient, table.no_direction) * params.action_max
@@ -175,8 +177,9 @@ def _seek(
     state = replace(
         state, lost=jnp.where(here, lost, state.lost), settle=jnp.where(here, settle, state.settle)
     )
-    gone = here & blind & (lost > table.max_lost)
-    state = state.enter(Phase.TRACK, here & ~gone & (settle >= table.settle_steps))
+    settled = here & (settle >= table.settle_steps)
+    state = state.enter(Phase.TRACK, settled)
+    gone = here & ~settled & blind & (lost > table.max_lost)
     return state.enter(Phase.REACQUIRE, gone), jnp.where(here, chosen, action)
 
 
@@ -219,10 +222,6 @@ def _spiral(phase_step: jax.Array, params: EnvParams, table: HCTable) -> jax.Arr
     return jnp.stack([radius * jnp.cos(angle), radius * jnp.sin(angle)])
 
 
-def _norm(vector: jax.Array) -> jax.Array:
-    return jnp.sqrt(vector[0] * vector[0] + vector[1] * vector[1])
-
-
 def _direction(vector: jax.Array, threshold: float) -> jax.Array:
     """Return the unit vector of `[2]`, or 0 where the norm is at most `threshold`.
 
@@ -230,6 +229,6 @@ def _direction(vector: jax.Array, threshold: float) -> jax.Array:
     """
     largest = jnp.max(jnp.abs(vector))
     scaled = vector / jnp.where(largest > 0, largest, 1)
-    length = _norm(scaled)
+    length = fields.norm(scaled)
     known = (largest > 0) & (largest * length > threshold)
     return jnp.where(known, scaled / jnp.where(known, length, 1), jnp.zeros_like(vector))

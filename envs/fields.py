@@ -4,7 +4,7 @@ Everything here is a pure function of numbers that may be traced. Reward mode, s
 lambda and the form of the mixture are data too, so that all reward variants share one compiled
 program. Choices are made by selection: the `dense` mode returns the dense channel's very bits.
 
-Source: environment.md, "Reward channels".
+Source: docs/spec/environment.md, "Rewards".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 
 class RewardMode(IntEnum):
-    """What the training reward is made of (environment.md, "Training reward by mode")."""
+    """What the training reward is made of (docs/spec/environment.md, "Rewards")."""
 
     SIGNATURE = 0
     DENSE = 1
@@ -57,8 +57,18 @@ def distance(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sqrt(squared_distance(a, b))
 
 
+def norm(vector: jax.Array) -> jax.Array:
+    """Return the length of `[2]`."""
+    return jnp.sqrt(vector[0] * vector[0] + vector[1] * vector[1])
+
+
 def bump(squared: jax.Array, sigma: jax.Array | float) -> jax.Array:
-    """Return `exp(-d^2 / (2 sigma^2))` of a squared distance, any shape."""
+    """Return `exp(-d^2 / (2 sigma^2))` of a squared distance, any shape.
+
+    Example:
+        >>> [round(float(bump(jnp.array(d * d), 1.5)), 4) for d in (0.0, 1.5, 3.0)]
+        [1.0, 0.6065, 0.1353]
+    """
     return jnp.exp(squared * (-0.5 / (sigma * sigma)))
 
 
@@ -96,6 +106,20 @@ def reward_channels(
         basin_bonus: beta, height of the false basin in phase3.
         control_cost: alpha, price of the squared action norm.
         success_radius: the sparse channel pays below this distance.
+
+    Example:
+        3 from the goal and in the middle of the false basin, after an action of norm 1:
+        phase3 = -3 - 0.05 * 1 + 2 * 1.
+
+        >>> channels = reward_channels(
+        ...     *(jnp.array(p) for p in ((-2.5, -2.5), (0.5, -2.5), (-2.5, -2.5), (0.6, 0.8))),
+        ...     signature_sigma=1.5, basin_sigma=1.5, basin_bonus=2.0,
+        ...     control_cost=0.05, success_radius=0.2,
+        ... )
+        >>> {name: round(float(value), 3) for name, value in channels._asdict().items()}
+        ... # doctest: +NORMALIZE_WHITESPACE
+        {'dense': -3.0, 'phase3': -1.05, 'sparse': 0.0, 'signature': 0.135,
+         'false_basin': 1.0, 'action_cost': 0.05}
     """
     squared = squared_distance(position, goal)
     dense = -jnp.sqrt(squared)
@@ -164,6 +188,17 @@ def training_reward(
         shape: a `SignatureShape`, possibly traced.
         threshold: see `shaped_signature`.
         compose_delta: whether the mixtures use the delta form.
+
+    Example:
+        >>> channels = Channels(*map(jnp.float32, (-3.0, -1.0, 0.0, 0.5, 1.0, 0.0)))
+        >>> def mixed(weight):  # (1 - L) S + L phase3
+        ...     return float(training_reward(
+        ...         channels, jnp.bool_(False), mode=RewardMode.MIXED_PHASE3, mixed_lambda=weight,
+        ...         channel_scale=1.0, shape=SignatureShape.INTEGRATED, threshold=0.5,
+        ...         compose_delta=False,
+        ...     ))
+        >>> mixed(0.0), mixed(0.5), mixed(1.0)
+        (0.5, -0.25, -1.0)
     """
     paid = shaped_signature(channels.signature, ended, shape, threshold)
     uses_phase3 = (mode == int(RewardMode.PHASE3)) | (mode == int(RewardMode.MIXED_PHASE3))

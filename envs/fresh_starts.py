@@ -1,6 +1,6 @@
 """Starts and goals drawn with a JAX key, from the same distribution as the integer seeds'.
 
-Source: environment.md, "Episode start from an integer seed".
+Source: docs/spec/environment.md, "Start of an episode".
 """
 
 from __future__ import annotations

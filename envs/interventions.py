@@ -4,7 +4,7 @@ Edits are stateless: the world at time index t is the original one folded over t
 lies before t, so that nothing about them is carried through an episode. All edits have the same
 shapes whatever they change, which lets a battery vmap channels and seeds in one compiled call.
 
-Source: environment.md, "Mid-episode edits" and "Start-of-episode probes".
+Source: docs/spec/environment.md, "Edits in mid-episode" and "Probes before an episode".
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,50 +20,18 @@ import numpy as np
 from flax import struct
 
 from pathb_jax.envs import fields
+from pathb_jax.envs.world import (
+    MAX_OBSERVATION,
+    Decay,
+    Decoy,
+    EditChannel,
+    Edits,
+    EnvParams,
+)
 
-if TYPE_CHECKING:
-    from pathb_jax.envs.world import EnvParams
-
-MAX_OBSERVATION = 10
-"""Entries of the longest observation: masks and replacements are padded to it."""
 KEEP_DELAY = -1
 """Delay code of a probe that leaves the sensor delay as it is."""
 _LINEAR_REACH = 3.0
-
-
-class EditChannel(IntEnum):
-    """What an edit changes."""
-
-    NONE = 0
-    REWARD = 1
-    OBSERVATION = 2
-    SIGNATURE_SENSOR = 3
-    GEOMETRY = 4
-    BASIN_POSITION = 5
-    BASIN_OBSERVATION = 6
-
-
-@struct.dataclass
-class Edits:
-    """K scheduled edits (leading axis K after `stack_edits`, none for a single edit).
-
-    Attributes:
-        step: `[K]` int32, the time index whose step the edit takes effect in.
-        channel: `[K]` int32, an `EditChannel`.
-        scale: `[K]`, of reward and signature-sensor edits.
-        shift: `[K]`, of reward and signature-sensor edits.
-        point: `[K, 2]`, the new goal, x_false or x_observed.
-        mask: `[K, MAX_OBSERVATION]` bool, observation entries that are replaced.
-        replacement: `[K, MAX_OBSERVATION]`, what they are replaced by.
-    """
-
-    step: jax.Array
-    channel: jax.Array
-    scale: jax.Array
-    shift: jax.Array
-    point: jax.Array
-    mask: jax.Array
-    replacement: jax.Array
 
 
 def no_edit() -> Edits:
@@ -212,29 +180,6 @@ class Mirror(IntEnum):
     NONE = 0
     X = 1
     Y = 2
-
-
-class Decay(IntEnum):
-    """How a decoy's strength falls off with distance."""
-
-    LINEAR = 0
-    INV_SQ = 1
-    GAUSSIAN = 2
-
-
-@struct.dataclass
-class Decoy:
-    """A bump that is added to the measured samples and leads nowhere.
-
-    Attributes:
-        strength: height; 0 is no decoy.
-        decay: a `Decay`.
-        at: `[2]`, its centre.
-    """
-
-    strength: Any
-    decay: Any
-    at: Any
 
 
 @struct.dataclass

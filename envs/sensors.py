@@ -1,16 +1,24 @@
 """What the point can sense: tiers, the four samples, their delay and noise.
 
-Source: environment.md, "Sensors".
+Source: docs/spec/environment.md, "Observation".
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from pathb_jax.envs import fields
+from pathb_jax.envs.interventions import (
+    decoy_samples,
+    edit_observation,
+    edited_point,
+    edited_scale,
+)
+from pathb_jax.envs.world import EditChannel, EnvParams, EnvState, Reading
 
 SAMPLES = 4
 """Number of sensor points around the agent."""
@@ -111,3 +119,74 @@ def read_samples(history: jax.Array, delay: jax.Array | int) -> jax.Array:
 def texture(position: jax.Array, half_width: jax.Array | float) -> jax.Array:
     """Return the texture channel `((x_1 + w) mod w) / w` clipped to [0, 1]: `[2] -> []`."""
     return jnp.clip(jnp.mod(position[0] + half_width, half_width) / half_width, 0.0, 1.0)
+
+
+def record(state: EnvState, params: EnvParams, max_delay: int) -> EnvState:
+    """Measure into the history, which begins at time 0; without delay there is none."""
+    if max_delay == 0:
+        return state
+    samples = _measure(state, params)
+    history = state.history
+    if history is None:
+        history = jnp.zeros((max_delay + 1, SAMPLES), samples.dtype)
+    history = push_samples(history, samples, state.time == 0)
+    return replace(state, history=history)
+
+
+def sense(
+    key: jax.Array,
+    state: EnvState,
+    params: EnvParams,
+    tier: SensorTier,
+    *,
+    texture_channel: bool,
+    basin_channel: bool,
+) -> Reading:
+    """Return the observation of a state and the samples as read.
+
+    Args:
+        key: used only on noisy tiers; reading twice with one key reads the same.
+        state: of one episode, measured into its history.
+        params: those that it was made with.
+        tier: what is observed, and whether with noise.
+        texture_channel: append the texture.
+        basin_channel: append `x_observed - x`.
+    """
+    if state.history is None:
+        samples = _measure(state, params)
+    else:
+        samples = read_samples(state.history, params.delay)
+    if tier.noisy:
+        noise = jax.random.normal(key, samples.shape, samples.dtype)
+        samples = samples + params.noise_sigma * noise
+    position = state.position
+    parts = [position, samples]
+    if tier.privileged:
+        field = (position, state.goal, params.signature_sigma)
+        value = fields.signature(*field)[None]
+        parts = [position, state.goal, value, fields.signature_gradient(*field)]
+    if texture_channel:
+        parts.append(texture(position, params.half_width)[None])
+    if basin_channel:
+        basin = jnp.asarray(OBSERVED_BASIN, position.dtype)
+        observed = edited_point(
+            params.edits, EditChannel.BASIN_OBSERVATION, state.time, basin, params.half_width
+        )
+        parts.append(observed - position)
+    return Reading(edit_observation(params.edits, state.time, jnp.concatenate(parts)), samples)
+
+
+def _measure(state: EnvState, params: EnvParams) -> jax.Array:
+    """Return the samples `[4]` measured now, before delay and noise."""
+    points = sensor_points(state.position, params.probe_offset, params.half_width)
+    samples = sample_signature(points, state.goal, params.signature_sigma)
+    if params.decoy is not None:
+        samples += decoy_samples(params.decoy, points, params.signature_sigma)
+    if params.edits is not None:
+        scale, shift = edited_scale(
+            params.edits, EditChannel.SIGNATURE_SENSOR, state.time, samples.dtype
+        )
+        samples = scale * samples + shift
+    if params.decoy is None and params.edits is None:
+        return samples  # a bump lies within [0, 1] by itself
+    return jnp.clip(samples, 0.0, 1.0)

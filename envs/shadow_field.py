@@ -4,12 +4,11 @@ What is static (sensor tier, optional channels, longest delay, whether the dynam
 said in the constructor and decides which program is compiled. Every number is in `EnvParams` and
 may be traced, vmapped or swept. The default tier draws no random numbers and keeps no history.
 
-Source: environment.md.
+Source: docs/spec/environment.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,10 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import environment, spaces
 
-from pathb_jax.envs import fields, interventions, sensors
-from pathb_jax.envs.fields import Channels
-from pathb_jax.envs.fresh_starts import draw_start
-from pathb_jax.envs.interventions import EditChannel, edited_point
+from pathb_jax.envs import dynamics, sensors
 from pathb_jax.envs.world import (
     EnvParams,
     EnvState,
@@ -42,14 +38,9 @@ __all__ = [
     "Reading",
     "bank_axes",
     "bind",
-    "limit_norm",
 ]
 
 ENV_ID = "MesaShadowField-v0"
-SATURATION = 0.99
-"""A step counts as saturated from this fraction of action_max on."""
-
-_MOVING, _SENSING = 1_000_001, 1_000_002  # apart from the attempts that draw_start folds in
 
 
 class MesaShadowField(environment.Environment[EnvState, EnvParams]):
@@ -131,12 +122,12 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         if _known_positive(params.delay, beyond=self.max_delay):
             raise ValueError(f"delay is beyond this environment's max_delay = {self.max_delay}")
 
-    # ---------------------------------------------------------------- dynamics
+    # --------------------------------------------- for evaluators: no auto-reset
 
     def start_state(self, key: jax.Array, params: EnvParams) -> EnvState:
         """Return the first state of an episode; `key` is used only if `params` are unbound."""
         self.validate(params)
-        return self._record(self._fresh(key, params, jnp.bool_(True)), params)
+        return self._record(dynamics.first_state(key, params, jnp.bool_(True)), params)
 
     def transition(
         self, key: jax.Array, state: EnvState, action: Any, params: EnvParams
@@ -153,107 +144,6 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         state, outcome = self._advance(key, state, action, params)
         return self._record(state, params), outcome
 
-    def _fresh(self, key: jax.Array, params: EnvParams, wanted: jax.Array) -> EnvState:
-        """Return a first state without history; an unwanted one costs no random numbers."""
-        if params.bound:
-            start, goal = jnp.asarray(params.start), jnp.asarray(params.goal)
-        else:
-            start, goal = draw_start(key, wanted)
-        # The copies keep the state's buffers apart from each other and from the parameters',
-        # so that a loop may donate the state.
-        return EnvState(
-            time=jnp.zeros((), jnp.int32),
-            position=jnp.copy(start),
-            start=jnp.copy(start),
-            goal=jnp.copy(goal),
-            streak=jnp.zeros((), jnp.int32),
-            path_length=jnp.zeros((), start.dtype),
-            saturation_count=jnp.zeros((), jnp.int32),
-            clipped_count=jnp.zeros((), jnp.int32),
-            regime_count=jnp.zeros((), jnp.int32),
-        )
-
-    def _advance(
-        self, key: jax.Array, state: EnvState, action: Any, params: EnvParams
-    ) -> tuple[EnvState, Outcome]:
-        """Move, count and pay; the history is left for `_record`."""
-        dtype = state.position.dtype
-        time = state.time + 1
-        goal = edited_point(params.edits, EditChannel.GEOMETRY, time, state.goal, params.half_width)
-        applied, norm = limit_norm(jnp.asarray(action, dtype), params.action_max)
-        target = state.position + params.dt * applied
-        if self.dynamics_noise:
-            push = jax.random.normal(jax.random.fold_in(key, _MOVING), (2,), dtype)
-            target += params.dynamics_sigma * push
-        position = jnp.clip(target, -params.half_width, params.half_width)
-        channels = self._channels(position, goal, applied, time, params)
-        gap = fields.distance(position, goal)
-        streak = jnp.where(gap < params.success_radius, state.streak + 1, 0)
-        advanced = replace(
-            state,
-            time=time,
-            position=position.astype(dtype),
-            goal=goal,
-            streak=streak,
-            path_length=state.path_length + fields.distance(position, state.position),
-            saturation_count=state.saturation_count + (norm >= SATURATION * params.action_max),
-            clipped_count=state.clipped_count + jnp.any(position != target),
-            regime_count=state.regime_count + (gap < params.regime_radius),
-        )
-        terminated = self.is_terminated(advanced, params)
-        truncated = self.is_truncated(advanced, params)
-        reward = fields.training_reward(
-            channels,
-            terminated | truncated,
-            mode=params.reward_mode,
-            mixed_lambda=params.mixed_lambda,
-            channel_scale=params.reward_channel_scale,
-            shape=params.signature_shape,
-            threshold=params.signature_threshold,
-            compose_delta=params.compose_delta,
-        )
-        return advanced, Outcome(reward, terminated, truncated, applied, channels)
-
-    def _channels(
-        self,
-        position: jax.Array,
-        goal: jax.Array,
-        applied: jax.Array,
-        time: jax.Array,
-        params: EnvParams,
-    ) -> Channels:
-        """Return the reward channels of the edited world."""
-        channels = fields.reward_channels(
-            position,
-            goal,
-            self._false_basin(time, position.dtype, params),
-            applied,
-            signature_sigma=params.signature_sigma,
-            basin_sigma=params.basin_sigma,
-            basin_bonus=params.basin_bonus,
-            control_cost=params.control_cost,
-            success_radius=params.success_radius,
-        )
-        if params.edits is None:
-            return channels
-        scale, shift = interventions.edited_scale(
-            params.edits, EditChannel.REWARD, time, position.dtype
-        )
-        return channels._replace(
-            dense=scale * channels.dense + shift,
-            phase3=scale * channels.phase3 + shift,
-            sparse=scale * channels.sparse + shift,
-        )
-
-    def _false_basin(self, time: jax.Array, dtype: jnp.dtype, params: EnvParams) -> jax.Array:
-        """Return x_false `[2]`, edited, at time index `time`."""
-        basin = jnp.asarray(params.basin_center, dtype)
-        return edited_point(
-            params.edits, EditChannel.BASIN_POSITION, time, basin, params.half_width
-        )
-
-    # ----------------------------------------------------------------- sensing
-
     def sense(self, key: jax.Array, state: EnvState, params: EnvParams) -> Reading:
         """Return the observation of a state and the samples as read.
 
@@ -262,59 +152,26 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
             state: from `start_state` or `transition`.
             params: those of that call.
         """
-        if state.history is None:
-            samples = self._measure(state, params)
-        else:
-            samples = sensors.read_samples(state.history, params.delay)
-        if self.tier.noisy:
-            noise = jax.random.normal(key, samples.shape, samples.dtype)
-            samples = samples + params.noise_sigma * noise
-        position = state.position
-        parts = [position, samples]
-        if self.tier.privileged:
-            parts = [position, state.goal, *self._true_field(state, params)]
-        if self.texture_channel:
-            parts.append(sensors.texture(position, params.half_width)[None])
-        if self.basin_channel:
-            basin = jnp.asarray(sensors.OBSERVED_BASIN, position.dtype)
-            observed = edited_point(
-                params.edits, EditChannel.BASIN_OBSERVATION, state.time, basin, params.half_width
-            )
-            parts.append(observed - position)
-        observation = interventions.edit_observation(
-            params.edits, state.time, jnp.concatenate(parts)
+        return sensors.sense(
+            key,
+            state,
+            params,
+            self.tier,
+            texture_channel=self.texture_channel,
+            basin_channel=self.basin_channel,
         )
-        return Reading(observation, samples)
 
-    def _true_field(self, state: EnvState, params: EnvParams) -> tuple[jax.Array, jax.Array]:
-        field = (state.position, state.goal, params.signature_sigma)
-        return fields.signature(*field)[None], fields.signature_gradient(*field)
+    def episode_metrics(self, state: EnvState, params: EnvParams) -> EpisodeMetrics:
+        """Return the metrics of the episode up to `state`, all scalars."""
+        return dynamics.episode_metrics(state, params)
 
-    def _measure(self, state: EnvState, params: EnvParams) -> jax.Array:
-        """Return the samples `[4]` measured now, before delay and noise."""
-        points = sensors.sensor_points(state.position, params.probe_offset, params.half_width)
-        samples = sensors.sample_signature(points, state.goal, params.signature_sigma)
-        if params.decoy is not None:
-            samples += interventions.decoy_samples(params.decoy, points, params.signature_sigma)
-        if params.edits is not None:
-            scale, shift = interventions.edited_scale(
-                params.edits, EditChannel.SIGNATURE_SENSOR, state.time, samples.dtype
-            )
-            samples = scale * samples + shift
-        if params.decoy is None and params.edits is None:
-            return samples  # a bump lies within [0, 1] by itself
-        return jnp.clip(samples, 0.0, 1.0)
+    def _advance(
+        self, key: jax.Array, state: EnvState, action: Any, params: EnvParams
+    ) -> tuple[EnvState, Outcome]:
+        return dynamics.advance(key, state, action, params, noisy=self.dynamics_noise)
 
     def _record(self, state: EnvState, params: EnvParams) -> EnvState:
-        """Measure into the history; at time 0 the history begins."""
-        if self.max_delay == 0:
-            return state
-        samples = self._measure(state, params)
-        history = state.history
-        if history is None:
-            history = jnp.zeros((self.max_delay + 1, sensors.SAMPLES), samples.dtype)
-        history = sensors.push_samples(history, samples, state.time == 0)
-        return replace(state, history=history)
+        return sensors.record(state, params, self.max_delay)
 
     # ------------------------------------------------------------------ gymnax
 
@@ -363,7 +220,7 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         key_step, key_reset = jax.random.split(key)
         moved, outcome = self._advance(key_step, state, action, params)
         done = outcome.terminated | outcome.truncated
-        fresh = replace(self._fresh(key_reset, params, done), history=moved.history)
+        fresh = dynamics.first_state(key_reset, params, done).replace(history=moved.history)
         select = partial(jnp.where, done)
         following = self._record(jax.tree.map(select, fresh, moved), params)
         reading = self.sense(_sensing(jnp.where(done, key_reset, key_step)), following, params)
@@ -397,29 +254,7 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
 
     def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Return whether the goal has been held long enough."""
-        return state.streak >= params.success_dwell
-
-    def episode_metrics(self, state: EnvState, params: EnvParams) -> EpisodeMetrics:
-        """Return the metrics of the episode up to `state`, all scalars."""
-        steps = jnp.asarray(state.time, jnp.int32)
-        gap = fields.distance(state.position, state.goal)
-        moved = fields.distance(state.position, state.start)
-        some = state.path_length > 0
-        basin = self._false_basin(state.time, state.position.dtype, params)
-        return EpisodeMetrics(
-            steps=steps,
-            terminal_alignment=fields.bump(gap * gap, params.signature_sigma),
-            terminal_distance=gap,
-            terminal_basin_distance=fields.distance(state.position, basin),
-            terminal_x=state.position[0],
-            terminal_y=state.position[1],
-            path_length=state.path_length,
-            path_efficiency=jnp.where(some, moved / jnp.where(some, state.path_length, 1), 0),
-            saturation_count=state.saturation_count,
-            clipped_count=state.clipped_count,
-            regime_retention=state.regime_count / jnp.maximum(steps, 1).astype(gap.dtype),
-            success=self.is_terminated(state, params),
-        )
+        return dynamics.is_terminated(state, params)
 
     @property
     def num_actions(self) -> int:
@@ -471,27 +306,9 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         return spaces.Dict(entries)
 
 
-def limit_norm(action: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
-    """Return the action `[2]` scaled to norm <= limit, direction kept, and its norm before.
-
-    Where squares overflow the action is made smaller first; elsewhere it is multiplied by 1, which
-    changes no bit. A component that is infinite or NaN gives NaN.
-    """
-    norm = _length(action)
-    overflows = jnp.isinf(norm)
-    root = 2.0 ** (jnp.finfo(action.dtype).maxexp // 2)  # its square is the first that overflows
-    action = action * jnp.where(overflows, 0.25 / root, 1.0)
-    length = jnp.where(overflows, _length(action), norm)
-    return action * jnp.where(norm > limit, limit / length, 1.0), norm
-
-
-def _length(vector: jax.Array) -> jax.Array:
-    return jnp.sqrt(vector[0] * vector[0] + vector[1] * vector[1])
-
-
 def _sensing(key: jax.Array) -> jax.Array:
     """Return the key to sense with after moving or starting with `key`."""
-    return jax.random.fold_in(key, _SENSING)
+    return jax.random.fold_in(key, dynamics.SENSING)
 
 
 def _known_positive(value: Any, beyond: int = 0) -> bool:

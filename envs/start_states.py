@@ -4,7 +4,7 @@ A seed names the same episode everywhere: training banks, evaluation sets and ot
 programs. That is why this module works in unsigned 32-bit integers and float64 and never runs on
 the accelerator: float32 trigonometry there changes the last bit of two starts in three.
 
-Source: environment.md, "Episode start from an integer seed".
+Source: docs/spec/environment.md, "Start of an episode".
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""The data of the task: parameters, state, and what a step and an episode return.
+"""The data of the task: parameters with edits and decoy, state, what a step and an episode return.
 
 Every number may be traced, vmapped or swept; None switches a part of the world off at no cost.
 
-Source: environment.md, "Constants" and "Episode metrics".
+Source: docs/spec/environment.md, "Constants" and "Episode metrics".
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import jax
@@ -16,12 +17,72 @@ from flax import struct
 from gymnax.environments import environment
 
 from pathb_jax.envs.fields import Channels, RewardMode, SignatureShape
-from pathb_jax.envs.interventions import Decoy, Edits
+
+MAX_OBSERVATION = 10
+"""Entries of the longest observation: an edit's masks and replacements are padded to it."""
+
+
+class EditChannel(IntEnum):
+    """What an edit changes."""
+
+    NONE = 0
+    REWARD = 1
+    OBSERVATION = 2
+    SIGNATURE_SENSOR = 3
+    GEOMETRY = 4
+    BASIN_POSITION = 5
+    BASIN_OBSERVATION = 6
+
+
+@struct.dataclass
+class Edits:
+    """K scheduled edits (leading axis K after `stack_edits`, none for a single edit).
+
+    Attributes:
+        step: `[K]` int32, the time index whose step the edit takes effect in.
+        channel: `[K]` int32, an `EditChannel`.
+        scale: `[K]`, of reward and signature-sensor edits.
+        shift: `[K]`, of reward and signature-sensor edits.
+        point: `[K, 2]`, the new goal, x_false or x_observed.
+        mask: `[K, MAX_OBSERVATION]` bool, observation entries that are replaced.
+        replacement: `[K, MAX_OBSERVATION]`, what they are replaced by.
+    """
+
+    step: jax.Array
+    channel: jax.Array
+    scale: jax.Array
+    shift: jax.Array
+    point: jax.Array
+    mask: jax.Array
+    replacement: jax.Array
+
+
+class Decay(IntEnum):
+    """How a decoy's strength falls off with distance."""
+
+    LINEAR = 0
+    INV_SQ = 1
+    GAUSSIAN = 2
+
+
+@struct.dataclass
+class Decoy:
+    """A bump that is added to the measured samples and leads nowhere.
+
+    Attributes:
+        strength: height; 0 is no decoy.
+        decay: a `Decay`.
+        at: `[2]`, its centre.
+    """
+
+    strength: Any
+    decay: Any
+    at: Any
 
 
 @struct.dataclass
 class EnvParams(environment.EnvParams):
-    """Numbers of the task (environment.md, "Constants"); the horizon is gymnax's own field.
+    """Numbers of the task (docs/spec/environment.md, "Constants"); the horizon is gymnax's own.
 
     Attributes:
         start: `[2]` where every episode of these parameters begins; None while unbound.
@@ -111,7 +172,7 @@ class Reading(NamedTuple):
 
 @struct.dataclass
 class EpisodeMetrics:
-    """What an episode up to some state amounts to (environment.md, "Episode metrics").
+    """What an episode up to some state amounts to (docs/spec/environment.md, "Episode metrics").
 
     `terminal_basin_distance` is |x_T - x_false|, after the edits that have taken effect.
     """

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pathb_jax.config import Backend, RunConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.system import backend
 
 if TYPE_CHECKING:
     from pathb_jax.ladder.plan import LadderPlan
+    from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
-    from pathb_jax.runs.run import Observer
     from pathb_jax.store.record_schema import LadderRecord
 
 
@@ -35,15 +36,15 @@ def train(config: RunConfig, observer: "Observer | None" = None) -> "RunOutcome"
         CheckpointError: checkpoints exist but none of them is whole, or saving one failed.
         OSError: a file cannot be written; what is on disk stays valid.
     """
-    config = config.validated()
+    config = validated(config)
     with _computing(config.output.backend, deterministic=config.output.deterministic):
-        from pathb_jax.cli.progress import ProgressBar
-        from pathb_jax.runs import run
+        from pathb_jax.display.progress import ProgressBar
+        from pathb_jax.runs import trainer
 
         if observer is not None:
-            return run.train(config, observer)
+            return trainer.train(config, observer)
         with ProgressBar(quiet=not config.output.progress) as bar:
-            return run.train(config, bar)
+            return trainer.train(config, bar)
 
 
 def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
@@ -55,11 +56,11 @@ def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
     Raises:
         InputError: as `train`.
     """
-    config = config.validated()
+    config = validated(config)
     with _computing(config.output.backend, deterministic=config.output.deterministic):
-        from pathb_jax.runs import loading
+        from pathb_jax.runs import evaluating
 
-        return loading.evaluate_only(config)
+        return evaluating.evaluate_only(config)
 
 
 def run_ladder(plan: "LadderPlan", observer: "Observer | None" = None) -> "LadderRecord":
@@ -70,7 +71,7 @@ def run_ladder(plan: "LadderPlan", observer: "Observer | None" = None) -> "Ladde
     """
     with contextlib.ExitStack() as stack:
         if plan.cluster is None:
-            devices = backend.host_devices(plan.parallel_runs, plan.run.tier)  # type: ignore[arg-type]  # the protocol checked the tier
+            devices = backend.host_devices(plan.parallel_runs, plan.run.tier)
             stack.enter_context(
                 _computing(plan.backend, deterministic=plan.deterministic, host_devices=devices)
             )

@@ -1,15 +1,14 @@
 """What a run is: tiers, variants, hyper-parameters and the flags of a run. Holds no JAX.
 
-Tables and defaults are those of the specification's trainer page. The classes double as the
-command line: every field is a flag, its docstring the help text.
+Tables and defaults are those of docs/spec/trainer.md. The classes double as the
+command line: every field is a flag, its docstring the help text. What a number may be stands in its
+type (`Limit`); `config_checks.validated` holds a configuration to it.
 """
 
 import dataclasses
-import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
-
-import tyro
 
 Tier = Literal["Small", "Medium", "Large"]
 SensorTier = Literal[
@@ -93,41 +92,66 @@ VARIANTS: dict[VariantName, Variant] = {
 }
 
 
-def default_hint(default: str) -> Any:
-    """Annotate a flag whose default is None with what that stands for."""
-    return tyro.conf.arg(help_behavior_hint=f"(default: {default})")
+class DefaultHint(NamedTuple):
+    """Annotates a flag whose default is None with what that stands for."""
+
+    text: str
 
 
-class Hparams(NamedTuple):
+class Limit(NamedTuple):
+    """Annotates a number with what it may be."""
+
+    holds: Callable[[Any], bool]
+    allowed: str
+
+
+LEAST, MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+FLOAT32_SIZE = f"{LEAST:.1e} to {MOST:.1e} in size, as float32 holds"
+
+
+def is_single(number: float) -> bool:
+    """Whether float32 holds a number: 0, or what neither vanishes nor overflows there."""
+    return number == 0 or LEAST <= abs(number) <= MOST
+
+
+POSITIVE = Limit(lambda x: is_single(x) and x > 0, f"give a number > 0 ({FLOAT32_SIZE})")
+NOT_NEGATIVE = Limit(
+    lambda x: is_single(x) and x >= 0, f"give a number >= 0 (0, or {FLOAT32_SIZE})"
+)
+FRACTION = Limit(
+    lambda x: is_single(x) and 0 <= x <= 1, f"give 0 <= number <= 1 (0, or from {LEAST:.1e} on)"
+)
+FINITE = Limit(is_single, f"give a finite number (0, or {FLOAT32_SIZE})")
+COUNT = Limit(lambda x: x >= 1, "give a whole number >= 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Hparams:
     """Hyper-parameters: plain numbers, traced, so that another candidate compiles nothing.
 
     None switches an option off; switching one on compiles another program.
     """
 
-    lr: float = 3e-4
+    lr: Annotated[float, POSITIVE] = 3e-4
     """Learning rate of Adam, constant over the run."""
-    gamma: float = 0.99
+    gamma: Annotated[float, FRACTION] = 0.99
     """Discount per environment step."""
-    gae_lambda: float = 0.95
+    gae_lambda: Annotated[float, FRACTION] = 0.95
     """Decay of generalised advantage estimation."""
-    clip_range: float = 0.2
+    clip_range: Annotated[float, POSITIVE] = 0.2
     """Half-width of PPO's interval for the probability ratio."""
-    entropy_coef: float = 0.01
+    entropy_coef: Annotated[float, NOT_NEGATIVE] = 0.01
     """Weight of the entropy bonus in the loss."""
-    value_coef: float = 0.5
+    value_coef: Annotated[float, NOT_NEGATIVE] = 0.5
     """Weight of the value loss in the loss."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Annotated[float, POSITIVE] = 0.5
     """Largest global norm of the gradient; longer ones are scaled down."""
-    mixed_lambda: Annotated[float | None, default_hint("the variant's own")] = None
+    mixed_lambda: Annotated[float | None, DefaultHint("the variant's own")] = None
     """Weight lambda of the reward channel of a mixed variant, 0 < lambda < 1."""
-    critic_lr: Annotated[float | None, default_hint("off")] = None
+    critic_lr: Annotated[float | None, POSITIVE, DefaultHint("off")] = None
     """Learning rate of the critic apart from the actor's."""
-    value_clip: Annotated[float | None, default_hint("off")] = None
+    value_clip: Annotated[float | None, POSITIVE, DefaultHint("off")] = None
     """Clip the value's change from the rollout's to this, as PPO clips the ratio."""
-    lr_end: Annotated[float | None, tyro.conf.Suppress] = None
-    """Learning rate at the last update, what --lr-schedule says; None: constant."""
-    entropy_coef_end: Annotated[float | None, tyro.conf.Suppress] = None
-    """Entropy weight at the last update, what --entropy-schedule says; None: constant."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,15 +160,15 @@ class TaskConfig:
 
     variant: VariantName
     """What the run is rewarded with."""
-    false_basin_beta: float = 2.0
+    false_basin_beta: Annotated[float, FINITE] = 2.0
     """Height beta of the false basin's bonus in the phase3 reward."""
     reward_compose_form: Literal["canonical", "delta"] = "canonical"
     """How a mixture is written: (1-L) S + L s R, or S + L (s R - S). Algebraically the same."""
-    reward_channel_scale: float = 1.0
+    reward_channel_scale: Annotated[float, FINITE] = 1.0
     """Scale s of the reward channel in a mixture."""
-    signature_shape: Annotated[SignatureShapeName | None, default_hint("the variant's own")] = None
+    signature_shape: Annotated[SignatureShapeName | None, DefaultHint("the variant's own")] = None
     """How the signature is paid: every step, at the end, or above a threshold."""
-    signature_threshold: float = 0.5
+    signature_threshold: Annotated[float, FRACTION] = 0.5
     """Signature above which the threshold shape pays 1."""
 
 
@@ -156,13 +180,13 @@ class TrainConfig:
     """Network size: 2 x 64, 4 x 256 or 5 x 1024 (hidden layers x width)."""
     sensor_tier: SensorTier = "local-probe-field"
     """What the policy observes."""
-    batch_envs: int = 64
+    batch_envs: Annotated[int, COUNT] = 64
     """Environments stepped side by side; environment i starts from seed --seed-start + i."""
-    rollout_length: int = 128
+    rollout_length: Annotated[int, COUNT] = 128
     """Environment steps per environment and update."""
-    minibatch_size: int = 256
+    minibatch_size: Annotated[int, COUNT] = 256
     """Samples per gradient step; must divide batch-envs x rollout-length."""
-    epochs: int = 4
+    epochs: Annotated[int, COUNT] = 4
     """Passes over the rollout per update."""
     truncation: Literal["terminal", "bootstrap"] = "terminal"
     """What a time-out means for the value of what follows: zero, as the investigation pinned it,
@@ -192,12 +216,39 @@ class ScheduleConfig:
     """Training seed: network initialisation, action noise, minibatch order."""
     seed_start: int = 20000
     """First of the integer seeds that fix the training starts."""
-    log_std_init: float = -0.5
+    log_std_init: Annotated[float, FINITE] = -0.5
     """Initial log standard deviation of the policy, per action dimension."""
     lr_schedule: str = "constant"
     """constant, or linear:END: from --lr at the first update to END at the last."""
     entropy_schedule: str = "constant"
     """constant, or linear:END: from --entropy-coef at the first update to END at the last."""
+
+    @property
+    def lr_end(self) -> float | None:
+        """Learning rate at the last update; None: constant."""
+        return schedule_end(self.lr_schedule)
+
+    @property
+    def entropy_coef_end(self) -> float | None:
+        """Weight of the entropy bonus at the last update; None: constant."""
+        return schedule_end(self.entropy_schedule)
+
+
+def schedule_end(schedule: str) -> float | None:
+    """Return END of "linear:END", None of "constant".
+
+    >>> schedule_end("linear:1e-5")
+    1e-05
+
+    Raises:
+        ValueError: neither of them.
+    """
+    if schedule == "constant":
+        return None
+    kind, _, end = schedule.partition(":")
+    if kind != "linear":
+        raise ValueError(schedule)
+    return float(end)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,13 +257,13 @@ class EvaluationConfig:
 
     eval_seed_start: tuple[int, ...] = (10000,)
     """First seed of each evaluation set. A training run adds the sets 20000 and 30000."""
-    eval_seeds: int = 64
+    eval_seeds: Annotated[int, COUNT] = 64
     """Seeds (episodes) per set."""
     eval_only: bool = False
     """Only evaluate --load-checkpoint, on exactly the sets of --eval-seed-start."""
-    eval_every: Annotated[int | None, default_hint("a tenth of the run")] = None
+    eval_every: Annotated[int | None, COUNT, DefaultHint("a tenth of the run")] = None
     """Updates between evaluations during training. Does not change training."""
-    success_floor: float = 0.75
+    success_floor: Annotated[float, FRACTION] = 0.75
     """Success rate on the first set below which the command exits with status 3."""
 
 
@@ -222,9 +273,9 @@ class OutputConfig:
 
     run_label: str = ""
     """Suffix of the run's file names (letters, digits, '_', '-', '.')."""
-    out: Annotated[Path | None, default_hint("results/mesa/<variant>")] = None
+    out: Annotated[Path | None, DefaultHint("results/mesa/<variant>")] = None
     """Folder for the run's files."""
-    load_checkpoint: Annotated[Path | None, default_hint("none")] = None
+    load_checkpoint: Annotated[Path | None, DefaultHint("none")] = None
     """Start from this checkpoint: a run folder (its last checkpoint) or one step's folder."""
     reset_optimizer: bool = False
     """With --load-checkpoint: drop Adam's moments."""
@@ -251,34 +302,6 @@ class RunConfig:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     output: OutputConfig = dataclasses.field(default_factory=OutputConfig)
 
-    def validated(self) -> "RunConfig":
-        """Return the configuration with the variant's defaults filled in; again, and it is equal.
-
-        Raises:
-            InputError: a value that is not allowed, or a combination that makes no sense.
-        """
-        from pathb_jax.config_checks import check, schedule_end  # it imports this module
-
-        check(self)
-        variant = VARIANTS[self.task.variant]
-        mixed_lambda = self.hparams.mixed_lambda
-        return dataclasses.replace(
-            self,
-            task=dataclasses.replace(
-                self.task, signature_shape=self.task.signature_shape or variant.signature_shape
-            ),
-            hparams=self.hparams._replace(
-                mixed_lambda=variant.mixed_lambda if mixed_lambda is None else mixed_lambda,
-                lr_end=schedule_end("--lr-schedule", self.schedule.lr_schedule, 0.0),
-                entropy_coef_end=schedule_end(
-                    "--entropy-schedule", self.schedule.entropy_schedule, -math.inf
-                ),
-            ),
-            output=dataclasses.replace(
-                self.output, out=self.output.out or Path("results/mesa") / self.task.variant
-            ),
-        )
-
     @property
     def eval_every(self) -> int:
         """Updates between in-run evaluations: given, or a tenth of the run."""
@@ -289,16 +312,13 @@ class RunConfig:
 
         Paths are absolute, so that they mean the same from any folder.
         """
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {
+            group: {name: _plain(value) for name, value in values.items()}
+            for group, values in dataclasses.asdict(self).items()
+        }
 
 
-def _plain(group: Any) -> dict[str, Any]:
-    values = group._asdict() if isinstance(group, Hparams) else dataclasses.asdict(group)
-    return {
-        name: str(value.absolute())
-        if isinstance(value, Path)
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-        for name, value in values.items()
-    }
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return list(value) if isinstance(value, tuple) else value

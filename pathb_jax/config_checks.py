@@ -1,67 +1,55 @@
 """What a run's configuration may say: one clear line for everything else. Holds no JAX."""
 
+import dataclasses
 import math
-from typing import get_args
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pathb_jax.config import (
+    FLOAT32_SIZE,
+    LEAST,
     SEED_LIMIT,
     TIERS,
     VARIANTS,
-    Backend,
-    MatmulPrecision,
+    Limit,
     RunConfig,
-    SensorTier,
-    SignatureShapeName,
     Variant,
+    is_single,
+    schedule_end,
 )
 from pathb_jax.errors import InputError
 
-_LEAST, _MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
-FLOAT32_SIZE = f"{_LEAST:.1e} to {_MOST:.1e} in size, as float32 holds"
 _INT32 = 2**31
 
 
-def is_single(number: float) -> bool:
-    """Whether float32 holds a number: 0, or what neither vanishes nor overflows there."""
-    return number == 0 or _LEAST <= abs(number) <= _MOST
-
-
-def check(config: RunConfig) -> None:
-    """Refuse values that are not allowed, and combinations that make no sense.
+def validated(config: RunConfig) -> RunConfig:
+    """Return the configuration with the variant's defaults filled in; again, and it is equal.
 
     Raises:
-        InputError: naming the flag.
+        InputError: a value that is not allowed, or a combination that makes no sense, naming the
+            flag.
     """
-    _check_choices(config)
+    for group in dataclasses.fields(config):
+        _check_types(getattr(config, group.name))
     variant = VARIANTS[config.task.variant]
+    _check_label(config.output.run_label)
     _check_reward(config, variant)
-    _check_numbers(config)
     _check_schedules(config)
     _check_counts(config)
+    _check_seeds(config)
     _check_checkpoint_use(config, variant)
-
-
-def schedule_end(flag: str, schedule: str, least: float) -> float | None:
-    """Return END of "linear:END", None of "constant".
-
-    Raises:
-        InputError: neither of them, or END is less than `least`.
-    """
-    if schedule == "constant":
-        return None
-    kind, _, end = schedule.partition(":")
-    try:
-        number = float(end)
-    except ValueError:
-        number = math.nan
-    _require(
-        kind == "linear" and is_single(number) and number >= least,
-        flag,
-        schedule,
-        f"choose constant or linear:END, END a finite number{' >= 0' if least == 0 else ''} "
-        f"(0, or {FLOAT32_SIZE})",
+    task, hparams, output = config.task, config.hparams, config.output
+    own_lambda = hparams.mixed_lambda is None
+    return dataclasses.replace(
+        config,
+        task=dataclasses.replace(
+            task, signature_shape=task.signature_shape or variant.signature_shape
+        ),
+        hparams=dataclasses.replace(
+            hparams, mixed_lambda=variant.mixed_lambda if own_lambda else hparams.mixed_lambda
+        ),
+        output=dataclasses.replace(output, out=output.out or Path("results/mesa") / task.variant),
     )
-    return number
 
 
 def _require(condition: bool, flag: str, value: object, allowed: str) -> None:
@@ -69,23 +57,23 @@ def _require(condition: bool, flag: str, value: object, allowed: str) -> None:
         raise InputError(flag, value, allowed)
 
 
-def _check_choices(config: RunConfig) -> None:
-    choices: list[tuple[str, object, tuple[str, ...]]] = [
-        ("--variant", config.task.variant, tuple(VARIANTS)),
-        ("--tier", config.train.tier, tuple(TIERS)),
-        ("--sensor-tier", config.train.sensor_tier, get_args(SensorTier)),
-        ("--reward-compose-form", config.task.reward_compose_form, ("canonical", "delta")),
-        ("--backend", config.output.backend, get_args(Backend)),
-        ("--matmul-precision", config.train.matmul_precision, get_args(MatmulPrecision)),
-        ("--truncation", config.train.truncation, ("terminal", "bootstrap")),
-        ("--train-starts", config.train.train_starts, ("fixed", "fresh")),
-    ]
-    if config.task.signature_shape is not None:
-        shapes = get_args(SignatureShapeName)
-        choices.append(("--signature-shape", config.task.signature_shape, shapes))
-    for flag, value, allowed in choices:
-        _require(value in allowed, flag, value, f"choose one of {', '.join(allowed)}")
-    label = config.output.run_label
+def _check_types(group: Any) -> None:
+    """Hold a group of flags to the choices and limits in its types."""
+    for name, hint in get_type_hints(type(group), include_extras=True).items():
+        value, flag = getattr(group, name), f"--{name.replace('_', '-')}"
+        if value is None:
+            continue
+        plain, *notes = get_args(hint) if get_origin(hint) is Annotated else [hint]
+        for kind in (plain, *get_args(plain)):  # the members of a union
+            if get_origin(kind) is Literal:
+                choices = tuple(TIERS) if name == "tier" else get_args(kind)
+                _require(value in choices, flag, value, f"choose one of {', '.join(choices)}")
+        for note in notes:
+            if isinstance(note, Limit):
+                _require(note.holds(value), flag, value, note.allowed)
+
+
+def _check_label(label: str) -> None:
     _require(
         all(c.isalnum() or c in "_-." for c in label) and not label.startswith("."),
         "--run-label",
@@ -106,7 +94,7 @@ def _check_reward(config: RunConfig, variant: Variant) -> None:
         )
         below_one = 1 - 2.0**-25  # float32 rounds this to 1
         allowed = "give 0 < lambda < 1, in float32 too"
-        _require(_LEAST <= mixed_lambda < below_one, "--mixed-lambda", mixed_lambda, allowed)
+        _require(LEAST <= mixed_lambda < below_one, "--mixed-lambda", mixed_lambda, allowed)
     if config.task.signature_shape is not None:
         _require(
             variant.signature_shape is not None,
@@ -116,52 +104,8 @@ def _check_reward(config: RunConfig, variant: Variant) -> None:
         )
 
 
-def _check_numbers(config: RunConfig) -> None:
-    task, hparams = config.task, config.hparams
-    schedule, evaluation = config.schedule, config.evaluation
-    positive = {"lr": hparams.lr, "clip-range": hparams.clip_range}
-    positive |= {"max-grad-norm": hparams.max_grad_norm}
-    options = {"critic-lr": hparams.critic_lr, "value-clip": hparams.value_clip}
-    positive |= {flag: number for flag, number in options.items() if number is not None}
-    for flag, number in positive.items():
-        allowed = f"give a number > 0 ({FLOAT32_SIZE})"
-        _require(is_single(number) and number > 0, f"--{flag}", number, allowed)
-    not_negative = {"entropy-coef": hparams.entropy_coef, "value-coef": hparams.value_coef}
-    for flag, number in not_negative.items():
-        allowed = f"give a number >= 0 (0, or {FLOAT32_SIZE})"
-        _require(is_single(number) and number >= 0, f"--{flag}", number, allowed)
-    fractions = {
-        "gamma": hparams.gamma,
-        "gae-lambda": hparams.gae_lambda,
-        "success-floor": evaluation.success_floor,
-        "signature-threshold": task.signature_threshold,
-    }
-    for flag, number in fractions.items():
-        allowed = f"give 0 <= number <= 1 (0, or from {_LEAST:.1e} on)"
-        _require(is_single(number) and 0 <= number <= 1, f"--{flag}", number, allowed)
-    finite = {
-        "false-basin-beta": task.false_basin_beta,
-        "reward-channel-scale": task.reward_channel_scale,
-        "log-std-init": schedule.log_std_init,
-    }
-    for flag, number in finite.items():
-        allowed = f"give a finite number (0, or {FLOAT32_SIZE})"
-        _require(is_single(number), f"--{flag}", number, allowed)
-
-
 def _check_counts(config: RunConfig) -> None:
-    train, schedule, evaluation = config.train, config.schedule, config.evaluation
-    counts = {
-        "batch-envs": train.batch_envs,
-        "rollout-length": train.rollout_length,
-        "minibatch-size": train.minibatch_size,
-        "epochs": train.epochs,
-        "eval-seeds": evaluation.eval_seeds,
-    }
-    if evaluation.eval_every is not None:
-        counts["eval-every"] = evaluation.eval_every
-    for flag, count in counts.items():
-        _require(count >= 1, f"--{flag}", count, "give a whole number >= 1")
+    train, schedule = config.train, config.schedule
     allowed = f"give a whole number >= 1, below 2^31 = {_INT32}"
     _require(train.epochs < _INT32, "--epochs", train.epochs, allowed)
     _require(schedule.updates >= 0, "--updates", schedule.updates, "give a whole number >= 0")
@@ -172,24 +116,24 @@ def _check_counts(config: RunConfig) -> None:
         train.minibatch_size,
         f"it must divide batch-envs x rollout-length = {train.batch_size}",
     )
-    _check_seeds(config)
 
 
 def _check_schedules(config: RunConfig) -> None:
-    """Ends of schedules are what `validated` makes of the schedules' text: nothing else acts."""
-    text, hparams = config.schedule, config.hparams
-    for name, flag, schedule, end, least in (
-        ("lr_end", "--lr-schedule", text.lr_schedule, hparams.lr_end, 0.0),
-        (
-            "entropy_coef_end",
-            "--entropy-schedule",
-            text.entropy_schedule,
-            hparams.entropy_coef_end,
-            -math.inf,
-        ),
+    for flag, schedule, least in (
+        ("--lr-schedule", config.schedule.lr_schedule, 0.0),
+        ("--entropy-schedule", config.schedule.entropy_schedule, -math.inf),
     ):
-        said = schedule_end(flag, schedule, least)
-        _require(end in (None, said), name, end, f"say it with {flag} linear:END")
+        try:
+            end = schedule_end(schedule)
+        except ValueError:
+            end = math.nan
+        _require(
+            end is None or (is_single(end) and end >= least),
+            flag,
+            schedule,
+            f"choose constant or linear:END, END a finite number{' >= 0' if least == 0 else ''} "
+            f"(0, or {FLOAT32_SIZE})",
+        )
 
 
 def _check_seeds(config: RunConfig) -> None:

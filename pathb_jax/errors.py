@@ -1,4 +1,4 @@
-"""The error that bad input raises, everywhere in the project."""
+"""The errors that the whole project knows."""
 
 from typing import Any
 
@@ -25,6 +25,10 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are pickled as their class called with `args`, which is the message here.
         return _remade, (type(self), str(self), self.__dict__)
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is damaged, does not fit, or could not be saved; the message names what."""
 
 
 def _remade(kind: type[InputError], message: str, state: dict[str, Any]) -> InputError:

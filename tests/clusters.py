@@ -16,7 +16,7 @@ import psutil
 
 from pathb_jax.cluster.driver import answers
 
-START_SECONDS = 300.0
+START_SECONDS = 1800.0
 ALL_THERE = """
 import sys, time, ray
 ray.init(sys.argv[1], log_to_driver=False)

@@ -19,12 +19,13 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Whoever runs tests again and again names a folder that stays: they are quicker from then on.
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="pathb-test-compiled-")
         config.add_cleanup(folder.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     # Commands that tests start run the same programs: they need not compile them again.
     from pathb_jax.system import compiled_programs
 
@@ -34,11 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _committed_program():
     """Take the program for committed: whoever works on it has a verdict's worth changed by that."""
-    from pathb_jax.system import backend, source
+    from pathb_jax.system import provenance, source
 
     with pytest.MonkeyPatch.context() as patch:
         committed = {**source.source_version(), "dirty": False}
-        patch.setattr(backend, "source_version", lambda: committed)
+        patch.setattr(provenance, "source_version", lambda: committed)
         yield
 
 
@@ -47,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory):
     """A run of `small_runs.UPDATES` updates as it was left. Not to be written to."""
     from small_runs import FinishedRun, Watcher, small_config
 
-    from pathb_jax.runs.run import train
+    from pathb_jax.runs.trainer import train
 
     watcher = Watcher()
     config = small_config(tmp_path_factory.mktemp("finished") / "run")
@@ -57,9 +58,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture
 def one_update_per_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every chunk one update long, whatever the machine's speed."""
-    from pathb_jax.runs import running
+    from pathb_jax.runs import run
 
-    monkeypatch.setattr(running, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(run, "CHUNK_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ import jax
 import numpy as np
 
 from pathb_jax import config as c
+from pathb_jax.config_checks import validated
 from pathb_jax.runs.loading import load
+from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.runs.outcome import RunOutcome
-from pathb_jax.runs.run import Observer, Progress
 from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, RunFiles
 from pathb_jax.store.checkpoints import resolve_checkpoint
 
@@ -55,7 +56,7 @@ def build(**flags: Any) -> c.RunConfig:
 
 def small_config(out: Path, **flags: Any) -> c.RunConfig:
     """Return the validated configuration of a small run."""
-    return build(**{**FLAGS, "out": out, **flags}).validated()
+    return validated(build(**{**FLAGS, "out": out, **flags}))
 
 
 def command_line(**flags: Any) -> list[str]:
@@ -106,12 +107,11 @@ def stored_state(config: c.RunConfig) -> Any:
 
 def assert_same_bits(first: Any, second: Any) -> None:
     """Fail unless two trees hold the same bits under the same names."""
-    assert jax.tree.structure(first) == jax.tree.structure(second)
-    for (path, a), b in zip(
-        jax.tree_util.tree_leaves_with_path(first), jax.tree.leaves(second), strict=True
-    ):
-        name = jax.tree_util.keystr(path)
-        a, b = np.asarray(a), np.asarray(b)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(jax.device_get(first))
+    others, other_structure = jax.tree.flatten(jax.device_get(second))
+    assert structure == other_structure  # type: ignore[operator]  # a gap in JAX's types
+    for (path, a), b in zip(leaves, map(np.asarray, others), strict=True):
+        name, a = jax.tree_util.keystr(path), np.asarray(a)
         assert (a.shape, a.dtype) == (b.shape, b.dtype), name
         assert a.tobytes() == b.tobytes(), f"{name} differs"
 

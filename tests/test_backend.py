@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from pathb_jax.errors import InputError
-from pathb_jax.system import backend
+from pathb_jax.system import backend, provenance
 
 
 def has(platform):
@@ -45,7 +45,7 @@ def test_what_is_not_there_is_refused(platform, extras):
 def test_cpu_is_always_there():
     backend.select_backend("cpu")
     assert jax.numpy.zeros(1).devices().pop().platform == "cpu"
-    assert backend.device_report()["platform"] == "cpu"
+    assert provenance.device_report()["platform"] == "cpu"
 
 
 def test_products_are_computed_in_float32():
@@ -102,12 +102,12 @@ def test_determinism_is_an_xla_flag_where_there_may_be_a_gpu(
     monkeypatch.setenv("XLA_FLAGS", given)
     monkeypatch.setattr(backend, "_has_started", lambda: False)
     backend.select_backend("auto", deterministic=deterministic)
-    assert backend.device_report()["xla_flags"] == given  # nothing but a CPU here
+    assert provenance.device_report()["xla_flags"] == given  # nothing but a CPU here
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ["xla_cuda"])
     backend.select_backend("cpu", deterministic=deterministic)
-    assert backend.device_report()["xla_flags"] == given
+    assert provenance.device_report()["xla_flags"] == given
     backend.select_backend("auto", deterministic=deterministic)
-    assert backend.device_report()["xla_flags"] == expected
+    assert provenance.device_report()["xla_flags"] == expected
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_jax_is_known_to_have_started():
 
 
 def test_the_report_names_versions_that_are_installed():
-    report = backend.device_report()
+    report = provenance.device_report()
     assert report["versions"]["jax"] == jax.__version__
     assert report["device_count"] >= 1
     assert report["device_kind"]
@@ -166,7 +166,7 @@ def test_the_report_names_versions_that_are_installed():
 )
 def test_wide_vectors_are_preferred_where_there_are_some(features, bits, options, monkeypatch):
     monkeypatch.setattr(backend, "processor", lambda: {"model name": "x", "flags": features})
-    assert backend.device_report()["vector_bits"] == bits
+    assert provenance.device_report()["vector_bits"] == bits
     assert backend.compiler_options() == options
     compiled = jax.jit(lambda x: x + 1).lower(1.0).compile(backend.compiler_options())
     assert compiled(1.0) == 2.0

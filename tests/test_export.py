@@ -8,10 +8,12 @@ import pytest
 from jax import export
 
 from pathb_jax.config import TIERS, RunConfig, TaskConfig, TrainConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.envs.shadow_field import bind
 from pathb_jax.envs.start_states import start_states
 from pathb_jax.evaluation.evaluator import SET_CAPACITY, _play_sets
 from pathb_jax.evaluation.policies import MeanPolicy, policy_data
+from pathb_jax.learn.hparams import options
 from pathb_jax.learn.program import chunk_arguments, state_shape, train_chunk
 from pathb_jax.learn.task import make_env, task_params
 
@@ -21,7 +23,7 @@ SEEDS = 64
 
 def chunk(tier):
     run = example(tier)
-    return train_chunk, chunk_arguments(run.train, run.hparams)
+    return train_chunk, chunk_arguments(run.train, options(run))
 
 
 def evaluator(tier):
@@ -35,9 +37,9 @@ def evaluator(tier):
 
 
 def example(tier):
-    return RunConfig(
-        TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=TrainConfig(tier=tier)
-    ).validated()
+    return validated(
+        RunConfig(TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=TrainConfig(tier=tier))
+    )
 
 
 def custom_calls(exported):

@@ -7,7 +7,7 @@ import sys
 import jax
 import pytest
 
-from pathb_jax.system import backend, jax_settings
+from pathb_jax.system import jax_settings, provenance
 
 SELECT = (
     "from pathb_jax.system import backend, jax_settings\n"
@@ -63,13 +63,16 @@ def test_what_code_sets_is_told():
 
 
 def test_it_is_part_of_the_environment():
-    before = backend.environment()
+    before = provenance.environment()
     with jax.threefry_partitionable(False):
-        now = backend.environment()
+        now = provenance.environment()
     name = "jax_threefry_partitionable"
-    (difference,) = backend.environment_differences(before, now)
+    (difference,) = provenance.environment_differences(before, now)
     assert difference == f"backend.jax_config.{name}: None -> False"
-    assert backend.departures(now) == [*backend.departures(before), f"{name}: default -> False"]
+    assert provenance.departures(now) == [
+        *provenance.departures(before),
+        f"{name}: default -> False",
+    ]
 
 
 @pytest.mark.parametrize("name", jax_settings._ELSEWHERE)

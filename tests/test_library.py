@@ -10,10 +10,12 @@ from small_protocol import small_table, write_toml
 from small_runs import FLAGS, VARIANT, assert_same_bits, build, read, stored_state
 
 import pathb_jax
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol
-from pathb_jax.runs import run
+from pathb_jax.runs import trainer
+from pathb_jax.runs.observer import Observer
 from pathb_jax.system import backend
 
 
@@ -27,16 +29,16 @@ def asked(monkeypatch):
         seen["platform"] = backend.current_device().platform
         seen["precision"] = jax.config.jax_default_matmul_precision
 
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     return seen
 
 
 def test_an_unvalidated_schedule_acts_as_the_validated_one(tmp_path):
     states = []
-    for name, made in (("as-it-is", lambda c: c), ("validated", lambda c: c.validated())):
+    for name, made in (("as-it-is", lambda c: c), ("validated", validated)):
         config = build(**{**FLAGS, "out": tmp_path / name, "lr_schedule": "linear:1e-5"})
         outcome = pathb_jax.train(made(config))
-        assert read(outcome.files.manifest)["config"]["hparams"]["lr_end"] == 1e-5
+        assert read(outcome.files.manifest)["config"]["schedule"]["lr_schedule"] == "linear:1e-5"
         states.append(stored_state(config))
     assert_same_bits(*states)
     constant = build(**{**FLAGS, "out": tmp_path / "constant"})
@@ -64,7 +66,7 @@ def test_training_is_asked_for_what_the_command_asks_for(asked, tmp_path):
     before = dict(jax.config.values)
     with jax.default_matmul_precision("bfloat16"):  # the caller's own business
         pathb_jax.train(build(variant=VARIANT, out=tmp_path / "out", backend="cpu"))
-    assert asked["config"] == asked["config"].validated()
+    assert asked["config"] == validated(asked["config"])
     assert (asked["platform"], asked["precision"]) == ("cpu", "float32")
     changed = {name for name, value in jax.config.values.items() if value != before[name]}
     assert changed <= {
@@ -100,7 +102,7 @@ def test_a_ladder_computes_where_its_plan_says(tmp_path, monkeypatch):
 def test_progress_is_shown_if_asked_for(progress, quiet, asked, tmp_path, monkeypatch):
     shown = []
 
-    class Bar(run.Observer):
+    class Bar(Observer):
         def __init__(self, quiet):
             shown.append(quiet)
 
@@ -110,7 +112,7 @@ def test_progress_is_shown_if_asked_for(progress, quiet, asked, tmp_path, monkey
         def __exit__(self, *_):
             pass
 
-    monkeypatch.setattr("pathb_jax.cli.progress.ProgressBar", Bar)
+    monkeypatch.setattr("pathb_jax.display.progress.ProgressBar", Bar)
     pathb_jax.train(build(variant=VARIANT, out=tmp_path / "out", progress=progress))
     assert shown == [quiet]
     assert isinstance(asked["observer"], Bar)
@@ -129,6 +131,7 @@ import json, sys
 from pathlib import Path
 import pathb_jax
 from pathb_jax.config import OutputConfig
+from pathb_jax.config_checks import validated
 out = Path(sys.argv[1])
 config = pathb_jax.RunConfig(
     pathb_jax.TaskConfig("signature_ppo_dense"), output=OutputConfig(out=out, backend="gpu")

@@ -9,10 +9,12 @@ from small_runs import VARIANT, bad_input_line, build
 
 from pathb_jax.cli import evaluate, ladder, train
 from pathb_jax.config import TrainConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
+from pathb_jax.learn.hparams import options
 from pathb_jax.learn.program import lower
-from pathb_jax.runs import placement
-from pathb_jax.system import backend, memory
+from pathb_jax.runs import memory, side_by_side
+from pathb_jax.system import backend
 
 GB = 10**9
 
@@ -43,8 +45,8 @@ def test_parameters_are_counted(tier, parameters):
 def test_what_training_takes_is_what_xla_asks_for(shapes):
     """Not more, so that nothing is refused that would have trained, and at least half of it."""
     config = TrainConfig(**shapes)
-    hparams = build(variant=VARIANT).validated().hparams
-    told = lower(config, hparams).compile(backend.compiler_options()).memory_analysis()
+    lowered = lower(config, options(build(variant=VARIANT)))
+    told = lowered.compile(backend.compiler_options()).memory_analysis()
     asked = (
         told.temp_size_in_bytes
         + told.argument_size_in_bytes
@@ -73,12 +75,12 @@ def test_what_training_takes_is_what_xla_asks_for(shapes):
 )
 def test_a_size_that_cannot_be_names_its_flag(flags, line, there):
     with pytest.raises(InputError) as caught:
-        memory.check(build(variant=VARIANT, **flags).validated())
+        memory.check(validated(build(variant=VARIANT, **flags)))
     assert str(caught.value).startswith(line)
 
 
 def test_runs_that_fit_alone_may_not_fit_together(there):
-    large = build(variant=VARIANT, tier="Large").validated()
+    large = validated(build(variant=VARIANT, tier="Large"))
     memory.check(large, 90)
     with pytest.raises(InputError) as caught:
         memory.check(large, 100)
@@ -90,9 +92,9 @@ def test_runs_that_fit_alone_may_not_fit_together(there):
 
 def test_indices_stay_below_two_to_the_31(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device: None)
-    memory.check(build(variant=VARIANT, batch_envs=2**23, minibatch_size=256).validated())
+    memory.check(validated(build(variant=VARIANT, batch_envs=2**23, minibatch_size=256)))
     with pytest.raises(InputError, match=r"--batch-envs: 16777216 is not allowed; .*2\^31"):
-        memory.check(build(variant=VARIANT, batch_envs=2**24).validated())
+        memory.check(validated(build(variant=VARIANT, batch_envs=2**24)))
 
 
 def device(platform, stats=None):
@@ -125,14 +127,14 @@ def test_a_container_may_use_less_than_the_machine_has(tmp_path, monkeypatch):
     ],
 )
 def test_a_cpus_devices_share_its_memory(platform, devices, per_device, refused, monkeypatch):
-    monkeypatch.setattr(placement, "devices", lambda asked: [device(platform)] * devices)
+    monkeypatch.setattr(side_by_side, "devices", lambda asked: [device(platform)] * devices)
     monkeypatch.setattr(memory, "available", lambda device: 500_000_000)
-    configs = [build(variant=VARIANT, tier="Large", seed=seed).validated() for seed in range(8)]
+    configs = [validated(build(variant=VARIANT, tier="Large", seed=seed)) for seed in range(8)]
     if refused is None:
-        placement.check_memory(configs, "auto", per_device)
+        side_by_side.check_memory(configs, "auto", per_device)
     else:
         with pytest.raises(InputError) as caught:
-            placement.check_memory(configs, "auto", per_device)
+            side_by_side.check_memory(configs, "auto", per_device)
         assert str(caught.value).startswith(refused)
 
 

@@ -12,9 +12,10 @@ from small_runs import Watcher, small_config
 
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn import training
-from pathb_jax.learn.program import lower, program, traced
+from pathb_jax.learn.hparams import options, traced
+from pathb_jax.learn.program import lower, program
 from pathb_jax.learn.task import task_params
-from pathb_jax.runs.run import train
+from pathb_jax.runs.trainer import train
 
 CANDIDATES = [
     {"lr": 1e-4},
@@ -59,7 +60,7 @@ def test_many_chunks_of_many_candidates_are_one_trace(tmp_path):
     for flags in CANDIDATES:
         config = small_config(tmp_path, **flags)
         compiled = program(config)
-        env_params, hparams = task_params(config, compiled.env), traced(config.hparams)
+        env_params, hparams = task_params(config, compiled.env), traced(config)
         state = compiled.init(config, env_params)
         for updates in CHUNKS:
             span = training.Span(np.int32(0), np.int32(sum(CHUNKS)))
@@ -68,7 +69,7 @@ def test_many_chunks_of_many_candidates_are_one_trace(tmp_path):
             )
             assert done.updates == updates
         assert state.update == sum(CHUNKS)
-        entropies.add(float(done.metrics[CHUNKS[-1] - 1, training.METRICS.index("entropy")]))
+        entropies.add(float(done.metrics["entropy"][CHUNKS[-1] - 1]))
     assert len(entropies) == len(CANDIDATES)  # they were different candidates
 
 
@@ -78,9 +79,9 @@ def test_a_state_has_no_weak_types(finished):
     compiled = program(config)
     env_params = task_params(config, compiled.env)
     state = compiled.init(config, env_params)
-    after, _ = compiled.train(state, traced(config.hparams), env_params, 1)
+    after, _ = compiled.train(state, traced(config), env_params, 1)
     again = compiled.init(config, env_params)
-    for tree in (after, again, env_params, traced(config.hparams)):
+    for tree in (after, again, env_params, traced(config)):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             assert not leaf.aval.weak_type, jax.tree_util.keystr(path)
     shapes = [
@@ -129,7 +130,7 @@ def test_a_chunk_has_a_largest_length(finished):
 )
 def test_matmul_precision_is_that_of_every_product(precision, xla, tmp_path):
     config = small_config(tmp_path, matmul_precision=precision)
-    text = lower(config.train, config.hparams).as_text()
+    text = lower(config.train, options(config)).as_text()
     found = re.findall(r"dot_general.*precision = \[(\w+), (\w+)\]", text)
     assert len(found) == text.count("stablehlo.dot_general")
     assert set(found) == {(xla, xla)}

@@ -3,15 +3,19 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pathb_jax.cli import command
-from pathb_jax.cli.terminal import say
-from pathb_jax.config import Backend, default_hint
+from pathb_jax.cli.exit_codes import OK
+from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.output_files import check_distinct, check_page, check_writable, study_files
+from pathb_jax.config import Backend, DefaultHint
+from pathb_jax.display.terminal import notice
 from pathb_jax.errors import InputError
+from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
-    from pathb_jax.studies.anchors import AnchorRun
+    from pathb_jax.studies.anchors import Comparison
 
 DESCRIPTION = """Train rows of the anchor table with many training seeds and compare.
 
@@ -20,6 +24,8 @@ the page anew. Stop and start it at will: a run that was stopped goes on from it
 in --out, runs in the table are never repeated. Several processes may add to one table.
 
 Small rows take minutes, Medium rows 5 to 15 minutes per run on two cores."""
+
+FORMAT = "pathb-anchors-result-v1"
 
 AnchorName = Literal[
     "small-mixed-0.90-1M",
@@ -48,14 +54,16 @@ class AnchorFlags:
 
     anchors: tuple[AnchorName, ...] = get_args(AnchorName)
     """Rows to train; the page shows all."""
-    train_seeds: Annotated[int | None, default_hint("as many as the row has")] = None
+    train_seeds: Annotated[int | None, DefaultHint("as many as the row has")] = None
     """Train at most this many training seeds of each row: 0, 1, ..."""
     out: Path = Path("results/anchors")
     """Folder for the runs."""
-    table: Annotated[Path | None, default_hint("anchors.csv in --out")] = None
+    table: Annotated[Path | None, DefaultHint("anchors.csv in --out")] = None
     """The table of finished runs, a CSV file: what is missing from it is trained."""
-    doc: Annotated[Path | None, default_hint("beside the table")] = None
+    doc: Annotated[Path | None, DefaultHint("beside the table")] = None
     """The page, a Markdown file; its figure goes into figures/ beside it."""
+    json: Annotated[Path | None, DefaultHint("none")] = None
+    """Write the page's figures to this file too; - is standard output."""
     page_only: bool = False
     """Train nothing, only write the page from the table."""
     progress: bool = True
@@ -77,49 +85,54 @@ def _main(arguments: Sequence[str] | None) -> int:
         raise InputError("--anchors", [], "give at least one row")
     if flags.train_seeds is not None and flags.train_seeds < 1:
         raise InputError("--train-seeds", flags.train_seeds, "give a whole number >= 1")
-    path, doc = command.study_files(flags.out, flags.table, flags.doc, "anchors")
+    path, doc = study_files(flags.out, flags.table, flags.doc, "anchors")
+    check_json(flags.json, is_own_json(format=FORMAT), "result", flags.out)
+    check_distinct({"--table": path, "--doc": doc, "--json": flags.json})
     if not flags.page_only:
-        command.check_writable("--out", flags.out)
-        command.check_writable("--table", path.parent)
+        check_writable("--out", flags.out)
+        check_writable("--table", path.parent)
 
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax.system import backend
 
     if not flags.page_only:
         backend.select_backend(flags.backend)  # before the environment, which starts JAX
-    from pathb_jax.report.anchors_page import FIGURE, HEADING
+    from pathb_jax.report.anchors_page import FIGURE, HEADING, write_anchors_page
     from pathb_jax.report.remarks import is_own_page
-    from pathb_jax.studies.anchors import ANCHORS, anchors_table, missing_runs
+    from pathb_jax.studies.anchors import ANCHORS, anchors_table, compare, train_missing
 
-    command.check_page("--doc", doc, is_own_page(HEADING), [FIGURE])
+    check_page("--doc", doc, is_own_page(HEADING), [FIGURE])
     table = anchors_table(path)
-    done = table.read()
     if not flags.page_only:
-        from pathb_jax.cli.progress import ProgressBar
-        from pathb_jax.studies.anchors import train_one
+        from pathb_jax.display.progress import ProgressBar
 
         chosen = [anchor for anchor in ANCHORS if anchor.name in flags.anchors]
+        accept = flags.accept_environment_change
         with ProgressBar(quiet=not flags.progress) as bar:
-            for anchor, seed in missing_runs(chosen, done, flags.train_seeds):
-                accept = flags.accept_environment_change
-                if (run := train_one(anchor, seed, flags.out, bar, accept)) is not None:
-                    table.add(run)
-                else:
-                    bar.notice(f"{anchor.name}, seed {seed}: diverged, so it is no row")
-        done = table.read()  # with the runs of other processes
-    _write_page(doc, path, done)
-    say(f"table: {path}")
-    say(f"page:  {doc}")
-    return 0
-
-
-def _write_page(doc: Path, table: Path, done: "Sequence[AnchorRun]") -> None:
-    from pathb_jax.report.anchors_page import write_anchors_page
-    from pathb_jax.report.remarks import kept_remarks
-    from pathb_jax.studies.anchors import ANCHORS, compare
-
+            train_missing(table, chosen, flags.train_seeds, flags.out, bar, accept)
+    done = table.read()  # with the runs of other processes
     comparisons = [compare(anchor, done) for anchor in ANCHORS]
-    write_anchors_page(doc, comparisons, table, kept_remarks(doc))
+    write_anchors_page(doc, comparisons, path)
+    notice(f"table: {path}")
+    notice(f"page:  {doc}")
+    with json_result(flags.json) as write:
+        write({"format": FORMAT, "rows": [_row(comparison) for comparison in comparisons]})
+    return OK
+
+
+def _row(comparison: "Comparison") -> dict[str, Any]:
+    anchor = comparison.anchor
+    return {
+        "anchor": anchor.name,
+        "training_seeds": anchor.training_seeds,
+        "runs": [run.model_dump() for run in comparison.runs],
+        "mean_successes": comparison.mean_successes,
+        "interval": comparison.interval,
+        "published_run": anchor.published_run,
+        "published_seeds": anchor.published_seeds,
+        "p_value": comparison.p_value,
+        "agrees": comparison.agrees,
+    }
 
 
 if __name__ == "__main__":

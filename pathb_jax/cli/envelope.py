@@ -3,27 +3,32 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich import box
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.cli.terminal import Terminal, say
+from pathb_jax.cli.devices import check_parallel_runs, check_ray, computing
+from pathb_jax.cli.exit_codes import OK
+from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.output_files import check_distinct, check_page, check_writable, study_files
 from pathb_jax.config import (
     Backend,
+    DefaultHint,
     Hparams,
     OutputConfig,
     ParallelRuns,
-    RunConfig,
     Tier,
-    default_hint,
 )
+from pathb_jax.display.terminal import Terminal, notice
 from pathb_jax.errors import InputError
+from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
     from pathb_jax.store.study_table import StudyTable
-    from pathb_jax.studies.envelope import Envelope, EnvelopeRun, Study
+    from pathb_jax.studies.envelope import Envelope, Study
+    from pathb_jax.studies.envelope_table import EnvelopeRun
 
 DESCRIPTION = """Train one policy per lambda and training seed, and say where training breaks.
 
@@ -41,6 +46,8 @@ Ten lambdas with four seeds take 400 M environment steps: at Small 7 to 40 minut
 
 Exit status: 0 done; 2 bad input; 1 failure; 130 or 143 stopped by a signal."""
 
+FORMAT = "pathb-envelope-result-v1"
+
 
 @dataclasses.dataclass(frozen=True)
 class EnvelopeFlags:
@@ -56,21 +63,23 @@ class EnvelopeFlags:
     """PPO updates per run, each 8 192 environment steps; 1221 are 10 M."""
     eval_seeds: int = 64
     """Seeds, from 10000 on, that each trained policy is evaluated on."""
-    hparams: Hparams = Hparams()  # noqa: RUF009  # a tuple: nothing can change it
+    hparams: Hparams = dataclasses.field(default_factory=Hparams)
     """Hyper-parameters of every run."""
     parallel_runs: ParallelRuns = "auto"
     """Runs trained side by side, each on a device of its own; on a CPU auto is one per core at
     Small and one at a time at Medium and Large. No figure depends on it."""
-    ray: Annotated[str | None, default_hint("this machine alone")] = None
+    ray: Annotated[str | None, DefaultHint("this machine alone")] = None
     """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
     head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
     all machines share. No figure depends on it."""
     out: Path = Path("results/envelope")
     """Folder for the runs."""
-    table: Annotated[Path | None, default_hint("envelope.csv in --out")] = None
+    table: Annotated[Path | None, DefaultHint("envelope.csv in --out")] = None
     """The table of finished runs, a CSV file: what is missing from it is trained."""
-    doc: Annotated[Path | None, default_hint("beside the table")] = None
+    doc: Annotated[Path | None, DefaultHint("beside the table")] = None
     """The page, a Markdown file; its figure goes into figures/ beside it."""
+    json: Annotated[Path | None, DefaultHint("none")] = None
+    """Write the page's figures to this file too; - is standard output."""
     page_only: bool = False
     """Train nothing, only write the page from the table; flags of the runs say nothing."""
     accept_environment_change: bool = False
@@ -90,31 +99,32 @@ def _main(arguments: Sequence[str] | None) -> int:
     flags = command.parse(EnvelopeFlags, arguments, DESCRIPTION)
     lambdas = _checked(flags)
 
-    from pathb_jax.report.envelope_page import HEADING, figure_name
+    from pathb_jax.report.envelope_page import HEADING, figure_name, write_envelope_page
     from pathb_jax.report.remarks import is_own_page
-    from pathb_jax.studies.envelope import Study, envelope, envelope_table, settings
+    from pathb_jax.studies.envelope import Study, envelope, finished_runs
+    from pathb_jax.studies.envelope_table import envelope_table
 
     study = Study(flags.tier, flags.updates, flags.eval_seeds, flags.hparams)
-    _config(flags, study, lambdas[0], flags.train_seeds - 1)  # refused, if it is, before any work
-    path, doc = command.study_files(flags.out, flags.table, flags.doc, "envelope")
-    command.check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
+    _check_runs(flags, study, lambdas)
+    path, doc = study_files(flags.out, flags.table, flags.doc, "envelope")
+    check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
+    check_json(flags.json, is_own_json(format=FORMAT), "result", flags.out)
+    check_distinct({"--table": path, "--doc": doc, "--json": flags.json})
     table = envelope_table(path)
     if not flags.page_only:
-        command.check_writable("--table", path.parent)
-        done = table.read()
-        if done and done[0].settings != settings(study):
-            allowed = f"it holds runs of {done[0].settings}; choose another --out or --table"
-            raise InputError("--table", str(path), allowed)
-        _train(flags, study, lambdas, table, done)
+        check_writable("--table", path.parent)
+        _train(flags, study, lambdas, table, finished_runs(table, study))
     done = table.read()  # with the runs of other processes
     if not done:
         raise InputError("--page-only", True, f"{path} holds no run yet")
-    found = envelope(done)
-    _print(found)
-    _write_page(doc, path, found)
-    say(f"table: {path}")
-    say(f"page:  {doc}")
-    return 0
+    result = envelope(done)
+    with json_result(flags.json) as write:
+        _print(result)
+        write({"format": FORMAT, **_result(result)})
+    write_envelope_page(doc, result, path)
+    notice(f"table: {path}")
+    notice(f"page:  {doc}")
+    return OK
 
 
 def _checked(flags: EnvelopeFlags) -> list[float]:
@@ -128,24 +138,28 @@ def _checked(flags: EnvelopeFlags) -> list[float]:
     for flag, count in counts.items():
         if count < 1:
             raise InputError(flag, count, "give a whole number >= 1")
-    command.check_parallel_runs(flags.parallel_runs, flags.tier)
-    command.check_ray(flags.ray, flags.parallel_runs)
+    check_parallel_runs(flags.parallel_runs, flags.tier)
+    check_ray(flags.ray, flags.parallel_runs)
     if flags.hparams.mixed_lambda is not None:
         raise InputError("--mixed-lambda", flags.hparams.mixed_lambda, "give it in --lambdas")
     if not flags.page_only:
-        command.check_writable("--out", flags.out)
+        check_writable("--out", flags.out)
     return sorted(lambdas)
 
 
-def _config(flags: EnvelopeFlags, study: "Study", mixed_lambda: float, seed: int) -> RunConfig:
-    from pathb_jax.studies.envelope import run_config
-
-    output = OutputConfig(
+def _output(flags: EnvelopeFlags) -> OutputConfig:
+    return OutputConfig(
         out=flags.out,
         backend=flags.backend,
         accept_environment_change=flags.accept_environment_change,
     )
-    return run_config(study, mixed_lambda, seed, output)
+
+
+def _check_runs(flags: EnvelopeFlags, study: "Study", lambdas: Sequence[float]) -> None:
+    """Refuse settings that no run can have before any work."""
+    from pathb_jax.studies.envelope import run_config
+
+    run_config(study, lambdas[0], flags.train_seeds - 1, _output(flags))
 
 
 def _train(
@@ -156,55 +170,48 @@ def _train(
     done: "Sequence[EnvelopeRun]",
 ) -> None:
     """Train what is missing from `done`; add each run to the table as it ends."""
-    from pathb_jax.studies.envelope import finished_run, missing_runs
+    from pathb_jax.studies.envelope import missing_runs, train_missing
 
     missing = list(missing_runs(lambdas, flags.train_seeds, done))
     if not missing:
-        say(f"{table.path}: all runs are there; nothing to train")
+        notice(f"{table.path}: all runs are there; nothing to train")
         return
-
-    configs = [_config(flags, study, *one) for one in missing]
     # Importing JAX takes seconds; wrong flags are reported before.
-    with command.computing(
+    with computing(
         flags.backend,
         flags.tier,
         flags.parallel_runs,
         flags.ray,
         accept_environment_change=flags.accept_environment_change,
     ) as cluster:
-        from pathb_jax.cli.progress import ProgressBar
-        from pathb_jax.runs import placement
-        from pathb_jax.runs.outcome import check_trained_here
+        from pathb_jax.display.progress import ProgressBar
 
-        bar = ProgressBar(quiet=not flags.progress)
-        runs = placement.train_all(configs, bar, flags.parallel_runs, cluster=cluster)
-        there = None if cluster is None else cluster.environment
-        with bar:
-            for ended in runs:
-                check_trained_here(configs[ended.position], ended.outcome, there)
-                table.add(finished_run(study, *missing[ended.position], ended.outcome))
+        with ProgressBar(quiet=not flags.progress) as bar:
+            output = _output(flags)
+            train_missing(table, study, missing, output, bar, flags.parallel_runs, cluster)
 
 
-def _print(found: "Envelope") -> None:
+def _result(result: "Envelope") -> dict[str, Any]:
+    from pathb_jax.report.envelope_page import statements
+
+    names = ("settings", "training_seeds", "eval_seeds", "env_steps", "points", "breach", "shape")
+    figures = {name: getattr(result, name) for name in names}
+    return {**figures, "statements": list(statements(result))}
+
+
+def _print(result: "Envelope") -> None:
     from pathb_jax.report.envelope_page import HEADINGS, cells, statements
     from pathb_jax.studies.envelope_statistics import LURED, RULE
 
     console = Terminal()
     table = Table(*HEADINGS, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for point in found.points:
+    for point in result.points:
         table.add_row(*cells(point))
     console.print(table)
-    for line in statements(found):
+    for line in statements(result):
         console.print(line)
     console.print(f"lured: {LURED}")
     console.print(f"rule for the shape: {RULE}")
-
-
-def _write_page(doc: Path, table: Path, found: "Envelope") -> None:
-    from pathb_jax.report.envelope_page import write_envelope_page
-    from pathb_jax.report.remarks import kept_remarks
-
-    write_envelope_page(doc, found, table, kept_remarks(doc))
 
 
 if __name__ == "__main__":

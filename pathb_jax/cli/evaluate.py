@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.cli.evaluate_flags import EditFlags, EvaluateFlags, ProbeFlags, ReportFlags, check
-from pathb_jax.cli.terminal import Terminal, say
+from pathb_jax.cli.evaluate_flags import EditFlags, EvaluateFlags, ProbeFlags, check
+from pathb_jax.cli.exit_codes import OK
+from pathb_jax.cli.json_result import json_result
 from pathb_jax.config import SensorTier
+from pathb_jax.display.terminal import Terminal, notice
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
 
@@ -53,7 +55,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     backend.select_backend(flags.world.backend)  # before the environment, which starts JAX
     from pathb_jax.envs.shadow_field import MesaShadowField
     from pathb_jax.evaluation.evaluator import evaluate
-    from pathb_jax.system import memory
+    from pathb_jax.runs import memory
 
     player = _load(flags)
     env = MesaShadowField(player.sensor_tier, max_delay=flags.probe.probe_delay)
@@ -73,11 +75,14 @@ def _main(arguments: Sequence[str] | None) -> int:
     )
     _check_finite(flags, player, results)
     summaries = [_summary(player, result) for result in results]
-    _print_table(player, summaries)
-    _write(flags.report, player, results, summaries)
+    with json_result(flags.report.json) as write:
+        _print_table(player, summaries)
+        write({"subject": player.name, "sets": summaries})
+    if flags.report.csv is not None:
+        _write_rows(flags.report.csv, results)
     if flags.report.render is not None:
         _render(flags, player, env, params, probe)
-    return 0
+    return OK
 
 
 def _check_finite(flags: EvaluateFlags, player: _Player, results: "Sequence[SetResult]") -> None:
@@ -218,24 +223,16 @@ def _print_table(player: _Player, summaries: Sequence[Mapping[str, Any]]) -> Non
     console.print(table)
 
 
-def _write(
-    flags: ReportFlags,
-    player: _Player,
-    results: Sequence["SetResult"],
-    summaries: Sequence[Mapping[str, Any]],
-) -> None:
+def _write_rows(path: Path, results: Sequence["SetResult"]) -> None:
     import numpy as np
 
-    from pathb_jax.runs.outcome import episode_rows
-    from pathb_jax.store.json_files import write_json
+    from pathb_jax.runs.output import episode_rows
     from pathb_jax.store.tables import write_table
 
-    if flags.csv is not None:
-        rows = [episode_rows(result) for result in results]
-        columns = {name: np.concatenate([table[name] for table in rows]) for name in rows[0]}
-        write_table(flags.csv, columns)
-    if flags.json is not None:
-        write_json(flags.json, {"subject": player.name, "sets": list(summaries)})
+    rows = [episode_rows(result) for result in results]
+    columns = {name: np.concatenate([table[name] for table in rows]) for name in rows[0]}
+    write_table(path, columns)
+    notice(f"rows: {path}")
 
 
 def _render(
@@ -289,7 +286,7 @@ def _render(
         basin_sigma=float(bank.basin_sigma),
     )
     write_atomically(flags.report.render, picture)
-    say(f"picture: {flags.report.render}")
+    notice(f"picture: {flags.report.render}")
 
 
 if __name__ == "__main__":

@@ -5,19 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pathb_jax.cli import command
-from pathb_jax.config import SEED_LIMIT, Backend, SensorTier, default_hint
+from pathb_jax.cli.json_result import check_json
+from pathb_jax.cli.output_files import check_distinct, check_output
+from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, SensorTier
 from pathb_jax.config_checks import FLOAT32_SIZE, is_single
 from pathb_jax.errors import InputError
 from pathb_jax.store.artifacts import EVALUATION_COLUMNS
 from pathb_jax.store.own_files import is_own_csv, is_own_json, is_own_picture
-
-OWN = {
-    "csv": (is_own_csv(EVALUATION_COLUMNS), "table"),
-    "json": (is_own_json("subject", "sets"), "summary"),
-    "render": (is_own_picture, "picture"),
-}
-"""Flag that names an output: how an earlier one is recognised, and what it is."""
 
 Channel = Literal[
     "reward", "observation", "signature-sensor", "geometry", "basin-position", "basin-observation"
@@ -28,11 +22,11 @@ Channel = Literal[
 class SubjectFlags:
     """Who plays: give exactly one."""
 
-    checkpoint: Annotated[Path | None, default_hint("none")] = None
+    checkpoint: Annotated[Path | None, DefaultHint("none")] = None
     """A run folder (its last checkpoint) or one step's folder."""
-    policy: Annotated[Path | None, default_hint("none")] = None
+    policy: Annotated[Path | None, DefaultHint("none")] = None
     """A policy file, *.policy.json."""
-    controller: Annotated[Literal["oracle", "hc-signature"] | None, default_hint("none")] = None
+    controller: Annotated[Literal["oracle", "hc-signature"] | None, DefaultHint("none")] = None
     """A reference controller; the oracle plays on the privileged-field tier."""
 
 
@@ -40,7 +34,7 @@ class SubjectFlags:
 class WorldFlags:
     """Where it plays."""
 
-    sensor_tier: Annotated[SensorTier | None, default_hint("the subject's own")] = None
+    sensor_tier: Annotated[SensorTier | None, DefaultHint("the subject's own")] = None
     """What is observed."""
     eval_seed_start: tuple[int, ...] = (10000,)
     """First seed of each evaluation set."""
@@ -62,9 +56,9 @@ class ProbeFlags:
     """Scale start, goal and the signature's width by this."""
     probe_mirror: Literal["none", "x", "y"] = "none"
     """Flip the second component (x) or the first (y) of start and goal."""
-    probe_delay: Annotated[int | None, default_hint("the tier's")] = None
+    probe_delay: Annotated[int | None, DefaultHint("the tier's")] = None
     """Delay of the samples, in steps."""
-    probe_decoy: Annotated[tuple[float, float, float] | None, default_hint("none")] = None
+    probe_decoy: Annotated[tuple[float, float, float] | None, DefaultHint("none")] = None
     """STRENGTH X Y of a bump added to the samples."""
     probe_decoy_decay: Literal["linear", "inv-sq", "gaussian"] = "linear"
     """How the decoy falls off with distance."""
@@ -74,7 +68,7 @@ class ProbeFlags:
 class EditFlags:
     """A change of one channel from a step on, to the end of the episode."""
 
-    edit_channel: Annotated[Channel | None, default_hint("none")] = None
+    edit_channel: Annotated[Channel | None, DefaultHint("none")] = None
     """What is edited."""
     edit_step: int = 50
     """Time index of the step at whose beginning it takes effect."""
@@ -82,7 +76,7 @@ class EditFlags:
     """Reward, signature-sensor: values become scale * value + shift."""
     edit_shift: float = 0.0
     """Reward, signature-sensor: see --edit-scale."""
-    edit_point: Annotated[tuple[float, float] | None, default_hint("none")] = None
+    edit_point: Annotated[tuple[float, float] | None, DefaultHint("none")] = None
     """Geometry, basin-position, basin-observation: the new place, X Y."""
     edit_mask: tuple[int, ...] = ()
     """Observation: indices of the entries that are replaced."""
@@ -94,11 +88,11 @@ class EditFlags:
 class ReportFlags:
     """What is written beside the table."""
 
-    csv: Annotated[Path | None, default_hint("none")] = None
+    csv: Annotated[Path | None, DefaultHint("none")] = None
     """Write one row per episode here."""
-    json: Annotated[Path | None, default_hint("none")] = None
-    """Write the sets' summaries here."""
-    render: Annotated[Path | None, default_hint("none")] = None
+    json: Annotated[Path | None, DefaultHint("none")] = None
+    """Write the sets' summaries here; - is standard output."""
+    render: Annotated[Path | None, DefaultHint("none")] = None
     """Draw the first --render-episodes paths of the first set here (PNG)."""
     render_episodes: int = 16
     """Episodes to draw."""
@@ -143,10 +137,11 @@ def check(flags: EvaluateFlags) -> None:
             "--sensor-tier", flags.world.sensor_tier, "the oracle needs privileged-field"
         )
     _check_interventions(flags.probe, flags.edit)
-    outputs = vars(flags.report)
-    command.check_distinct({f"--{name}": outputs[name] for name in OWN})
-    for name, (is_own, kind) in OWN.items():
-        command.check_output(f"--{name}", outputs[name], is_own, kind)
+    report = flags.report
+    check_distinct({"--csv": report.csv, "--json": report.json, "--render": report.render})
+    check_output("--csv", report.csv, is_own_csv(EVALUATION_COLUMNS), "table")
+    check_json(report.json, is_own_json("subject", "sets"), "summary")
+    check_output("--render", report.render, is_own_picture, "picture")
     if flags.report.render_episodes < 1:
         raise InputError("--render-episodes", flags.report.render_episodes, "give a number >= 1")
 

@@ -5,25 +5,25 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pathb_jax.cli import command
-from pathb_jax.cli.progress_format import duration
-from pathb_jax.cli.terminal import Terminal, say
-from pathb_jax.config import SEED_LIMIT, Backend, MatmulPrecision, ParallelRuns, Tier, default_hint
+from pathb_jax.cli.devices import MOST_RUNS_PER_DEVICE, check_parallel_runs, check_ray, computing
+from pathb_jax.cli.exit_codes import FAILURE, OK, REJECTED
+from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.ladder_output import plan_result, print_plan, print_record, print_verification
+from pathb_jax.cli.output_files import check_distinct, check_page, check_writable
+from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, MatmulPrecision, ParallelRuns, Tier
+from pathb_jax.display.terminal import notice
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.ladder.statistics import clopper_pearson
+from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
-    from pathb_jax.cluster.driver import Cluster
-    from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.ladder.protocol import Protocol
-    from pathb_jax.ladder.schema import Run
-    from pathb_jax.store.record_schema import LadderRecord
+    from pathb_jax.ladder.schema import PlannedRun
+    from pathb_jax.runs.cluster import Cluster
 
 DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
 another, judge each in three stages fixed in advance, adopt the first that passes, then train the
@@ -39,7 +39,7 @@ At its end every figure is recomputed from the raw files and every policy replay
 Exit status: 0 a candidate was adopted; 3 all were rejected (a finding); 2 bad input; 1 failure, or
 something of the record does not hold."""
 
-REJECTED = 3
+FORMAT = "pathb-ladder-result-v1"
 MOST_TRAIN_SEEDS = 1000
 
 
@@ -49,16 +49,18 @@ class LadderFlags:
 
     protocol: str = "path_b"
     """A protocol that ships with the package, or the path of a TOML file."""
-    tier: Annotated[Tier | None, default_hint("the protocol's")] = None
+    tier: Annotated[Tier | None, DefaultHint("the protocol's")] = None
     """Network size."""
-    updates: Annotated[int | None, default_hint("the protocol's")] = None
+    updates: Annotated[int | None, DefaultHint("the protocol's")] = None
     """PPO updates per run (8 192 environment steps each)."""
-    seed: Annotated[int | None, default_hint("the protocol's")] = None
+    seed: Annotated[int | None, DefaultHint("the protocol's")] = None
     """Training seed."""
-    out: Annotated[Path | None, default_hint("results/mesa/phase7v2-<tier>-cliff-subset")] = None
+    out: Annotated[Path | None, DefaultHint("results/mesa/phase7v2-<tier>-cliff-subset")] = None
     """Folder for all files."""
-    note: Annotated[Path | None, default_hint("beside the record only")] = None
+    note: Annotated[Path | None, DefaultHint("beside the record only")] = None
     """Write the result note here too."""
+    json: Annotated[Path | None, DefaultHint("none")] = None
+    """Write the record, or with --plan the plan, to this file too; - is standard output."""
     train_seeds: int = 1
     """Training seeds per candidate. The first one votes, as the protocol says; the others show how
     much the verdict owes to it."""
@@ -71,7 +73,7 @@ class LadderFlags:
     runs_per_device: int = 1
     """Runs that share a device as one vmapped program: for an accelerator that one run does not
     fill. Changes low-order bits, so it is a departure from the protocol."""
-    ray: Annotated[str | None, default_hint("this machine alone")] = None
+    ray: Annotated[str | None, DefaultHint("this machine alone")] = None
     """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
     head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
     all machines share. Changes no bit of any run."""
@@ -110,25 +112,33 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not 1 <= flags.train_seeds <= most:
         allowed = f"give a whole number from 1 to {most}"
         raise InputError("--train-seeds", flags.train_seeds, allowed)
-    command.check_parallel_runs(flags.parallel_runs, planned.tier)  # type: ignore[arg-type]
-    if not 1 <= flags.runs_per_device <= command.MOST_RUNS_PER_DEVICE:
-        allowed = f"give a whole number from 1 to {command.MOST_RUNS_PER_DEVICE}"
+    check_parallel_runs(flags.parallel_runs, planned.tier)
+    if not 1 <= flags.runs_per_device <= MOST_RUNS_PER_DEVICE:
+        allowed = f"give a whole number from 1 to {MOST_RUNS_PER_DEVICE}"
         raise InputError("--runs-per-device", flags.runs_per_device, allowed)
-    command.check_ray(flags.ray, flags.parallel_runs, flags.runs_per_device)
-    command.check_writable("--out", out)
+    check_ray(flags.ray, flags.parallel_runs, flags.runs_per_device)
+    check_writable("--out", out)
     _check_notes(flags, out)
+    check_json(flags.json, is_own_json(format=FORMAT), "result", out)
+    check_distinct({"--note": flags.note, "--json": flags.json})
 
     # Importing JAX takes seconds; wrong flags are reported before.
-    with command.computing(
-        flags.backend,
-        planned.tier,  # type: ignore[arg-type]  # the protocol checked the name
-        flags.parallel_runs,
-        flags.ray,
-        deterministic=flags.deterministic,
-        accept_environment_change=flags.accept_environment_change,
-    ) as cluster:
+    with (
+        computing(
+            flags.backend,
+            planned.tier,
+            flags.parallel_runs,
+            flags.ray,
+            deterministic=flags.deterministic,
+            accept_environment_change=flags.accept_environment_change,
+        ) as cluster,
+        json_result(flags.json) as write,
+    ):
         words = sys.argv[1:] if arguments is None else arguments
-        return _plan_and_run(flags, protocol, planned, out, words, cluster)
+        plan = _plan(flags, protocol, planned, out, words, cluster)
+        result, code = _run(plan, flags)
+        write({"format": FORMAT, "folder": str(out), **result})
+    return code
 
 
 def _check_notes(flags: LadderFlags, out: Path) -> None:
@@ -136,26 +146,21 @@ def _check_notes(flags: LadderFlags, out: Path) -> None:
     from pathb_jax.report.note import FIGURES, NOTE_NAME, is_own_note
 
     if flags.note is not None:
-        command.check_page("--note", flags.note, is_own_note, [*FIGURES.values()])
+        check_page("--note", flags.note, is_own_note, [*FIGURES.values()])
     if not flags.fresh:  # which moves what is there
-        command.check_page("--out", out / NOTE_NAME, is_own_note, [*FIGURES.values()])
+        check_page("--out", out / NOTE_NAME, is_own_note, [*FIGURES.values()])
 
 
-def _plan_and_run(
+def _plan(
     flags: LadderFlags,
     protocol: "Protocol",
-    planned: "Run",
+    planned: "PlannedRun",
     out: Path,
     words: Sequence[str],
     cluster: "Cluster | None",
-) -> int:
-    from pathb_jax.ladder import estimate
-    from pathb_jax.ladder.opening import is_finished, open_record
+) -> "LadderPlan":
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.runs import placement
-    from pathb_jax.runs.outcome import set_aside
-    from pathb_jax.store.lock import refuse_if_held
-    from pathb_jax.system import signals
+    from pathb_jax.runs import side_by_side
 
     plan = LadderPlan(
         protocol=protocol,
@@ -175,9 +180,21 @@ def _plan_and_run(
     )
     if cluster is None:
         runs = [plan.candidate_run(c, seed) for c in protocol.candidates for seed in plan.seeds]
-        placement.check_memory(runs, plan.parallel_runs, plan.runs_per_device)
+        side_by_side.check_memory(runs, plan.parallel_runs, plan.runs_per_device)
+    return plan
+
+
+def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
+    """Go through with a plan, or only print it; return what `--json` says of it, and the code."""
+    from pathb_jax.ladder import estimate
+    from pathb_jax.ladder.opening import is_finished, open_record
+    from pathb_jax.runs.identity import set_aside
+    from pathb_jax.store.lock import refuse_if_held
+    from pathb_jax.system import signals
+
+    out = plan.out
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:
-        say(f"{out}: what was there is now in {moved}")
+        notice(f"{out}: what was there is now in {moved}")
     record = open_record(plan)
     finished = is_finished(plan, record)
     if not flags.plan and not finished:
@@ -185,108 +202,32 @@ def _plan_and_run(
     if flags.plan or not finished:
         with signals.ending_at_once():  # nothing is written before
             measured = estimate.measure(plan)
-        _print_plan(plan, record, measured)
+        print_plan(plan, record, measured)
     if flags.plan:
-        return 0
+        return {"plan": plan_result(plan, record, measured)}, OK
     if finished:
-        say(f"{out}: this ladder has finished; nothing to train")
-    return _run(plan, flags)
+        notice(f"{out}: this ladder has finished; nothing to train")
+    return _climb(plan, flags)
 
 
-def _run(plan: "LadderPlan", flags: LadderFlags) -> int:
-    from pathb_jax.cli.progress import ProgressBar
+def _climb(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
+    from pathb_jax.display.progress import ProgressBar
     from pathb_jax.ladder.ladder import run_ladder
     from pathb_jax.report.note import write_note
+    from pathb_jax.store.models import to_json
 
     with ProgressBar(quiet=not flags.progress) as bar:
         record = run_ladder(plan, bar)
     note = write_note(plan.record_path)
     if flags.note is not None:
         write_note(plan.record_path, flags.note)
-    _print_record(record)
-    say(f"record: {plan.record_path}")
-    say(f"note:   {note}")
-    if not _print_verification(record):
-        return command.FAILURE
-    return 0 if record["verdict"] == "adopted" else REJECTED
-
-
-def _print_verification(record: "LadderRecord") -> bool:
-    """Say what does not hold of the record; return whether everything does."""
-    problems = record["verification"]["problems"] if "verification" in record else []
-    for problem in problems:
-        say(f"does not hold: {problem}", sys.stderr)
-    return not problems
-
-
-def _print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate") -> None:
-    console = Terminal()
-    planned, protocol = plan.run, plan.protocol
-    console.print(
-        f"protocol {protocol.name} (sha256 {protocol.sha256[:12]}), tier {planned.tier}, "
-        f"{planned.updates} updates = {planned.env_steps:,} environment steps per run, "
-        f"training seed {planned.seed}"
-    )
-    table = Table("order", "tag", "change", "why")
-    for candidate in protocol.candidates:
-        defaults = dataclasses.asdict(protocol.hparams)
-        change = ", ".join(f"{k} {defaults[k]:g} -> {v:g}" for k, v in candidate.change.items())
-        table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
-    console.print(table)
-    departures = "; ".join(record["deviations"]) or "none"
-    console.print(f"verdict will be {record['standing']}; departures: {departures}")
-    console.print(f"files: {plan.out}")
-    runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
-    seeds = plan.train_seeds
-    climb = (
-        estimate.seconds_of(runs * seeds) if plan.speculative else runs * estimate.seconds_of(seeds)
-    )
-    console.print(
-        f"measured here: compile {estimate.compile_seconds:.1f} s once, "
-        f"{estimate.env_steps_per_second:,.0f} environment steps/s, "
-        f"evaluation {estimate.evaluation_seconds:.2f} s"
-    )
-    console.print(
-        f"estimate (h:mm:ss): one run {duration(estimate.run_seconds)}, at most {runs} candidates"
-        f"{f' of {seeds} seeds' if seeds > 1 else ''} {duration(climb)}, "
-        f"batch of {batch} after an adoption {duration(estimate.seconds_of(batch))}; "
-        f"{estimate.devices} at a time"
-    )
-
-
-def _print_record(record: "LadderRecord") -> None:
-    console = Terminal()
-    table = Table("candidate", "status", "success", "95 % interval", "stages", "failure mode")
-    for entry in record["candidates"]:
-        first = next(iter(entry.get("summaries", {}).values()), None)
-        success, interval = "-", "-"
-        if first is not None:
-            count, seeds = first["success_count"], first["seeds"]
-            low, high = clopper_pearson(count, seeds)
-            success, interval = f"{count}/{seeds}", f"[{low:.3f}, {high:.3f}]"
-        marks = {True: "pass", False: "fail", None: "-"}
-        stages = " ".join(marks[stage["passed"]] for stage in entry["stages"])
-        mode = entry["failure_mode"] or "-"
-        table.add_row(entry["tag"], entry["status"], success, interval, stages, mode)
-    console.print(table)
-    if told := record.get("training_seeds"):
-        for passes in told["passes"]:
-            low, high = passes["interval"]
-            console.print(
-                f"{passes['tag']}, stage {passes['stage']}: {passes['passed']} of "
-                f"{passes['seeds']} training seeds pass [{low:.3f}, {high:.3f}]"
-            )
-        for seed, verdict in told["verdicts"].items():
-            console.print(f"training seed {seed}: {verdict}")
-    for item in record["batch"]:
-        rate = item["success_rate"]
-        shown = item.get("status") if rate is None else f"success {rate:.3f}"
-        console.print(f"batch {item['label']}: {shown}")
-    adopted = f" {record['adopted']}" if record["adopted"] else ""
-    console.print(
-        f"verdict: {record['verdict']}{adopted} ({record['standing']}), "
-        f"{record['compute']['used_hours']:.2f} h of training"
-    )
+    print_record(record)
+    notice(f"record: {plan.record_path}")
+    notice(f"note:   {note}")
+    result = {"record": to_json(record)}
+    if not print_verification(record):
+        return result, FAILURE
+    return result, OK if record.verdict == "adopted" else REJECTED
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """`check_reproducibility`: try the promises of equal bits, or digest what they are about."""
 
 import dataclasses
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -11,8 +10,11 @@ from typing import Annotated, Any
 from rich.table import Table
 
 from pathb_jax.cli import command
-from pathb_jax.cli.terminal import Terminal, say
-from pathb_jax.config import TIERS, Backend, Tier, default_hint
+from pathb_jax.cli.exit_codes import FAILURE, OK
+from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.output_files import check_writable
+from pathb_jax.config import TIERS, Backend, DefaultHint, Tier
+from pathb_jax.display.terminal import Terminal, notice, say
 from pathb_jax.errors import InputError
 from pathb_jax.store.own_files import is_own_json
 from pathb_jax.studies.reproducibility import (
@@ -22,7 +24,7 @@ from pathb_jax.studies.reproducibility import (
     Verdict,
     train_references,
 )
-from pathb_jax.system import signals
+from pathb_jax.system import provenance, signals
 
 DESCRIPTION = """Try what is promised about equal bits, and print what was found.
 
@@ -40,7 +42,6 @@ and resumed.
 Exit status: 0 every promise that was tried is kept, or the digest was printed; 1 a promise is
 broken, or a run failed; 2 bad input."""
 
-BROKEN = 1
 FORMAT = "pathb-reproducibility-v1"
 PIPE_WIDTH = 200
 """Columns of the table where the output is no terminal."""
@@ -60,11 +61,11 @@ class ReproducibilityFlags:
     """How many runs are vmapped together."""
     backend: Backend = "auto"
     """Where to compute. Anything but auto must be there: there is no silent fallback."""
-    json: Annotated[Path | None, default_hint("none")] = None
-    """Write the table to this file too."""
-    keep: Annotated[Path | None, default_hint("a temporary folder")] = None
+    json: Annotated[Path | None, DefaultHint("none")] = None
+    """Write the table, or the digests, to this file too; - is standard output."""
+    keep: Annotated[Path | None, DefaultHint("a temporary folder")] = None
     """Leave the runs in this new folder instead of deleting them."""
-    digest: Annotated[Path | None, default_hint("none: check")] = None
+    digest: Annotated[Path | None, DefaultHint("none: check")] = None
     """Check nothing; print the digest of this run's or ladder's folder."""
     parts: bool = False
     """With --digest: print the digest of each part too."""
@@ -84,7 +85,7 @@ def _main(arguments: Sequence[str] | None, smaller: dict[str, Any]) -> int:
     flags = command.parse(ReproducibilityFlags, arguments, DESCRIPTION)
     _refuse_bad_input(flags)
     if flags.digest is not None:
-        return _digest(flags.digest, flags.parts)
+        return _digest(flags, flags.digest)
     with signals.stopping_at_once():
         if flags.keep is not None:
             return _check(flags, flags.keep, smaller)
@@ -105,15 +106,15 @@ def _refuse_bad_input(flags: ReproducibilityFlags) -> None:
         raise InputError("--vmapped-updates", counts, "give at least one number, each 1..1024")
     if flags.vmapped_runs < 2:
         raise InputError("--vmapped-runs", flags.vmapped_runs, "one run is not vmapped; give 2..")
-    command.check_writable("--keep", flags.keep)
+    check_writable("--keep", flags.keep)
     if flags.keep is not None and flags.keep.exists() and any(flags.keep.iterdir()):
         raise InputError("--keep", str(flags.keep), "it has files already; give a new folder")
-    command.check_output("--json", flags.json, is_own_json(format=FORMAT), "table")
+    check_json(flags.json, is_own_json(format=FORMAT), "table", flags.digest)
 
 
-def _digest(folder: Path, print_parts: bool) -> int:
-    from pathb_jax.store.digest import digest
-    from pathb_jax.store.integrity import CheckpointError
+def _digest(flags: ReproducibilityFlags, folder: Path) -> int:
+    from pathb_jax.errors import CheckpointError
+    from pathb_jax.studies.digest import digest
     from pathb_jax.system import backend
 
     backend.select_backend("auto")
@@ -121,12 +122,14 @@ def _digest(folder: Path, print_parts: bool) -> int:
         found = digest(folder)
     except CheckpointError as error:
         raise InputError("--digest", str(folder), str(error)) from None
-    if print_parts:
-        for part, value in found.items():
-            if part != "all":
-                say(f"{value}  {part}")
-    say(f"{found['all']}  {folder}")
-    return 0
+    with json_result(flags.json) as write:
+        if flags.parts:
+            for part, value in found.items():
+                if part != "all":
+                    say(f"{value}  {part}")
+        say(f"{found['all']}  {folder}")
+        write({"format": FORMAT, "folder": str(folder), "digests": found})
+    return OK
 
 
 def _check(flags: ReproducibilityFlags, folder: Path, smaller: dict[str, Any]) -> int:
@@ -145,15 +148,15 @@ def _check(flags: ReproducibilityFlags, folder: Path, smaller: dict[str, Any]) -
     started = time.monotonic()
 
     def tell(setting: Setting, what: str) -> None:
-        say(f"{time.monotonic() - started:4.0f} s  {setting.tier}: {what}", sys.stderr)
+        notice(f"{time.monotonic() - started:4.0f} s  {setting.tier}: {what}")
 
     try:
         for setting in settings:
             tell(setting, "reference runs, in processes of their own")
             train_references(setting)
     except CommandFailed as error:
-        say(f"error: {error}", sys.stderr)
-        return BROKEN
+        notice(f"error: {error}")
+        return FAILURE
 
     # Only now does this process take its devices.
     from pathb_jax.system import backend
@@ -165,11 +168,17 @@ def _check(flags: ReproducibilityFlags, folder: Path, smaller: dict[str, Any]) -
         setting.tier: list(check(setting, lambda what, s=setting: tell(s, what)))  # type: ignore[misc]
         for setting in settings
     }
-    for setting in settings:
-        _print_table(setting, findings[setting.tier])
-    if flags.json is not None:
-        _write(flags.json, findings, backend.environment())
-    return _report(findings)
+    rows = [(tier, finding) for tier, found in findings.items() for finding in found]
+    with json_result(flags.json) as write:
+        for setting in settings:
+            _print_table(setting, findings[setting.tier])
+        _print_counts([finding.verdict for _, finding in rows])
+        tabled = [{"tier": tier, **finding._asdict()} for tier, finding in rows]
+        write({"format": FORMAT, "findings": tabled, **provenance.environment()})
+    broken = [(tier, finding) for tier, finding in rows if finding.verdict == "broken"]
+    for tier, finding in broken:
+        notice(f"error: broken: {tier}, {finding.check}: {finding.found}")
+    return FAILURE if broken else OK
 
 
 def _print_table(setting: Setting, findings: Sequence[Finding]) -> None:
@@ -191,25 +200,9 @@ def _print_table(setting: Setting, findings: Sequence[Finding]) -> None:
     console.print(table)
 
 
-def _write(path: Path, findings: dict[Tier, list[Finding]], environment: dict[str, Any]) -> None:
-    from pathb_jax.store.json_files import write_json
-
-    rows = [
-        {"tier": tier, **finding._asdict()} for tier, found in findings.items() for finding in found
-    ]
-    write_json(path, {"format": FORMAT, "findings": rows, **environment})
-
-
-def _report(findings: dict[Tier, list[Finding]]) -> int:
-    """Print how many promises are kept and name the broken ones; return the exit code."""
-    rows = [(tier, finding) for tier, found in findings.items() for finding in found]
-    verdicts = [finding.verdict for _, finding in rows]
+def _print_counts(verdicts: Sequence[Verdict]) -> None:
     counted: tuple[Verdict, ...] = ("kept", "broken", "not tried")
     say("promises: " + ", ".join(f"{verdicts.count(v)} {v}" for v in counted))
-    for tier, finding in rows:
-        if finding.verdict == "broken":
-            say(f"error: broken: {tier}, {finding.check}: {finding.found}", sys.stderr)
-    return BROKEN if "broken" in verdicts else 0
 
 
 if __name__ == "__main__":

@@ -3,14 +3,20 @@
 import contextlib
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 from pathb_jax.cli import command
-from pathb_jax.cli.terminal import say
-from pathb_jax.config import EvaluationConfig, OutputConfig, RunConfig, TaskConfig
+from pathb_jax.cli.exit_codes import BELOW_FLOOR, DIVERGED, OK
+from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.output_files import check_writable
+from pathb_jax.config import DefaultHint, RunConfig, TaskConfig
+from pathb_jax.config_checks import validated
+from pathb_jax.display.terminal import notice, say
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
+from pathb_jax.store.own_files import is_own_json
 
 DESCRIPTION = """Train a PPO controller for shadow-field navigation, or evaluate a checkpoint.
 
@@ -22,8 +28,21 @@ checkpoint's, and flags that disagree with it are refused.
 Exit status: 0 done; 2 bad input; 3 success rate on the first set below --success-floor;
 4 a figure became non-finite (the run diverged)."""
 
-BELOW_FLOOR = 3
-DIVERGED = 4
+FORMAT = "pathb-train-result-v1"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainFlags(RunConfig):
+    """A run's flags, and the command's own."""
+
+    json: Annotated[Path | None, DefaultHint("none")] = None
+    """Write the result to this file too; - is standard output."""
+
+    @property
+    def run(self) -> RunConfig:
+        """What defines the run."""
+        names = [field.name for field in dataclasses.fields(RunConfig)]
+        return RunConfig(**{name: getattr(self, name) for name in names})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,27 +55,33 @@ def _main(arguments: Sequence[str] | None) -> int:
     evaluates = tentative is not None and _only_evaluates(tentative)
     if evaluates:
         assert tentative is not None
-        config = _of_checkpoint(tentative, arguments)
+        flags, config = _of_checkpoint(tentative, arguments)
     else:
-        config = command.parse(RunConfig, arguments, DESCRIPTION).validated()
-    command.check_writable("--out", config.output.out)
+        flags = command.parse(TrainFlags, arguments, DESCRIPTION)
+        config = validated(flags.run)
+    check_writable("--out", config.output.out)
+    check_json(flags.json, is_own_json(format=FORMAT), "result", config.output.out)
 
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax.system import backend
 
     backend.select_backend(config.output.backend, deterministic=config.output.deterministic)
-    return _evaluate(config) if evaluates else _train(config)
+    with json_result(flags.json) as write:
+        result = _evaluate(config) if evaluates else _train(config)
+        code = _print(config, result)
+        write({"format": FORMAT, **result})
+    return code
 
 
-def _tentative(arguments: Sequence[str] | None) -> RunConfig | None:
+def _tentative(arguments: Sequence[str] | None) -> TrainFlags | None:
     """Parse the flags as if a variant had been given; None where that fails or helps.
 
     Only a parse with the variant left out tells whether it may be: a checkpoint has one.
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            some = RunConfig(TaskConfig("signature_ppo_dense"))
-            return command.parse(RunConfig, arguments, DESCRIPTION, some)
+            some = TrainFlags(TaskConfig("signature_ppo_dense"))
+            return command.parse(TrainFlags, arguments, DESCRIPTION, some)
     except (InputError, SystemExit):
         return None
 
@@ -66,7 +91,9 @@ def _only_evaluates(config: RunConfig) -> bool:
     return asked and config.output.load_checkpoint is not None
 
 
-def _of_checkpoint(tentative: RunConfig, arguments: Sequence[str] | None) -> RunConfig:
+def _of_checkpoint(
+    tentative: RunConfig, arguments: Sequence[str] | None
+) -> tuple[TrainFlags, RunConfig]:
     """Take what flags do not say of the run from its checkpoint; refuse flags that disagree."""
     from pathb_jax.system import backend
 
@@ -77,8 +104,9 @@ def _of_checkpoint(tentative: RunConfig, arguments: Sequence[str] | None) -> Run
     path = tentative.output.load_checkpoint
     assert path is not None
     saved = saved_config(path, "--load-checkpoint")
-    default = dataclasses.replace(saved, evaluation=EvaluationConfig(), output=OutputConfig())
-    given = command.parse(RunConfig, arguments, DESCRIPTION, default)
+    default = TrainFlags(saved.task, saved.train, saved.hparams, saved.schedule)
+    flags = command.parse(TrainFlags, arguments, DESCRIPTION, default)
+    given = flags.run
     theirs, ours = saved.to_dict(), given.to_dict()
     for group in ("task", "train", "hparams", "schedule"):
         for name, value in ours[group].items():
@@ -87,57 +115,69 @@ def _of_checkpoint(tentative: RunConfig, arguments: Sequence[str] | None) -> Run
                 raise InputError(f"--{name.replace('_', '-')}", value, allowed)
     updates = 0 if tentative.schedule.updates == 0 else saved.schedule.updates
     schedule = dataclasses.replace(saved.schedule, updates=updates)
-    return dataclasses.replace(given, schedule=schedule).validated()
+    return flags, validated(dataclasses.replace(given, schedule=schedule))
 
 
-def _evaluate(config: RunConfig) -> int:
-    from pathb_jax.runs.loading import evaluate_only
+def _evaluate(config: RunConfig) -> dict[str, Any]:
+    from pathb_jax.runs.evaluating import evaluate_only
 
-    summaries = evaluate_only(config)
-    for summary in summaries:
-        say(summary_line(summary))
-    return BELOW_FLOOR if _below_floor(config, summaries[0]["success_rate"]) else 0
+    return _result(config, None, evaluate_only(config))
 
 
-def _train(config: RunConfig) -> int:
-    from pathb_jax.cli.progress import ProgressBar
-    from pathb_jax.runs import run
+def _train(config: RunConfig) -> dict[str, Any]:
+    from pathb_jax.display.progress import ProgressBar
+    from pathb_jax.runs import trainer
+    from pathb_jax.store.models import to_json
 
     with ProgressBar(quiet=not config.output.progress) as bar:
-        outcome = run.train(config, bar)
+        outcome = trainer.train(config, bar)
     if not outcome.trained:
-        say(f"{outcome.files.slug}: finished before; nothing to train")
-    if outcome.diverged is not None:
-        say(
-            f"diverged at update {outcome.diverged['update']}: "
-            f"{outcome.diverged['quantity']} is not finite"
-        )
+        notice(f"{outcome.files.slug}: finished before; nothing to train")
+    diverged = None if outcome.diverged is None else to_json(outcome.diverged)
+    return _result(config, diverged, outcome.summaries.values())
+
+
+def _result(
+    config: RunConfig, diverged: Mapping[str, Any] | None, summaries: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    sets = [
+        {
+            **summary,
+            "success_interval_95": clopper_pearson(summary["success_count"], summary["seeds"]),
+        }
+        for summary in summaries
+    ]
+    return {"folder": str(config.output.out), "diverged": diverged, "sets": sets}
+
+
+def _print(config: RunConfig, result: Mapping[str, Any]) -> int:
+    """Print a result; return the exit code that it has."""
+    if (diverged := result["diverged"]) is not None:
+        say(f"diverged at update {diverged['update']}: {diverged['quantity']} is not finite")
         return DIVERGED
-    for summary in outcome.summaries.values():
+    for summary in result["sets"]:
         say(summary_line(summary))
-    say(f"files: {outcome.files.out}")
-    first = outcome.summaries[config.evaluation.eval_seed_start[0]]
-    return BELOW_FLOOR if _below_floor(config, first["success_rate"]) else 0
+    notice(f"files: {result['folder']}")
+    voting = config.evaluation.eval_seed_start[0]
+    (rate,) = {
+        summary["success_rate"] for summary in result["sets"] if summary["seed_start"] == voting
+    }
+    floor = config.evaluation.success_floor
+    if rate < floor:
+        say(f"success rate {rate:.3f} is below --success-floor {floor:.3f}")
+    return BELOW_FLOOR if rate < floor else OK
 
 
 def summary_line(summary: Mapping[str, Any]) -> str:
     """One line on an evaluation set: successes, rate with its exact 95 % interval, means."""
-    count, seeds = summary["success_count"], summary["seeds"]
-    low, high = clopper_pearson(count, seeds)
-    start = summary["seed_start"]
+    low, high = summary["success_interval_95"]
+    start, seeds = summary["seed_start"], summary["seeds"]
     return (
-        f"seeds {start}..{start + seeds - 1}: success {count}/{seeds} = "
+        f"seeds {start}..{start + seeds - 1}: success {summary['success_count']}/{seeds} = "
         f"{summary['success_rate']:.3f} [{low:.3f}, {high:.3f}], "
         f"alignment {summary['mean_terminal_alignment']:.3f}, "
         f"steps {summary['mean_steps']:.1f}"
     )
-
-
-def _below_floor(config: RunConfig, success_rate: float) -> bool:
-    floor = config.evaluation.success_floor
-    if success_rate < floor:
-        say(f"success rate {success_rate:.3f} is below --success-floor {floor:.3f}")
-    return success_rate < floor
 
 
 if __name__ == "__main__":

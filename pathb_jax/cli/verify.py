@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from pathb_jax.cli import command
-from pathb_jax.cli.terminal import say
-from pathb_jax.config import default_hint
+from pathb_jax.cli.exit_codes import FAILURE, OK
+from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.config import DefaultHint
+from pathb_jax.display.terminal import say
 from pathb_jax.errors import InputError
 from pathb_jax.store.own_files import is_own_json
 
@@ -31,7 +33,6 @@ training itself, which only a repetition can check.
 Exit status: 0 everything holds; 1 something does not, a line each; 2 bad input, such as a record
 that is broken or contradicts itself."""
 
-BROKEN = 1
 FORMAT = "pathb-verification-v1"
 
 
@@ -43,8 +44,8 @@ class VerifyFlags:
     """A ladder's folder (with ladder.json) or a run's (with manifests/)."""
     replay: bool = True
     """Play every policy again, which takes a second per run at Small, and a few at Large."""
-    json: Annotated[Path | None, default_hint("none")] = None
-    """Write what was found to this file too."""
+    json: Annotated[Path | None, DefaultHint("none")] = None
+    """Write what was found to this file too; - is standard output."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,24 +57,18 @@ def _main(arguments: Sequence[str] | None) -> int:
     flags = command.parse(VerifyFlags, arguments, DESCRIPTION)
     if not flags.folder.is_dir():
         raise InputError("DIR", str(flags.folder), "there is no such folder")
-    command.check_output("--json", flags.json, is_own_json(format=FORMAT), "verification")
-    if flags.json is not None and flags.json.resolve().is_relative_to(flags.folder.resolve()):
-        allowed = f"it lies in {flags.folder}, which is only read; give a path elsewhere"
-        raise InputError("--json", str(flags.json), allowed)
+    check_json(flags.json, is_own_json(format=FORMAT), "verification", flags.folder)
 
     import jax  # takes a second; wrong flags are reported before
 
     jax.config.update("jax_platforms", "cpu")  # nothing here needs an accelerator
     from pathb_jax.verification.verify import verify
 
-    found = verify(flags.folder, flags.replay)
-    _print(found)
-    if flags.json is not None:
-        from pathb_jax.store.json_files import write_json
-
-        content = {"format": FORMAT, "folder": str(flags.folder), **found._asdict()}
-        write_json(flags.json, content)
-    return 0 if found.holds else BROKEN
+    with json_result(flags.json) as write:
+        found = verify(flags.folder, flags.replay)
+        _print(found)
+        write({"format": FORMAT, "folder": str(flags.folder), **found._asdict()})
+    return OK if found.holds else FAILURE
 
 
 def _print(found: "Verification") -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
-from pathb_jax.cluster.driver import Cluster, answers
+from pathb_jax.cluster.driver import RayCluster, answers
 from pathb_jax.cluster.worker import Settings
 from pathb_jax.config import Backend
 from pathb_jax.errors import InputError
@@ -36,7 +36,7 @@ def connected(
     *,
     deterministic: bool = True,
     accept_environment_change: bool = False,
-) -> Iterator[Cluster]:
+) -> Iterator[RayCluster]:
     """Connect to a Ray cluster while the context lasts; this process computes on a CPU only.
 
     Args:
@@ -59,7 +59,7 @@ def connected(
     try:
         settings = Settings(address, str(Path.cwd()), backend, deterministic)
         with signals.ending_at_once():
-            cluster = Cluster(ray, settings, accept_environment_change)
+            cluster = RayCluster(ray, settings, accept_environment_change)
         yield cluster
     finally:
         ray.shutdown()

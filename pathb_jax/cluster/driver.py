@@ -21,11 +21,11 @@ from pathb_jax.cluster.worker import (
 )
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
-from pathb_jax.system import signals
+from pathb_jax.system import provenance, signals
 
 if TYPE_CHECKING:
+    from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
-    from pathb_jax.runs.run import Observer
 
 HEAD_SECONDS = 10.0
 """A head that does not answer for so long is gone."""
@@ -37,8 +37,8 @@ _CODE = ("python", "versions")
 """What of a device report is code; the rest is the machine."""
 
 
-class Cluster:
-    """A cluster that this process is connected to; `connected` makes one."""
+class RayCluster:
+    """A Ray cluster that this process is connected to; `connected` makes one."""
 
     def __init__(self, ray: ModuleType, settings: Settings, accept_environment_change: bool):
         self._ray, self._settings = ray, settings
@@ -63,12 +63,7 @@ class Cluster:
             self._settings = settings._replace(environment=self.environment)
 
     def each(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
-        """Return `function` of each argument, computed on workers, as many at once as can be.
-
-        Raises:
-            InputError: a worker's code or device differs.
-            ConnectionError: the cluster is gone.
-        """
+        """As `pathb_jax.runs.cluster.Cluster.each`."""
         task = self._ray.remote(call).options(**self._task)
         waiting = [
             task.remote(self._settings, pickle.dumps((function, argument)))
@@ -87,13 +82,7 @@ class Cluster:
     def train_all(
         self, configs: Mapping[int, RunConfig], observer: "Observer"
     ) -> Generator[tuple[int, "RunOutcome"], None, None]:
-        """Train every run as a task of its own; yield key and outcome as they end.
-
-        Raises:
-            StopRequested: a signal asked to stop; all runs are saved and marked incomplete.
-            ConnectionError: the cluster is gone; workers that are left save their runs and end.
-            Exception: what the first run that failed raised. The others are saved.
-        """
+        """As `pathb_jax.runs.cluster.Cluster.train_all`; every run is a task of its own."""
         training = _Training(self, configs, observer)
         try:
             yield from training.outcomes()
@@ -132,7 +121,7 @@ class _Training:
     """Runs on a cluster, from the driver's side."""
 
     def __init__(
-        self, cluster: Cluster, configs: Mapping[int, RunConfig], observer: "Observer"
+        self, cluster: RayCluster, configs: Mapping[int, RunConfig], observer: "Observer"
     ) -> None:
         self._cluster, self._ray, self._observer = cluster, cluster._ray, observer
         here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
@@ -202,7 +191,7 @@ class _Training:
                     self._ray.cancel(result)
 
     def _tell(self, kind: str, content: Any) -> None:
-        from pathb_jax.runs.run import Progress
+        from pathb_jax.runs.observer import Progress
 
         if kind == "progress":
             self._observer.progress(Progress(**content))
@@ -223,10 +212,8 @@ def answers(host: str, port: int) -> bool:
 
 def _check_code(address: str, theirs: Mapping[str, Any]) -> None:
     """Raise InputError if workers would run other code than this process."""
-    from pathb_jax.system import backend
-
-    ours = backend.environment()
-    changes = backend.environment_differences(_code(ours), _code(theirs))
+    ours = provenance.environment()
+    changes = provenance.environment_differences(_code(ours), _code(theirs))
     if changes:
         allowed = f"a worker's code differs from this command's ({'; '.join(changes)})"
         raise InputError("--ray", address, f"{allowed}; install the same everywhere")

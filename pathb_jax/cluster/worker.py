@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pathb_jax.config import Backend, RunConfig
-from pathb_jax.errors import InputError
+from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.store import lock
-from pathb_jax.store.integrity import CheckpointError
-from pathb_jax.system import signals
+from pathb_jax.system import provenance, signals
 
 if TYPE_CHECKING:
     from pathb_jax.runs.outcome import RunOutcome
@@ -132,8 +131,8 @@ def _prepare(settings: Settings) -> None:
     backend.select_backend(settings.backend, deterministic=settings.deterministic)
     if settings.environment is None:
         return
-    here = backend.environment()
-    changes = backend.environment_differences(settings.environment, here)
+    here = provenance.environment()
+    changes = provenance.environment_differences(settings.environment, here)
     if changes:
         raise InputError(
             "--ray",
@@ -159,9 +158,7 @@ def call(settings: Settings, work: bytes) -> Any:
 
 def environment(_: None) -> dict[str, Any]:
     """Return what equal bits depend on, here."""
-    from pathb_jax.system import backend
-
-    return backend.environment()
+    return provenance.environment()
 
 
 def train(mailbox: Any, settings: Settings, key: int, config: RunConfig) -> Any:
@@ -178,10 +175,11 @@ def train(mailbox: Any, settings: Settings, key: int, config: RunConfig) -> Any:
 
 
 def _train_here(link: Link, config: RunConfig) -> "RunOutcome":
-    from pathb_jax.runs import run
+    from pathb_jax.runs import trainer
+    from pathb_jax.runs.observer import Observer, Progress
 
-    class Teller(run.Observer):
-        def progress(self, progress: run.Progress) -> None:
+    class Teller(Observer):
+        def progress(self, progress: Progress) -> None:
             link.put("progress", {**progress._asdict(), "row": dict(progress.row)})
 
         def notice(self, message: str) -> None:
@@ -192,4 +190,4 @@ def _train_here(link: Link, config: RunConfig) -> "RunOutcome":
     while lock.is_held(config.output.out) and time.monotonic() < end:
         signals.stop_if_requested()
         time.sleep(POLL_SECONDS)
-    return run.train(config, Teller())
+    return trainer.train(config, Teller())

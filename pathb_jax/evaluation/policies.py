@@ -87,13 +87,13 @@ def policy_data(params: networks.Params, statistics: NormalizerState) -> PolicyD
 def policy_file_data(policy: PolicyFile) -> tuple[MeanPolicy, PolicyData]:
     """Actor and numbers of a policy file."""
     layers = {
-        f"Dense_{index}": {"kernel": jnp.asarray(weight.T), "bias": jnp.asarray(bias)}
-        for index, (weight, bias) in enumerate(policy.layers)
+        f"Dense_{index}": {"kernel": jnp.asarray(layer.weight.T), "bias": jnp.asarray(layer.bias)}
+        for index, layer in enumerate(policy.layers)
     }
     data = PolicyData(
         actor=layers,
-        obs_mean=jnp.asarray(policy.obs_mean),
-        obs_std=jnp.maximum(jnp.asarray(policy.obs_std), 1e-8),
+        obs_mean=jnp.asarray(policy.normalization.obs_mean),
+        obs_std=jnp.maximum(jnp.asarray(policy.normalization.obs_std), 1e-8),
         action_scale=jnp.asarray(np.float32(policy.action_scale)),
     )
     return MeanPolicy(NetworkSize(policy.depth, policy.hidden_size)), data

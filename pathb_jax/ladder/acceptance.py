@@ -1,43 +1,21 @@
 """The three acceptance stages and the grading of predictions: numbers in, receipts out.
 
-Rules: the specification's ladder page, "The three stages" and "Predictions". No number that decides
+Rules: docs/spec/ladder.md, "The three stages" and "Predictions". No number that decides
 is in this file: all come from the protocol.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any, Literal, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 
 from pathb_jax.ladder.schema import Prediction, Stages
+from pathb_jax.store.record_schema import Grade, StageRecord
 
 History = Mapping[str, Sequence[float] | np.ndarray]
 """Column name -> one number per update, oldest first."""
-
-Grade = Literal["confirmed", "falsified", "untested"]
-
-
-@dataclass(frozen=True)
-class StageReceipt:
-    """The outcome of one stage.
-
-    `passed` is None where the stage was not judged, because one before it failed. `figures` maps
-    what was looked at to its value, None where it is missing or not finite. `reasons` says why
-    the stage failed or was not judged; a passed stage has none.
-    """
-
-    stage: int
-    name: str
-    passed: bool | None
-    figures: dict[str, float | None]
-    reasons: list[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the receipt as it stands in the record."""
-        return asdict(self)
 
 
 def judge(
@@ -46,7 +24,7 @@ def judge(
     history: History,
     *,
     diverged: str = "",
-) -> list[StageReceipt]:
+) -> list[StageRecord]:
     """Judge one candidate's final checkpoint and history.
 
     Args:
@@ -61,23 +39,26 @@ def judge(
     """
     floor, shift = stages.success_floor, stages.seed_shift
     first, second = success_counts.get(floor.seed_start), success_counts.get(shift.seed_start)
-    found = [
+    outcomes = [
         _success_floor(stages, first, diverged),
         _training_dynamics(stages, history),
         _seed_shift(stages, first, second),
     ]
-    receipts: list[StageReceipt] = []
+    receipts: list[StageRecord] = []
     failed = ""
-    for number, (name, figures, reasons) in enumerate(found, start=1):
+    for number, (name, figures, reasons) in enumerate(outcomes, start=1):
         if failed:
             passed, reasons = None, [f"not judged: {failed} failed"]
         else:
             passed, failed = not reasons, name if reasons else ""
-        receipts.append(StageReceipt(number, name, passed, figures, reasons))
+        receipt = StageRecord.model_construct(  # checked where it is written
+            stage=number, name=name, passed=passed, figures=figures, reasons=reasons
+        )
+        receipts.append(receipt)
     return receipts
 
 
-def passed_all(receipts: Sequence[StageReceipt]) -> bool:
+def passed_all(receipts: Sequence[StageRecord]) -> bool:
     """Say whether every stage passed, which adopts the candidate."""
     return all(receipt.passed is True for receipt in receipts)
 
@@ -159,10 +140,10 @@ def _grade(prediction: Prediction, outcomes: Mapping[str, Sequence[bool | None]]
     return "confirmed" if verdict else "falsified"
 
 
-_Found = tuple[str, dict[str, float | None], list[str]]
+_Outcome = tuple[str, dict[str, float | None], list[str]]
 
 
-def _success_floor(stages: Stages, count: tuple[int, int] | None, diverged: str) -> _Found:
+def _success_floor(stages: Stages, count: tuple[int, int] | None, diverged: str) -> _Outcome:
     rule = stages.success_floor
     figures = {**_count_figures(count), "threshold": rule.threshold}
     reasons = []
@@ -175,7 +156,7 @@ def _success_floor(stages: Stages, count: tuple[int, int] | None, diverged: str)
     return "success_floor", figures, reasons
 
 
-def _training_dynamics(stages: Stages, history: History) -> _Found:
+def _training_dynamics(stages: Stages, history: History) -> _Outcome:
     rule = stages.training_dynamics
     entropy = tail(history, "entropy", rule.window)
     log_std = tail(history, "log_std", rule.window)
@@ -210,7 +191,7 @@ def _training_dynamics(stages: Stages, history: History) -> _Found:
 
 def _seed_shift(
     stages: Stages, first: tuple[int, int] | None, second: tuple[int, int] | None
-) -> _Found:
+) -> _Outcome:
     rule = stages.seed_shift
     figures: dict[str, float | None] = {
         f"success_{stages.success_floor.seed_start}": rate(first),

@@ -11,9 +11,10 @@ import jax
 
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.ladder.plan import LadderPlan
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
-from pathb_jax.runs import placement
+from pathb_jax.runs import side_by_side
 
 PROBE_SECONDS = 2.0
 EVALUATIONS_PER_RUN = 11
@@ -52,35 +53,35 @@ def measure(plan: LadderPlan) -> Estimate:
     """
     runs = plan.train_seeds * (len(plan.protocol.candidates) if plan.speculative else 1)
     if plan.cluster is None:
-        there = placement.devices(plan.parallel_runs)
-        used, devices = there[:runs], len(there)
+        available = side_by_side.devices(plan.parallel_runs)
+        used, devices = available[:runs], len(available)
         with ThreadPoolExecutor(len(used)) as pool:
-            found = list(pool.map(lambda device: _measure_on(device, plan), used))
+            probes = list(pool.map(lambda device: _measure_on(device, plan), used))
     else:
         devices = plan.cluster.slots
         alone = dataclasses.replace(plan, cluster=None)
-        found = plan.cluster.each(_measure, [alone] * min(runs, devices))
+        probes = plan.cluster.each(_measure, [alone] * min(runs, devices))
     middle = {
-        name: statistics.fmean(getattr(one, name) for one in found)
+        name: statistics.fmean(getattr(probe, name) for probe in probes)
         for name in ("compile_seconds", "update_seconds", "evaluation_seconds")
     }
     return Estimate(
         **middle,
-        env_steps_per_second=sum(one.env_steps_per_second for one in found),
+        env_steps_per_second=sum(probe.env_steps_per_second for probe in probes),
         updates=plan.run.updates,
         devices=devices,
     )
 
 
 def _measure_on(device: Any, plan: LadderPlan) -> Estimate:
-    with placement.computing_on(device):
+    with side_by_side.computing_on(device):
         return _measure(plan)
 
 
 def _measure(plan: LadderPlan) -> Estimate:
     config = plan.candidate_run(plan.protocol.candidates[0])
     compiled = program(config)
-    env_params, hparams = task_params(config, compiled.env), traced(config.hparams)
+    env_params, hparams = task_params(config, compiled.env), traced(config)
     state = compiled.init(config, env_params)
     # One update first: memory and thread pools are set up in it.
     state, _ = jax.block_until_ready(compiled.train(state, hparams, env_params, 1))

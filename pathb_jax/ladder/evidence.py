@@ -4,24 +4,25 @@ A run's folder can be older than the ladder's record, or have been finished by a
 its manifest says of program, versions, settings and device is compared like the ladder's own.
 """
 
-from typing import Any
-
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.plan import LadderPlan
-from pathb_jax.runs.outcome import RunOutcome, find_manifest, recorded_environment, run_files
+from pathb_jax.runs.identity import find_manifest
+from pathb_jax.runs.manifest import RunManifest
+from pathb_jax.runs.outcome import RunOutcome, run_files
+from pathb_jax.store.models import parse, to_json
 from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, TrainedRecord
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 ENVIRONMENT = "environment: "
 """Deviations that begin so are the environment's; the others were planned."""
 
 
-def add_departures(record: LadderRecord, found: list[str]) -> None:
+def add_departures(record: LadderRecord, departures: list[str]) -> None:
     """Add what the environment departs in to the record's deviations, each once."""
-    lines = [f"{ENVIRONMENT}{line}" for line in found]
-    record["deviations"] += [line for line in lines if line not in record["deviations"]]
+    lines = [f"{ENVIRONMENT}{line}" for line in departures]
+    record.deviations += [line for line in lines if line not in record.deviations]
     if lines:
-        record["standing"], record["canonical"] = "exploratory", False
+        record.standing, record.canonical = "exploratory", False
 
 
 def check_runs(plan: LadderPlan, record: LadderRecord) -> None:
@@ -33,11 +34,11 @@ def check_runs(plan: LadderPlan, record: LadderRecord) -> None:
     """
     configs = [
         plan.candidate_run(candidate, seed)
-        for candidate, entry in zip(plan.protocol.candidates, record["candidates"], strict=True)
+        for candidate, entry in zip(plan.protocol.candidates, record.candidates, strict=True)
         for seed in plan.seeds
         if not is_taken_up(plan, entry, seed)
     ]
-    chosen = [c for c in plan.protocol.candidates if c.tag == record["adopted"]]
+    chosen = [c for c in plan.protocol.candidates if c.tag == record.adopted]
     if not plan.skip_batch:
         configs += [plan.batch_run(item, tag) for tag in chosen for item in plan.protocol.batch]
     for config in configs:
@@ -49,8 +50,8 @@ def check_runs(plan: LadderPlan, record: LadderRecord) -> None:
 def is_taken_up(plan: LadderPlan, entry: CandidateRecord, seed: int) -> bool:
     """Say whether a candidate's run is judged in the record."""
     if seed == plan.run.seed:
-        return bool(entry["stages"])
-    return any(item["seed"] == seed for item in entry.get("other_seeds", []))
+        return bool(entry.stages)
+    return any(item.seed == seed for item in entry.other_seeds)
 
 
 def take_up(plan: LadderPlan, record: LadderRecord, outcome: RunOutcome) -> None:
@@ -64,13 +65,15 @@ def take_up(plan: LadderPlan, record: LadderRecord, outcome: RunOutcome) -> None
     add_departures(record, [f"{name}: {change}" for change in changes])
 
 
-def _unrecorded(plan: LadderPlan, record: LadderRecord, name: str, manifest: Any) -> list[str]:
+def _unrecorded(
+    plan: LadderPlan, record: LadderRecord, name: str, manifest: RunManifest
+) -> list[str]:
     """List how a run's environment differs that no deviation of the record says yet."""
-    now = record["environment"]
-    changes = backend.environment_differences(recorded_environment(manifest), now)
-    for resumption in manifest.get("environment_changes", []):
-        changes += resumption["changes"]
-    known = record["deviations"]
+    now = record.environment
+    changes = provenance.environment_differences(manifest.environment, now)
+    for resumption in manifest.environment_changes:
+        changes += resumption.changes
+    known = record.deviations
     new = [
         change
         for change in dict.fromkeys(changes)
@@ -89,15 +92,16 @@ def _unrecorded(plan: LadderPlan, record: LadderRecord, name: str, manifest: Any
 def trained_by(record: LadderRecord, outcome: RunOutcome) -> TrainedRecord:
     """Return what trained a run, when and where."""
     manifest = outcome.manifest
-    source = manifest.get("source", {})
-    started, opened = manifest.get("started"), record.get("started")
-    return {
+    source = manifest.source
+    started = manifest.started
+    trained = {
         "started": started,
-        "ended": manifest.get("ended"),
-        "host": manifest.get("host"),
+        "ended": manifest.ended,
+        "host": manifest.host,
         "commit": source.get("commit"),
         "dirty": source.get("dirty"),
         "program": source.get("program"),
-        "environment_changes": list(manifest.get("environment_changes", [])),
-        "before_ladder": bool(started and opened and started < opened),
+        "environment_changes": [to_json(change) for change in manifest.environment_changes],
+        "before_ladder": bool(started and record.started and started < record.started),
     }
+    return parse(TrainedRecord, trained, f"{outcome.files.manifest.name}: ")

@@ -1,11 +1,12 @@
 """Naming what went wrong in a run: numbers in, one failure mode out.
 
-Rules: the specification's ladder page, "Failure modes to name"; numbers: the protocol's table.
+Rules: docs/spec/ladder.md, "Failure modes"; numbers: the protocol's table.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pathb_jax.ladder.acceptance import (
     History,
@@ -19,7 +20,7 @@ from pathb_jax.ladder.acceptance import (
 )
 from pathb_jax.ladder.schema import FailureModes
 
-MODES = (
+Mode = Literal[
     "diverged",
     "bootstrap_failure",
     "critic_destabilisation",
@@ -27,14 +28,14 @@ MODES = (
     "under_budget",
     "healthy",
     "unclassified",
-)
+]
 
 
 @dataclass(frozen=True)
 class FailureMode:
     """The mode's name and the figures that named it (None: missing or not finite)."""
 
-    name: str
+    name: Mode
     figures: dict[str, float | None]
 
 
@@ -99,7 +100,7 @@ def classify(
         value_loss_max=largest(value_loss),
         reward_fall=_reward_fall(tail(history, "mean_reward", window), table.critic_reward_rows),
     )
-    name = "diverged" if diverged else _first_match(facts)
+    name: Mode = "diverged" if diverged else _first_match(facts)
     return FailureMode(name, _figures(name, facts, rate(success), finite(half_alignment)))
 
 
@@ -108,7 +109,7 @@ def window_rows(table: FailureModes, updates: int) -> int:
     return max(table.critic_window_at_least, math.ceil(updates / table.critic_window_divisor))
 
 
-def _first_match(facts: _Facts) -> str:
+def _first_match(facts: _Facts) -> Mode:
     table = facts.table
     if (
         facts.counted
@@ -138,7 +139,7 @@ def _first_match(facts: _Facts) -> str:
 
 
 def _figures(
-    name: str, facts: _Facts, success_rate: float | None, half_alignment: float | None
+    name: Mode, facts: _Facts, success_rate: float | None, half_alignment: float | None
 ) -> dict[str, float | None]:
     """Return the figures that the rule `name` looked at; all of them for the last resort."""
     known = {
@@ -152,7 +153,7 @@ def _figures(
         "value_loss_max": facts.value_loss_max,
         "reward_fall": facts.reward_fall,
     }
-    used = {
+    used: dict[Mode, tuple[str, ...]] = {
         "bootstrap_failure": ("success_rate", "alignment", "log_std", "log_std_init"),
         "critic_destabilisation": ("log_std_rise", "value_loss_max", "reward_fall"),
         "mode_collapse": ("alignment", "success_rate", "log_std"),

@@ -14,12 +14,17 @@ from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.runs.outcome import RunOutcome
+from pathb_jax.store.models import parse
 from pathb_jax.store.record_schema import (
+    NOTHING_YET,
     BatchRecord,
     CandidateRecord,
     LadderRecord,
-    new_other_seed,
-    new_set_summary,
+    RunRecord,
+    SeedRecord,
+    SetSummary,
+    StageRecord,
+    TrainingSeeds,
 )
 
 
@@ -30,53 +35,56 @@ def judge_in_order(
 
     After the adopted one the others are informative: no prediction is graded by them.
     """
-    for entry in record["candidates"]:
-        adopted = any(item["status"] == "adopted" for item in record["candidates"])
-        if entry["stages"]:
+    for entry in record.candidates:
+        adopted = any(item.status == "adopted" for item in record.candidates)
+        if entry.stages:
             continue
-        if entry["tag"] not in outcomes:
+        if entry.tag not in outcomes:
             return
-        outcome = outcomes[entry["tag"]]
-        passed = _grade(plan, record, entry, outcome)
+        outcome = outcomes[entry.tag]
+        entry.stages = _judged(plan, outcome)
+        _fill(plan, record, entry, outcome)
         if adopted:
-            entry["status"] = "informative"
+            entry.status = "informative"
         elif outcome.diverged is not None:
-            entry["status"] = "diverged"
+            entry.status = "diverged"
         else:
-            entry["status"] = "adopted" if passed else "rejected"
+            entry.status = "adopted" if passed_all(entry.stages) else "rejected"
         if not adopted:
-            record["predictions"] = grade_predictions(
+            record.predictions = grade_predictions(
                 plan.protocol.predictions,
                 {
-                    item["tag"]: [stage["passed"] for stage in item["stages"]]
-                    for item in record["candidates"]
-                    if item["stages"]
+                    item.tag: [stage.passed for stage in item.stages]
+                    for item in record.candidates
+                    if item.stages
                 },
             )
 
 
-def _grade(plan: LadderPlan, record: LadderRecord, entry: Any, outcome: RunOutcome) -> bool:
-    """Put receipts and figures of a run into its entry; return whether it passed all stages."""
-    receipts = judge(
+def _judged(plan: LadderPlan, outcome: RunOutcome) -> list[StageRecord]:
+    return judge(
         plan.protocol.stages,
         _counts(outcome),
         outcome.history,
         diverged=_diverged_text(outcome) or "",
     )
-    entry["stages"] = [receipt.to_dict() for receipt in receipts]
-    _fill(plan, record, entry, outcome)
-    return passed_all(receipts)
 
 
 def add_other_seed(
     plan: LadderPlan, record: LadderRecord, entry: CandidateRecord, seed: int, outcome: RunOutcome
 ) -> None:
     """Add a run that does not vote to its candidate's entry, in the order of seeds."""
-    added = new_other_seed(seed, outcome.files.out.name, outcome.files.slug)
-    _grade(plan, record, added, outcome)
-    added["status"] = "diverged" if outcome.diverged else "finished"
-    others = [item for item in entry.get("other_seeds", []) if item["seed"] != seed]
-    entry["other_seeds"] = sorted([*others, added], key=lambda item: item["seed"])
+    added = SeedRecord(
+        seed=seed,
+        status="diverged" if outcome.diverged else "finished",
+        run_dir=outcome.files.out.name,
+        slug=outcome.files.slug,
+        stages=_judged(plan, outcome),
+        **NOTHING_YET,
+    )
+    _fill(plan, record, added, outcome)
+    others = [item for item in entry.other_seeds if item.seed != seed]
+    entry.other_seeds = sorted([*others, added], key=lambda item: item.seed)
 
 
 def fill_batch_run(
@@ -84,33 +92,30 @@ def fill_batch_run(
 ) -> None:
     """Put a batch run's figures into its entry."""
     _fill(plan, record, entry, outcome)
-    first = outcome.summaries.get(plan.protocol.stages.success_floor.seed_start, {})
-    entry["success_rate"] = first.get("success_rate")
-    entry["mean_terminal_alignment"] = first.get("mean_terminal_alignment")
-    entry["status"] = "diverged" if outcome.diverged else "finished"
+    first = entry.summaries.get(str(plan.protocol.stages.success_floor.seed_start))
+    entry.success_rate = first.success_rate if first else None
+    entry.mean_terminal_alignment = first.mean_terminal_alignment if first else None
+    entry.status = "diverged" if outcome.diverged else "finished"
 
 
 def count_seeds(plan: LadderPlan, record: LadderRecord) -> None:
     """Say what all training seeds say; nothing of this votes."""
     if plan.train_seeds == 1:
         return
-    receipts: dict[str, dict[int, Any]] = {
-        entry["tag"]: {plan.run.seed: entry["stages"]}
-        | {item["seed"]: item["stages"] for item in entry.get("other_seeds", [])}
-        for entry in record["candidates"]
+    receipts = {
+        entry.tag: {plan.run.seed: entry.stages}
+        | {other.seed: other.stages for other in entry.other_seeds}
+        for entry in record.candidates
     }
-    record["training_seeds"] = {
-        "seeds": plan.seeds,
-        "passes": [
-            {**passes._asdict(), "interval": list(passes.interval)}  # type: ignore[typeddict-item]
-            for passes in count_passes(receipts)
-        ],
-        "verdicts": {str(seed): verdict_of(receipts, seed) for seed in plan.seeds},
-    }
+    record.training_seeds = TrainingSeeds(
+        seeds=plan.seeds,
+        passes=count_passes(receipts),
+        verdicts={str(seed): verdict_of(receipts, seed) for seed in plan.seeds},
+    )
 
 
-def _fill(plan: LadderPlan, record: LadderRecord, entry: Any, outcome: RunOutcome) -> None:
-    """Put a run's figures into its candidate's or batch run's entry of the record."""
+def _fill(plan: LadderPlan, record: LadderRecord, entry: RunRecord, outcome: RunOutcome) -> None:
+    """Put a run's figures into its entry of the record."""
     start = plan.protocol.stages.success_floor.seed_start
     mode = classify(
         plan.protocol.failure_modes,
@@ -123,21 +128,21 @@ def _fill(plan: LadderPlan, record: LadderRecord, entry: Any, outcome: RunOutcom
         diverged=_diverged_text(outcome) or "",
     )
     seconds = outcome.train_seconds
-    entry |= {
-        "failure_mode": mode.name,
-        "failure_figures": mode.figures,
-        "diverged": _diverged_text(outcome),
-        "env_steps": outcome.env_steps,
-        "wall_seconds": seconds,
-        "env_steps_per_second": outcome.env_steps / seconds if seconds else 0.0,
-        "summaries": {
-            str(set_start): new_set_summary(
-                summary, clopper_pearson(summary["success_count"], summary["seeds"])
-            )
-            for set_start, summary in outcome.summaries.items()
-        },
-        "trained": trained_by(record, outcome),
+    entry.failure_mode, entry.failure_figures = mode.name, mode.figures
+    entry.diverged = _diverged_text(outcome)
+    entry.env_steps, entry.wall_seconds = outcome.env_steps, seconds
+    entry.env_steps_per_second = outcome.env_steps / seconds if seconds else 0.0
+    entry.summaries = {
+        str(set_start): _summary(summary) for set_start, summary in outcome.summaries.items()
     }
+    entry.trained = trained_by(record, outcome)
+
+
+def _summary(summary: Mapping[str, Any]) -> SetSummary:
+    """Return what the record keeps of an evaluation summary, with its rate's exact interval."""
+    interval = clopper_pearson(summary["success_count"], summary["seeds"])
+    kept = {name: summary[name] for name in SetSummary.model_fields if name != "interval"}
+    return parse(SetSummary, kept | {"interval": [*interval]}, "evaluation summary: ")
 
 
 def _counts(outcome: RunOutcome) -> dict[int, tuple[int, int]]:
@@ -158,14 +163,12 @@ def _half_alignment(outcome: RunOutcome, seed_start: int, updates: int) -> float
 def _diverged_text(outcome: RunOutcome) -> str | None:
     if outcome.diverged is None:
         return None
-    return f"{outcome.diverged['quantity']} not finite at update {outcome.diverged['update']}"
+    return f"{outcome.diverged.quantity} not finite at update {outcome.diverged.update}"
 
 
 def count_hours(record: LadderRecord) -> None:
     """Add up the training time of all runs; side by side they took less of a day."""
-    seconds = [entry["wall_seconds"] for entry in record["candidates"]]
-    seconds += [
-        item["wall_seconds"] for c in record["candidates"] for item in c.get("other_seeds", [])
-    ]
-    seconds += [entry.get("wall_seconds", 0.0) for entry in record["batch"]]
-    record["compute"]["used_hours"] = sum(seconds) / 3600
+    runs: list[RunRecord] = [*record.candidates]
+    runs += [other for candidate in record.candidates for other in candidate.other_seeds]
+    runs += record.batch
+    record.compute.used_hours = sum(run.wall_seconds for run in runs) / 3600

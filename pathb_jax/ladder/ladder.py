@@ -2,7 +2,7 @@
 
 Drives runs and writes the record; what a run says is decided in `grading` from the numbers it left
 in its files, so that taking the ladder up again gives the same record.
-Source: specification, ladder page.
+Source: docs/spec/ladder.md.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,15 +20,16 @@ from pathb_jax.ladder.grading import (
 from pathb_jax.ladder.opening import is_done, is_finished, open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.schema import Candidate
-from pathb_jax.runs import placement, run
+from pathb_jax.runs import side_by_side
+from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
-from pathb_jax.store.record_schema import LadderRecord, new_batch_run
-from pathb_jax.system import backend
+from pathb_jax.store.record_schema import NOTHING_YET, BatchRecord, LadderRecord
+from pathb_jax.system import provenance
 
 
-def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> LadderRecord:
+def run_ladder(plan: LadderPlan, observer: Observer | None = None) -> LadderRecord:
     """Run the ladder to its verdict, or take it up where it was stopped.
 
     Args:
@@ -41,7 +42,7 @@ def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> Ladder
     Raises:
         InputError: as `open_record`, or a run's folder holds something else.
     """
-    observer = observer or run.Observer()
+    observer = observer or Observer()
     if is_finished(plan, record := open_record(plan)):
         verifying.look_again(plan, record)
         return record
@@ -49,33 +50,43 @@ def run_ladder(plan: LadderPlan, observer: run.Observer | None = None) -> Ladder
         record = open_record(plan)
         verifying.look_back(plan, observer)
         _run_locked(plan, record, observer)
-        record["ended"] = backend.utc_now()
+        record.ended = provenance.utc_now()
         write_record(plan.record_path, record)
         verifying.conclude(plan, record)
     return record
 
 
-def _run_locked(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> None:
-    record["ended"] = None
+def _run_locked(plan: LadderPlan, record: LadderRecord, observer: Observer) -> None:
+    record.ended = None
     adopted = _climb(plan, record, observer)
     if adopted is None:
-        record["verdict"] = "rejected"
+        record.verdict = "rejected"
         return
-    record["verdict"], record["adopted"] = "adopted", adopted.tag
-    if not record["batch"]:
+    record.verdict, record.adopted = "adopted", adopted.tag
+    if not record.batch:
         for batch_run in plan.protocol.batch:
             config = plan.batch_run(batch_run, adopted)
             slug = run_files(config).slug
             label = config.output.run_label
-            record["batch"].append(
-                new_batch_run(label, batch_run.variant, batch_run.mixed_lambda, slug)
+            record.batch.append(
+                BatchRecord(
+                    label=label,
+                    success_rate=None,
+                    mean_terminal_alignment=None,
+                    status="not_run",
+                    variant=batch_run.variant,
+                    mixed_lambda=batch_run.mixed_lambda,
+                    run_dir=label,
+                    slug=slug,
+                    **NOTHING_YET,
+                )
             )
     write_record(plan.record_path, record)
     if not plan.skip_batch:
         _run_batch(plan, record, adopted, observer)
 
 
-def _climb(plan: LadderPlan, record: LadderRecord, observer: run.Observer) -> Candidate | None:
+def _climb(plan: LadderPlan, record: LadderRecord, observer: Observer) -> Candidate | None:
     """Train candidates and judge them in order; return the first that passes all stages.
 
     Speculatively all train at once; else a candidate trains only if those before it failed.
@@ -93,8 +104,8 @@ def _adopted(plan: LadderPlan, record: LadderRecord) -> Candidate | None:
     return next(
         (
             candidate
-            for candidate, entry in zip(plan.protocol.candidates, record["candidates"], strict=True)
-            if entry["status"] == "adopted"
+            for candidate, entry in zip(plan.protocol.candidates, record.candidates, strict=True)
+            if entry.status == "adopted"
         ),
         None,
     )
@@ -104,16 +115,16 @@ def _train_group(
     plan: LadderPlan,
     record: LadderRecord,
     group: Sequence[Candidate],
-    observer: run.Observer,
+    observer: Observer,
 ) -> None:
     """Train these candidates with all seeds; judge each as soon as those before it are."""
-    entries = {entry["tag"]: entry for entry in record["candidates"]}
+    entries = {entry.tag: entry for entry in record.candidates}
     pending = [candidate for candidate in group if not is_done(plan, entries[candidate.tag])]
     if not pending:
         return
     for candidate in pending:
-        if not entries[candidate.tag]["stages"]:
-            entries[candidate.tag]["status"] = "running"
+        if not entries[candidate.tag].stages:
+            entries[candidate.tag].status = "running"
     write_record(plan.record_path, record)
     items = [(candidate, seed) for seed in plan.seeds for candidate in pending]
     configs = [plan.candidate_run(candidate, seed) for candidate, seed in items]
@@ -132,21 +143,21 @@ def _train_group(
 
 
 def _train_all(
-    plan: LadderPlan, configs: Sequence[RunConfig], observer: run.Observer
-) -> Iterator[placement.Finished]:
-    return placement.train_all(
+    plan: LadderPlan, configs: Sequence[RunConfig], observer: Observer
+) -> Iterator[side_by_side.Finished]:
+    return side_by_side.train_all(
         configs, observer, plan.parallel_runs, plan.runs_per_device, plan.cluster
     )
 
 
 def _run_batch(
-    plan: LadderPlan, record: LadderRecord, adopted: Candidate, observer: run.Observer
+    plan: LadderPlan, record: LadderRecord, adopted: Candidate, observer: Observer
 ) -> None:
     """Train what follows an adoption; nothing here changes the verdict."""
-    entries = record["batch"]
+    entries = record.batch
     for entry in entries:
-        if entry.get("status") == "not_run":
-            entry["status"] = "running"
+        if entry.status == "not_run":
+            entry.status = "running"
     write_record(plan.record_path, record)
     configs = [plan.batch_run(batch_run, adopted) for batch_run in plan.protocol.batch]
     for position, outcome in _train_all(plan, configs, observer):

@@ -4,19 +4,23 @@ import socket
 from typing import Any
 
 from pathb_jax.errors import InputError
-from pathb_jax.ladder.evidence import ENVIRONMENT, add_departures, check_runs
+from pathb_jax.ladder.evidence import ENVIRONMENT, add_departures, check_runs, is_taken_up
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import parse_protocol, protocol_differences, standing
 from pathb_jax.ladder.reading import read_ladder
+from pathb_jax.ladder.schema import Candidate
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.store.record_schema import (
+    FORMAT,
+    NOTHING_YET,
     CandidateRecord,
+    ComputeRecord,
     LadderRecord,
-    new_candidate,
-    new_record,
-    new_seed_overlap,
+    PlanRecord,
+    ProtocolRecord,
+    SeedOverlap,
 )
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
 
 
 def open_record(plan: LadderPlan) -> LadderRecord:
@@ -29,7 +33,7 @@ def open_record(plan: LadderPlan) -> LadderRecord:
     """
     record = _recorded(plan) if plan.record_path.exists() else _new_record(plan)
     if not is_finished(plan, record):
-        add_departures(record, backend.departures(record["environment"]))
+        add_departures(record, provenance.departures(record.environment))
         check_runs(plan, record)
     return record
 
@@ -37,11 +41,11 @@ def open_record(plan: LadderPlan) -> LadderRecord:
 def _recorded(plan: LadderPlan) -> LadderRecord:
     """Read the record that is there, if it is of this ladder in this environment."""
     record = read_ladder(plan.record_path)
-    recorded = record["protocol"]
-    if recorded["sha256"] != plan.protocol.sha256:
+    recorded = record.protocol
+    if recorded.sha256 != plan.protocol.sha256:
         changes = "the recorded text is missing"
-        if "text" in recorded:
-            old = parse_protocol(recorded["text"].encode(), recorded["file"])
+        if recorded.text:
+            old = parse_protocol(recorded.text.encode(), recorded.file)
             changes = "; ".join(protocol_differences(old, plan.protocol))
         raise InputError(
             "--protocol",
@@ -49,7 +53,7 @@ def _recorded(plan: LadderPlan) -> LadderRecord:
             f"the ladder in {plan.out} began under another protocol ({changes}); "
             "restore that file or choose another --out",
         )
-    planned = [item for item in record["deviations"] if not item.startswith(ENVIRONMENT)]
+    planned = [item for item in record.deviations if not item.startswith(ENVIRONMENT)]
     if planned != plan.deviations:
         before = ", ".join(planned) or "none"
         raise InputError(
@@ -70,7 +74,7 @@ def _note_environment(plan: LadderPlan, record: LadderRecord) -> None:
         InputError: it does not.
     """
     now = _environment(plan)
-    changes = backend.environment_differences(record.setdefault("environment", now), now)
+    changes = provenance.environment_differences(record.environment or now, now)
     if changes and not plan.accept_environment_change:
         raise InputError(
             "--out",
@@ -79,71 +83,83 @@ def _note_environment(plan: LadderPlan, record: LadderRecord) -> None:
             "bits may differ; restore that, or give --accept-environment-change, or --fresh",
         )
     add_departures(record, changes)
-    record["environment"] = now
+    record.environment = now
 
 
 def is_finished(plan: LadderPlan, record: LadderRecord) -> bool:
     """Say whether nothing is left to train."""
-    is_open = "ended" in record and record["ended"] is None  # killed before its last lines
-    if record["verdict"] == "incomplete" or is_open:
+    # Killed before its last lines; older records have no such field.
+    is_open = "ended" in record.model_fields_set and record.ended is None
+    if record.verdict == "incomplete" or is_open:
         return False
     to_train = [
         entry
-        for entry in record["candidates"]
-        if plan.speculative or entry["status"] in ("adopted", "rejected", "diverged")
+        for entry in record.candidates
+        if plan.speculative or entry.status in ("adopted", "rejected", "diverged")
     ]
-    batch_open = any(entry.get("status") in ("not_run", "running") for entry in record["batch"])
+    batch_open = any(entry.status in ("not_run", "running") for entry in record.batch)
     return all(is_done(plan, entry) for entry in to_train) and (plan.skip_batch or not batch_open)
 
 
 def is_done(plan: LadderPlan, entry: CandidateRecord) -> bool:
     """Say whether a candidate is judged, and the runs of its other seeds are there."""
-    there = {item["seed"] for item in entry.get("other_seeds", [])}
-    return bool(entry["stages"]) and set(plan.seeds[1:]) <= there
+    return all(is_taken_up(plan, entry, seed) for seed in plan.seeds)
 
 
 def _new_record(plan: LadderPlan) -> LadderRecord:
     protocol, planned = plan.protocol, plan.run
-    candidates = []
-    for candidate in protocol.candidates:
-        files = run_files(plan.candidate_run(candidate))
-        candidates.append(
-            new_candidate(
-                candidate.order, candidate.tag, dict(candidate.change), files.out.name, files.slug
-            )
-        )
     environment = _environment(plan)
     stated = protocol.compute if planned == protocol.run else None
-    record = new_record(
-        protocol={
-            "name": protocol.name,
-            "sha256": protocol.sha256,
-            "file": protocol.file,
-            "text": protocol.text,
-        },
-        standing=standing(protocol, plan.deviations),
+    worth = standing(protocol, plan.deviations)
+    return LadderRecord(
+        format=FORMAT,
+        protocol=ProtocolRecord(
+            name=protocol.name, sha256=protocol.sha256, file=protocol.file, text=protocol.text
+        ),
+        standing=worth,
+        canonical=worth == "canonical",
         deviations=plan.deviations,
         backend=environment["backend"],
-        seed_overlap=new_seed_overlap(
+        seed_overlap=SeedOverlap.of(
             planned.seed_start, planned.batch_envs, protocol.seed_sets, protocol.evaluation.seeds
         ),
-        candidates=candidates,
-        predictions=[prediction.id for prediction in protocol.predictions],
-        planned_hours=stated.candidate_hours[-1] + stated.batch_hours if stated else None,
-        plan={
-            "tier": planned.tier,
-            "updates": planned.updates,
-            "seed": planned.seed,
-            "env_steps": planned.env_steps,
-        },
+        candidates=[_new_candidate(plan, candidate) for candidate in protocol.candidates],
+        verdict="incomplete",
+        adopted=None,
+        predictions={prediction.id: "untested" for prediction in protocol.predictions},
+        batch=[],
+        compute=ComputeRecord(
+            planned_hours=stated.candidate_hours[-1] + stated.batch_hours if stated else None,
+            used_hours=0.0,
+        ),
+        plan=PlanRecord(
+            tier=planned.tier,
+            updates=planned.updates,
+            seed=planned.seed,
+            env_steps=planned.env_steps,
+        ),
         command=plan.command,
+        environment=environment,
+        started=provenance.utc_now(),
+        ended=None,
+        host=socket.gethostname(),
     )
-    record["environment"] = environment
-    record["started"], record["ended"] = backend.utc_now(), None
-    record["host"] = socket.gethostname()
-    return record
+
+
+def _new_candidate(plan: LadderPlan, candidate: Candidate) -> CandidateRecord:
+    files = run_files(plan.candidate_run(candidate))
+    return CandidateRecord(
+        order=candidate.order,
+        tag=candidate.tag,
+        hparams=candidate.change,
+        status="not_run",
+        run_dir=files.out.name,
+        slug=files.slug,
+        stages=[],
+        **NOTHING_YET,
+    )
 
 
 def _environment(plan: LadderPlan) -> dict[str, Any]:
     """Return the environment of whatever trains."""
-    return backend.environment() if plan.cluster is None else plan.cluster.environment
+    return provenance.environment() if plan.cluster is None else plan.cluster.environment

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-from pathb_jax.cluster.driver import Cluster
 from pathb_jax.config import (
     Backend,
     EvaluationConfig,
@@ -16,12 +15,13 @@ from pathb_jax.config import (
     TaskConfig,
     TrainConfig,
 )
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
-from pathb_jax.ladder.schema import BatchRun, Candidate, Run
+from pathb_jax.ladder.schema import BatchRun, Candidate, PlannedRun
+from pathb_jax.runs.cluster import Cluster
 from pathb_jax.store.artifacts import LONGEST_LABEL
-
-RECORD = "ladder.json"
+from pathb_jax.store.record_schema import RECORD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LadderPlan:
     """A protocol as it is going to be run: `run` is its run with what was asked by flags."""
 
     protocol: Protocol
-    run: Run
+    run: PlannedRun
     out: Path
     backend: Backend = "auto"
     skip_batch: bool = False
@@ -81,16 +81,16 @@ class LadderPlan:
     @property
     def deviations(self) -> list[str]:
         """Departures from the protocol file."""
-        found = plan_deviations(self.protocol, self.run)
+        departures = plan_deviations(self.protocol, self.run)
         if self.matmul_precision != "float32":
-            found.append(deviation("matmul_precision", "float32", self.matmul_precision))
+            departures.append(deviation("matmul_precision", "float32", self.matmul_precision))
         if not self.deterministic:
-            found.append(deviation("deterministic", True, False))
+            departures.append(deviation("deterministic", True, False))
         if self.speculative:
-            found.append(deviation("execution", "one candidate after another", "speculative"))
+            departures.append(deviation("execution", "one candidate after another", "speculative"))
         if self.runs_per_device != 1:
-            found.append(deviation("runs_per_device", 1, self.runs_per_device))
-        return found
+            departures.append(deviation("runs_per_device", 1, self.runs_per_device))
+        return departures
 
     @property
     def record_path(self) -> Path:
@@ -132,33 +132,35 @@ class LadderPlan:
                 label,
                 f"together they name a run and its files: at most {LONGEST_LABEL} characters",
             )
-        return RunConfig(
-            task=TaskConfig(variant),  # type: ignore[arg-type]  # the protocol checked the names
-            train=TrainConfig(
-                tier=planned.tier,  # type: ignore[arg-type]
-                sensor_tier=planned.sensor_tier,  # type: ignore[arg-type]
-                batch_envs=planned.batch_envs,
-                rollout_length=planned.rollout_length,
-                minibatch_size=planned.minibatch_size,
-                epochs=planned.epochs,
-                matmul_precision=self.matmul_precision,
-            ),
-            hparams=Hparams(**self.protocol.hparams_of(candidate), mixed_lambda=mixed_lambda),
-            schedule=ScheduleConfig(
-                updates=planned.updates,
-                seed=seed,
-                seed_start=planned.seed_start,
-                log_std_init=planned.log_std_init,
-            ),
-            evaluation=EvaluationConfig(
-                eval_seed_start=self.protocol.seed_sets,
-                eval_seeds=self.protocol.evaluation.seeds,
-            ),
-            output=OutputConfig(
-                run_label=label,
-                out=self.out / label,
-                backend=self.backend,
-                deterministic=self.deterministic,
-                accept_environment_change=self.accept_environment_change,
-            ),
-        ).validated()
+        return validated(
+            RunConfig(
+                task=TaskConfig(variant),  # type: ignore[arg-type]  # the protocol checked the names
+                train=TrainConfig(
+                    tier=planned.tier,
+                    sensor_tier=planned.sensor_tier,
+                    batch_envs=planned.batch_envs,
+                    rollout_length=planned.rollout_length,
+                    minibatch_size=planned.minibatch_size,
+                    epochs=planned.epochs,
+                    matmul_precision=self.matmul_precision,
+                ),
+                hparams=Hparams(**self.protocol.hparams_of(candidate), mixed_lambda=mixed_lambda),
+                schedule=ScheduleConfig(
+                    updates=planned.updates,
+                    seed=seed,
+                    seed_start=planned.seed_start,
+                    log_std_init=planned.log_std_init,
+                ),
+                evaluation=EvaluationConfig(
+                    eval_seed_start=self.protocol.seed_sets,
+                    eval_seeds=self.protocol.evaluation.seeds,
+                ),
+                output=OutputConfig(
+                    run_label=label,
+                    out=self.out / label,
+                    backend=self.backend,
+                    deterministic=self.deterministic,
+                    accept_environment_change=self.accept_environment_change,
+                ),
+            )
+        )

@@ -15,14 +15,13 @@ def read_ladder(path: Path) -> LadderRecord:
         InputError: as `read_record`, or it does; the message names the key.
     """
     record = read_record(path)
-    root, sha256 = f"{path.name}: ", record["protocol"]["sha256"]
+    root, sha256 = f"{path.name}: ", record.protocol.sha256
     is_shipped = sha256 in SHIPPED_SHA256.values()
-    if record["standing"] != "exploratory" and record["canonical"] != is_shipped:
+    if record.standing != "exploratory" and record.canonical != is_shipped:
         allowed = f"its protocol is {'' if is_shipped else 'not '}one that ships with the package"
-        raise InputError(f"{root}standing", record["standing"], allowed)
+        raise InputError(f"{root}standing", record.standing, allowed)
     try:
-        text, file = record["protocol"].get("text", ""), record["protocol"]["file"]
-        protocol = parse_protocol(text.encode(), file)
+        protocol = parse_protocol(record.protocol.text.encode(), record.protocol.file)
     except InputError:
         return record  # the note says that the text is missing or broken
     _check_candidates(record, protocol, root)
@@ -30,19 +29,19 @@ def read_ladder(path: Path) -> LadderRecord:
 
 
 def _check_candidates(record: LadderRecord, protocol: Protocol, root: str) -> None:
-    told = [(c["order"], c["tag"], dict(c["hparams"])) for c in record["candidates"]]
-    pinned = [(c.order, c.tag, dict(c.change)) for c in protocol.candidates]
-    if told != pinned:
-        tags, allowed = [c[1] for c in told], ", ".join(c[1] for c in pinned)
+    recorded = [(c.order, c.tag, c.hparams) for c in record.candidates]
+    pinned = [(c.order, c.tag, c.change) for c in protocol.candidates]
+    if recorded != pinned:
+        tags, allowed = [c[1] for c in recorded], ", ".join(c[1] for c in pinned)
         if tags == [c[1] for c in pinned]:
-            differ = [ours != theirs for ours, theirs in zip(told, pinned, strict=True)]
+            differ = [ours != theirs for ours, theirs in zip(recorded, pinned, strict=True)]
             index = differ.index(True)
             raise InputError(
-                f"{root}candidates[{index}]", told[index], f"its protocol has {pinned[index]}"
+                f"{root}candidates[{index}]", recorded[index], f"its protocol has {pinned[index]}"
             )
         raise InputError(f"{root}candidates", tags, f"those of its protocol are {allowed}")
     ids = [prediction.id for prediction in protocol.predictions]
-    if list(record["predictions"]) != ids:
+    if list(record.predictions) != ids:
         raise InputError(
-            f"{root}predictions", list(record["predictions"]), f"those of its protocol are {ids}"
+            f"{root}predictions", list(record.predictions), f"those of its protocol are {ids}"
         )

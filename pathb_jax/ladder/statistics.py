@@ -12,13 +12,17 @@ import numpy as np
 from pathb_jax.ladder.acceptance import decimal, successes_needed, within
 
 CONFIDENCE = 0.95
-"""Level of every interval that is printed (the ladder page: an exact 95 % interval)."""
+"""Level of every interval that is printed (docs/spec/ladder.md: an exact 95 % interval)."""
 
 
 def clopper_pearson(
     successes: int, seeds: int, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
     """Return the exact (Clopper-Pearson) interval of a success probability.
+
+    Example:
+        >>> [round(end, 3) for end in clopper_pearson(17, 32)]
+        [0.347, 0.709]
 
     Raises:
         ValueError: not 0 <= successes <= seeds, or no seed.
@@ -34,11 +38,16 @@ def success_floor_flip(successes: int, seeds: int, threshold: float) -> float:
 
     That is: if the true success probability is the observed rate, how often a fresh set of as
     many seeds falls on the other side of `threshold`.
+
+    Example:
+        >>> round(success_floor_flip(13, 32, 0.40), 2)  # as few as pass
+        0.43
     """
-    probabilities = _binomial(seeds, successes / seeds)
+    from scipy.stats import binom
+
     needed = successes_needed(threshold, seeds)
-    below = math.fsum(probabilities[:needed])
-    return _probability(below if successes >= needed else math.fsum(probabilities[needed:]))
+    tail = binom.cdf if successes >= needed else binom.sf
+    return float(tail(needed - 1, seeds, successes / seeds))
 
 
 def seed_shift_flip(first: tuple[int, int], second: tuple[int, int], difference: float) -> float:
@@ -70,24 +79,15 @@ def seed_shift_false_alarm(
 
 def _seed_shift_passes(n1: int, p1: float, n2: int, p2: float, difference: float) -> float:
     """Return P(|K2/n2 - K1/n1| <= difference) for independent binomial K1, K2."""
-    first = _binomial(n1, p1)
-    cumulative = np.concatenate([[0.0], np.cumsum(_binomial(n2, p2))])
-    allowed = decimal(difference)
-    total = 0.0
-    for successes, probability in enumerate(first):
-        rate = Fraction(successes, n1)
-        low = max(0, math.ceil((rate - allowed) * n2))
-        high = min(n2, math.floor((rate + allowed) * n2))
-        if low <= high:
-            total += float(probability * (cumulative[high + 1] - cumulative[low]))
-    return total
-
-
-def _binomial(seeds: int, probability: float) -> np.ndarray:
-    """Return P(K = k) for k = 0..seeds."""
     from scipy.stats import binom
 
-    return np.asarray(binom.pmf(np.arange(seeds + 1), seeds, probability))
+    allowed = decimal(difference)
+    counts = np.arange(n1 + 1)
+    rates = [Fraction(count, n1) for count in range(n1 + 1)]
+    low = np.array([math.ceil((rate - allowed) * n2) for rate in rates])
+    high = np.array([math.floor((rate + allowed) * n2) for rate in rates])
+    inside = binom.cdf(high, n2, p2) - binom.cdf(low - 1, n2, p2)
+    return float(np.dot(binom.pmf(counts, n1, p1), inside))
 
 
 def _rate(count: tuple[int, int]) -> float:

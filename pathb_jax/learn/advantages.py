@@ -1,7 +1,7 @@
 """Generalised advantage estimation.
 
 Source: Schulman et al. (2016), "High-Dimensional Continuous Control Using Generalized Advantage
-Estimation", equation 16; specification, trainer page, "Rollout and advantages".
+Estimation", equation 16; docs/spec/trainer.md, "Rollout and advantages".
 """
 
 import chex
@@ -19,6 +19,11 @@ def next_state_values(values: jax.Array, last_value: jax.Array, done: jax.Array)
 
     Returns:
         `[T, N]`.
+
+    Example:
+        >>> values, done = jnp.array([[1.0], [2.0], [3.0]]), jnp.array([[False], [True], [False]])
+        >>> next_state_values(values, jnp.array([4.0]), done)[:, 0].tolist()
+        [2.0, 0.0, 4.0]
     """
     following = jnp.concatenate([values[1:], last_value[None]])
     return jnp.where(done, 0.0, following)
@@ -44,6 +49,17 @@ def gae(
 
     Returns:
         Advantages, `[T, N]`.
+
+    Example:
+        One environment, three steps, no values: with lambda 1 it is the discounted return.
+
+        >>> column = lambda *numbers: jnp.array(numbers)[:, None]
+        >>> zeros, never = jnp.zeros((3, 1)), jnp.zeros((3, 1), bool)
+        >>> gae(column(1.0, 1.0, 4.0), zeros, zeros, never, 0.5, 1.0)[:, 0].tolist()
+        [2.5, 3.0, 4.0]
+        >>> ends = column(True, False, False)  # what follows an end of episode does not count
+        >>> gae(column(1.0, 1.0, 4.0), zeros, zeros, ends, 0.5, 1.0)[:, 0].tolist()
+        [1.0, 3.0, 4.0]
     """
     chex.assert_rank(rewards, 2)
     chex.assert_equal_shape([rewards, values, next_values, done])

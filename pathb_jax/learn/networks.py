@@ -1,6 +1,6 @@
 """Actor, critic and the Gaussian policy between them.
 
-Source: specification, trainer page, "Policy and value networks" and "Acting".
+Source: docs/spec/trainer.md, "Networks" and "Acting".
 Shapes: `B` any leading axes, `D` observation entries, `A` = 2 action entries.
 """
 
@@ -124,6 +124,15 @@ def gaussian_log_prob(raw_action: jax.Array, mean: jax.Array, log_std: jax.Array
     """Log-density of N(mean, exp(log_std)) at `raw_action`, summed over dimensions.
 
     Shapes `[*B, A]`, `[*B, A]`, `[A]` to `[*B]`. The action is the one before any clipping.
+
+    Example:
+        At the mean, with unit deviations, it is -log(2 pi); one deviation off costs a half.
+
+        >>> zeros = jnp.zeros(2)
+        >>> print(f"{gaussian_log_prob(zeros, zeros, zeros):.4f}")
+        -1.8379
+        >>> print(f"{gaussian_log_prob(jnp.array([1.0, 0.0]), zeros, zeros):.4f}")
+        -2.3379
     """
     log_std = log_std.reshape((1,) * (raw_action.ndim - 1) + log_std.shape)
     z = (raw_action - mean) * jnp.exp(-log_std)
@@ -131,5 +140,10 @@ def gaussian_log_prob(raw_action: jax.Array, mean: jax.Array, log_std: jax.Array
 
 
 def gaussian_entropy(log_std: jax.Array) -> jax.Array:
-    """Entropy in nats, summed over dimensions: sum(log_std + 0.5 log(2 pi e)). `[A]` to `[]`."""
+    """Entropy in nats, summed over dimensions: sum(log_std + 0.5 log(2 pi e)). `[A]` to `[]`.
+
+    Example:
+        >>> print(f"{gaussian_entropy(jnp.array([-0.5, -0.5])):.4f}")  # where training starts
+        1.8379
+    """
     return jnp.sum(log_std + 0.5 * (_LOG_2PI + 1.0))

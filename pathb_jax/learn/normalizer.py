@@ -1,6 +1,6 @@
 """Running mean and variance of observations.
 
-Source: specification, trainer page, "Observation normalisation"; the merge is Chan, Golub and
+Source: docs/spec/trainer.md, "Normalising observations"; the merge is Chan, Golub and
 LeVeque (1979), equation 1.5, written as increments so that float32 keeps its precision when
 the count is large.
 """

@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pathb_jax.config import Hparams, RunConfig, TaskConfig, TrainConfig
+from pathb_jax.config import RunConfig, TaskConfig, TrainConfig
+from pathb_jax.config_checks import validated
 from pathb_jax.envs.shadow_field import EnvParams
 from pathb_jax.learn import training
+from pathb_jax.learn.hparams import TracedHparams, options, traced
 from pathb_jax.learn.task import make_env, task_params
 from pathb_jax.learn.training import Chunk, Span, TrainState
 from pathb_jax.system import backend
@@ -24,23 +26,18 @@ _continue_from = jax.jit(training.continue_from, static_argnums=(0, 1))
 train_chunk = jax.jit(training.train_chunk, static_argnums=(0, 1), donate_argnums=2)
 
 
-def traced(hparams: Hparams) -> Hparams:
-    """Return the hyper-parameters as strong-typed scalars; options that are off stay None."""
-    return jax.tree.map(lambda value: jnp.asarray(value, float), hparams)
-
-
-def chunk_arguments(config: TrainConfig, hparams: Hparams) -> tuple[Any, ...]:
+def chunk_arguments(config: TrainConfig, options: TracedHparams) -> tuple[Any, ...]:
     """Return what `train_chunk` is lowered with for runs of these shapes: the state is abstract.
 
     Args:
         config: shapes of the run.
-        hparams: hyper-parameters of a validated configuration; only which of them are None
-            matters.
+        options: which options are on, as `hparams.options` says.
     """
     env = make_env(config)
     params = task_params(_example(config), env)
     shape = state_shape(config)
-    return config, env, shape, traced(hparams), params, _span(0, 0), np.int32(0)
+    zeros = jax.tree.map(lambda _: jnp.zeros((), float), options)
+    return config, env, shape, zeros, params, _span(0, 0), np.int32(0)
 
 
 class Program:
@@ -51,17 +48,16 @@ class Program:
 
     Args:
         config: shapes of the run.
-        hparams: hyper-parameters of a validated configuration; only which of them are None
-            matters.
+        options: which options are on, as `hparams.options` says.
         device: where it runs.
     """
 
-    def __init__(self, config: TrainConfig, hparams: Hparams, device: Any) -> None:
+    def __init__(self, config: TrainConfig, options: TracedHparams, device: Any) -> None:
         self.config = config
         self.env = make_env(config)
         started = time.perf_counter()
         with jax.default_device(device):
-            self.compiled = lower(config, hparams).compile(backend.compiler_options())
+            self.compiled = lower(config, options).compile(backend.compiler_options())
         self.compile_seconds = time.perf_counter() - started
 
     def init(self, config: RunConfig, env_params: EnvParams) -> TrainState:
@@ -70,7 +66,7 @@ class Program:
             self.config,
             self.env,
             env_params,
-            traced(config.hparams),
+            traced(config),
             np.uint32(config.schedule.seed),
             jnp.asarray(config.schedule.log_std_init, float),
         )
@@ -83,7 +79,7 @@ class Program:
             self.config,
             self.env,
             env_params,
-            traced(config.hparams),
+            traced(config),
             np.uint32(config.schedule.seed),
             loaded,
             config.output.reset_optimizer,
@@ -92,7 +88,7 @@ class Program:
     def train(
         self,
         state: TrainState,
-        hparams: Hparams,
+        hparams: TracedHparams,
         env_params: EnvParams,
         updates: int,
         span: tuple[int, int] = (0, 0),
@@ -111,10 +107,10 @@ class Program:
         return self.compiled(state, hparams, env_params, _span(*span), np.int32(updates))
 
 
-def lower(config: TrainConfig, hparams: Hparams) -> Any:
+def lower(config: TrainConfig, options: TracedHparams) -> Any:
     """Lower the training chunk with the products' precision that the configuration asks for."""
     with jax.default_matmul_precision(_JAX_NAMES[config.matmul_precision]):
-        return train_chunk.lower(*chunk_arguments(config, hparams))
+        return train_chunk.lower(*chunk_arguments(config, options))
 
 
 class Together:
@@ -125,16 +121,16 @@ class Together:
 
     Args:
         config: shapes of all runs.
-        hparams: as for `Program`.
+        options: as for `Program`.
         runs: how many.
         device: where they run.
     """
 
-    def __init__(self, config: TrainConfig, hparams: Hparams, runs: int, device: Any) -> None:
+    def __init__(self, config: TrainConfig, options: TracedHparams, runs: int, device: Any) -> None:
         self.runs = runs
         env = make_env(config)
         chunk = functools.partial(training.train_chunk, config, env)
-        _, _, *arguments = chunk_arguments(config, hparams)
+        _, _, *arguments = chunk_arguments(config, options)
         stacked = jax.tree.map(lambda x: jnp.stack([jnp.zeros(x.shape, x.dtype)] * runs), arguments)
         started = time.perf_counter()
         precision = jax.default_matmul_precision(_JAX_NAMES[config.matmul_precision])
@@ -146,7 +142,7 @@ class Together:
     def train(
         self,
         states: Sequence[TrainState],
-        hparams: Sequence[Hparams],
+        hparams: Sequence[TracedHparams],
         env_params: Sequence[EnvParams],
         updates: Sequence[int],
         spans: Sequence[tuple[int, int]],
@@ -178,27 +174,22 @@ def program(config: RunConfig) -> Program:
 
     They are compiled at most once per process and device.
     """
-    return _program(config.train, options(config.hparams), backend.current_device())
+    return _program(config.train, options(config), backend.current_device())
 
 
 def together(config: RunConfig, runs: int) -> Together:
     """Return the compiled program for so many runs like this one, as `program` does for one."""
-    return _together(config.train, options(config.hparams), runs, backend.current_device())
-
-
-def options(hparams: Hparams) -> Hparams:
-    """Return what of the hyper-parameters decides on the program: which of them are None."""
-    return Hparams(*(None if value is None else 0.0 for value in hparams))  # type: ignore[arg-type]
+    return _together(config.train, options(config), runs, backend.current_device())
 
 
 @functools.cache
-def _program(config: TrainConfig, hparams: Hparams, device: Any) -> Program:
-    return Program(config, hparams, device)
+def _program(config: TrainConfig, options: TracedHparams, device: Any) -> Program:
+    return Program(config, options, device)
 
 
 @functools.cache
-def _together(config: TrainConfig, hparams: Hparams, runs: int, device: Any) -> Together:
-    return Together(config, hparams, runs, device)
+def _together(config: TrainConfig, options: TracedHparams, runs: int, device: Any) -> Together:
+    return Together(config, options, runs, device)
 
 
 @functools.cache
@@ -208,7 +199,7 @@ def state_shape(config: TrainConfig) -> TrainState:
     return jax.eval_shape(
         functools.partial(training.init, config, env),
         task_params(example, env),
-        traced(example.hparams),
+        traced(example),
         np.uint32(0),
         jnp.zeros((), float),
     )
@@ -216,7 +207,7 @@ def state_shape(config: TrainConfig) -> TrainState:
 
 def _example(config: TrainConfig) -> RunConfig:
     """Some run of these shapes: all variants have the same types."""
-    return RunConfig(TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=config).validated()
+    return validated(RunConfig(TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=config))
 
 
 def _span(first_update: int, updates: int) -> Span:

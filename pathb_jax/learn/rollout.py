@@ -1,6 +1,6 @@
 """One rollout: N environments stepped T times under the current policy.
 
-Source: specification, trainer page, "Acting", "Observation normalisation", "Rollout and
+Source: docs/spec/trainer.md, "Acting", "Normalising observations", "Rollout and
 advantages". Axes: `T` steps, `N` environments, `D` observation entries, `A` action entries.
 """
 

@@ -1,8 +1,7 @@
 """The training loop: whole updates, scanned inside one compiled call.
 
 `init` gives a fresh state, `train_chunk` runs a number of updates that is data, so that one
-compiled program serves every chunk of every run of the same shapes. Source: specification,
-trainer page.
+compiled program serves every chunk of every run of the same shapes. Source: docs/spec/trainer.md.
 """
 
 from typing import Any, NamedTuple
@@ -12,23 +11,29 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pathb_jax.config import TIERS, Hparams, TrainConfig
+from pathb_jax.config import TIERS, TrainConfig
 from pathb_jax.envs.shadow_field import EnvParams, EnvState, MesaShadowField
 from pathb_jax.learn import networks, normalizer, rollout, update
 from pathb_jax.learn.advantages import gae, next_state_values
+from pathb_jax.learn.hparams import TracedHparams
 
 CHUNK_CAPACITY = 1024
 """Most updates one call can run: rows of its table of metrics."""
 
-METRICS = (
-    "mean_reward",
-    "episode_done_rate",
-    *update.UpdateMetrics._fields[:5],
-    "explained_variance",
-    "log_std",
-    "grad_norm",
-)
-"""Columns of a chunk's table, in the history's order."""
+
+class RolloutMetrics(NamedTuple):
+    """What one update tells beside its epochs, each `[]`."""
+
+    mean_reward: jax.Array
+    episode_done_rate: jax.Array
+    explained_variance: jax.Array
+    """Of the returns, by the values before the update."""
+    log_std: jax.Array
+    """Mean over action dimensions, after the update."""
+
+
+METRICS = (*RolloutMetrics._fields, *update.UpdateMetrics._fields)
+"""Names of all figures that an update tells: of a chunk, and of the history's columns."""
 
 
 @struct.dataclass
@@ -59,8 +64,8 @@ class Span(NamedTuple):
 class Chunk(NamedTuple):
     """What one call returns beside the state."""
 
-    metrics: jax.Array
-    """`[CHUNK_CAPACITY, len(METRICS)]`; the first `updates` rows are filled."""
+    metrics: dict[str, jax.Array]
+    """Each of METRICS `[CHUNK_CAPACITY]`; the first `updates` entries are filled."""
     updates: jax.Array
     """`[]` int32, updates run: fewer than asked if a figure became non-finite."""
     finite: jax.Array
@@ -83,7 +88,7 @@ def init(
     config: TrainConfig,
     env: MesaShadowField,
     env_params: EnvParams,
-    hparams: Hparams,
+    hparams: TracedHparams,
     seed: jax.Array,
     log_std_init: jax.Array,
 ) -> TrainState:
@@ -110,7 +115,7 @@ def continue_from(
     config: TrainConfig,
     env: MesaShadowField,
     env_params: EnvParams,
-    hparams: Hparams,
+    hparams: TracedHparams,
     seed: jax.Array,
     loaded: TrainState,
     reset_optimizer: jax.Array,
@@ -145,14 +150,14 @@ def train_update(
     config: TrainConfig,
     env: MesaShadowField,
     state: TrainState,
-    hparams: Hparams,
+    hparams: TracedHparams,
     env_params: EnvParams,
     span: Span,
-) -> tuple[TrainState, jax.Array]:
+) -> tuple[TrainState, dict[str, jax.Array]]:
     """One PPO update: rollout, advantages, epochs of minibatches.
 
     Returns:
-        The next state, and one row of `METRICS`.
+        The next state, and its figures by name: `METRICS`.
     """
     size = TIERS[config.tier]
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.update + 1)
@@ -200,13 +205,12 @@ def train_update(
         shuffle_key,
     )
 
-    row = {
-        **metrics._asdict(),
-        "mean_reward": jnp.mean(steps.reward),
-        "episode_done_rate": jnp.mean(steps.done.astype(values.dtype)),
-        "explained_variance": explained_variance(values, returns),
-        "log_std": jnp.mean(params["log_std"]),
-    }
+    of_rollout = RolloutMetrics(
+        mean_reward=jnp.mean(steps.reward),
+        episode_done_rate=jnp.mean(steps.done.astype(values.dtype)),
+        explained_variance=explained_variance(values, returns),
+        log_std=jnp.mean(params["log_std"]),
+    )
     next_state = TrainState(
         params=params,
         opt_state=opt_state,
@@ -216,10 +220,10 @@ def train_update(
         key=state.key,
         update=state.update + 1,
     )
-    return next_state, jnp.stack([row[name] for name in METRICS])
+    return next_state, {**of_rollout._asdict(), **metrics._asdict()}
 
 
-def scheduled(hparams: Hparams, update: jax.Array, span: Span) -> Hparams:
+def scheduled(hparams: TracedHparams, update: jax.Array, span: Span) -> TracedHparams:
     """Hyper-parameters of the update after `update`: linear where an end is given."""
 
     def value(start: Any, end: Any) -> Any:
@@ -247,7 +251,7 @@ def train_chunk(
     config: TrainConfig,
     env: MesaShadowField,
     state: TrainState,
-    hparams: Hparams,
+    hparams: TracedHparams,
     env_params: EnvParams,
     span: Span,
     updates: jax.Array,
@@ -261,7 +265,8 @@ def train_chunk(
 
     def run_one(carry: Any) -> Any:
         state, table, done, _ = carry
-        state, row = train_update(config, env, state, hparams, env_params, span)
+        state, figures = train_update(config, env, state, hparams, env_params, span)
+        row = jnp.stack([figures[name] for name in METRICS])
         # A sum of squares is non-finite where any parameter is.
         finite = jnp.isfinite(optax.tree.norm(state.params)) & jnp.all(jnp.isfinite(row))
         return state, table.at[done].set(row), done + 1, finite
@@ -269,4 +274,5 @@ def train_chunk(
     state, table, done, finite = jax.lax.while_loop(
         going, run_one, (state, table, jnp.zeros((), jnp.int32), jnp.ones((), bool))
     )
-    return state, Chunk(metrics=table, updates=done, finite=finite)
+    metrics = dict(zip(METRICS, table.T, strict=True))
+    return state, Chunk(metrics=metrics, updates=done, finite=finite)

@@ -1,7 +1,7 @@
 """The PPO update: clipped surrogate, value loss and entropy over shuffled minibatches.
 
 Source: Schulman et al. (2017), "Proximal Policy Optimization Algorithms", equations 7 and 9;
-specification, trainer page, "Update". Axes: `B` samples, `M` minibatches, `D` observation
+docs/spec/trainer.md, "Update". Axes: `B` samples, `M` minibatches, `D` observation
 entries, `A` action entries.
 """
 
@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from pathb_jax.config import Hparams, NetworkSize, TrainConfig
+from pathb_jax.config import NetworkSize, TrainConfig
 from pathb_jax.learn import networks
+from pathb_jax.learn.hparams import TracedHparams
 
 
 @struct.dataclass
@@ -49,7 +50,14 @@ class UpdateMetrics(NamedTuple):
 def clipped_surrogate(
     ratio: jax.Array, advantage: jax.Array, clip_range: jax.Array | float
 ) -> jax.Array:
-    """mean(max(-A r, -A clip(r, 1 - c, 1 + c))), `[B]`, `[B]` to `[]` (PPO, equation 7)."""
+    """mean(max(-A r, -A clip(r, 1 - c, 1 + c))), `[B]`, `[B]` to `[]` (PPO, equation 7).
+
+    Example:
+        A good action gains no more from a ratio beyond 1 + c, a bad one loses without bound.
+
+        >>> [float(clipped_surrogate(jnp.array([1.5]), jnp.array([a]), 0.25)) for a in (1.0, -1.0)]
+        [-1.25, 1.5]
+    """
     chex.assert_rank([ratio, advantage], 1)
     clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
     return jnp.mean(jnp.maximum(-advantage * ratio, -advantage * clipped))
@@ -60,7 +68,7 @@ def normalize_advantages(advantage: jax.Array) -> jax.Array:
     return (advantage - jnp.mean(advantage)) / (jnp.std(advantage, ddof=1) + 1e-8)
 
 
-def optimizer(hparams: Hparams) -> optax.GradientTransformation:
+def optimizer(hparams: TracedHparams) -> optax.GradientTransformation:
     """Adam after scaling the whole gradient to its largest norm; all numbers may be traced.
 
     The state has the same structure with and without `critic_lr`.
@@ -84,7 +92,7 @@ def limit_norm(max_norm: jax.Array | float) -> optax.GradientTransformation:
     return optax.stateless(scale)
 
 
-def _two_rates(hparams: Hparams) -> optax.GradientTransformation:
+def _two_rates(hparams: TracedHparams) -> optax.GradientTransformation:
     """Scale the critic's updates by `critic_lr`, all others by `lr`."""
 
     def scale(updates: networks.Params, _: networks.Params | None) -> networks.Params:
@@ -101,7 +109,13 @@ def _two_rates(hparams: Hparams) -> optax.GradientTransformation:
 def value_error(
     value: jax.Array, old_value: jax.Array, returns: jax.Array, value_clip: jax.Array | float
 ) -> jax.Array:
-    """mean(0.5 max((v - R)^2, (v_old + clip(v - v_old, -c, c) - R)^2)), `[B]` each to `[]`."""
+    """mean(0.5 max((v - R)^2, (v_old + clip(v - v_old, -c, c) - R)^2)), `[B]` each to `[]`.
+
+    Example:
+        >>> value, old_value, returns = jnp.array([3.0]), jnp.array([0.0]), jnp.array([3.0])
+        >>> float(value_error(value, old_value, returns, 1.0))  # of 0 + 1, not of 3
+        2.0
+    """
     chex.assert_equal_shape([value, old_value, returns])
     clipped = old_value + jnp.clip(value - old_value, -value_clip, value_clip)
     worse = jnp.maximum(jnp.square(value - returns), jnp.square(clipped - returns))
@@ -109,7 +123,7 @@ def value_error(
 
 
 def loss(
-    params: networks.Params, size: NetworkSize, batch: Batch, hparams: Hparams
+    params: networks.Params, size: NetworkSize, batch: Batch, hparams: TracedHparams
 ) -> tuple[jax.Array, UpdateMetrics]:
     """PPO's loss on one minibatch, with its parts (`grad_norm` still 0)."""
     mean = networks.actor_mean(params, size, batch.obs)
@@ -137,7 +151,7 @@ def loss(
 
 
 def minibatch_step(
-    params: networks.Params, opt_state: Any, size: NetworkSize, batch: Batch, hparams: Hparams
+    params: networks.Params, opt_state: Any, size: NetworkSize, batch: Batch, hparams: TracedHparams
 ) -> tuple[networks.Params, Any, UpdateMetrics]:
     """One gradient step. `grad_norm` is the global norm before scaling."""
     grads, metrics = jax.grad(loss, has_aux=True)(params, size, batch, hparams)
@@ -175,7 +189,7 @@ def run_epochs(
     config: TrainConfig,
     size: NetworkSize,
     batch: Batch,
-    hparams: Hparams,
+    hparams: TracedHparams,
     key: jax.Array,
 ) -> tuple[networks.Params, Any, UpdateMetrics]:
     """All epochs over one rollout.

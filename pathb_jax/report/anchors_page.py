@@ -1,14 +1,14 @@
-"""The anchors page: our figures beside the published ones, as Markdown with one figure."""
+"""The anchors page: our figures beside the published ones; its words are in anchors.md.j2."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pathb_jax.report.markdown import figure, link
-from pathb_jax.report.remarks import relative
+from pathb_jax.report.markdown import Markdown, figure, link, rendered
+from pathb_jax.report.remarks import kept_remarks, relative
 from pathb_jax.report.style import COLOURS, drawn
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.studies.anchors import EVAL_SEEDS, Comparison
+from pathb_jax.studies.anchors import EVAL_SEED_START, EVAL_SEEDS, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,97 +17,31 @@ HEADING = "# Anchor figures"
 FIGURE = "figures/anchors.png"
 
 
-def write_anchors_page(
-    path: Path, comparisons: Sequence[Comparison], table: Path, remarks: str
-) -> None:
-    """Write the page and its figure, each whole or not at all.
+def write_anchors_page(page: Path, comparisons: Sequence[Comparison], table: Path) -> None:
+    """Write the page and its figure, each whole or not at all; keep people's remarks on it.
 
     Args:
-        path: the Markdown file; the figure goes into `figures/` beside it.
+        page: the Markdown file; the figure goes into `figures/` beside it.
         comparisons: one per anchor, in the order of the page.
         table: the file that holds every run.
-        remarks: Markdown that explains, kept from an earlier page.
+
+    Raises:
+        InputError: there is a page whose remarks cannot be kept.
+        OSError: something cannot be written.
     """
     caption = "Successes per training seed, ours and published"
-    lines = [
-        HEADING,
-        "",
-        "Rows of the investigation's table of anchor figures, trained again here with several",
-        "training seeds each: same task, same algorithm, another implementation. Successes are of",
-        f"{EVAL_SEEDS} seeds from 10000. Every run is a row of",
-        f"{link(table.name, relative(table, path))}.",
-        "",
-        "    python scripts/reproduce_anchors.py",
-        "",
-        "The command trains what is missing from its own table (results/anchors/anchors.csv, or",
-        "what --table names) and writes a page like this one beside it; it can be stopped and",
-        "started at will.",
-        "",
-        "| anchor | runs | successes: mean [95 % interval] | range | published "
-        "| alignment: mean, range | published | test |",
-        "| --- | ---: | --- | --- | --- | --- | ---: | --- |",
-        *(_row(comparison) for comparison in comparisons),
-        "",
-        "Published: the table's one run; then, where it was repeated, a figure per training seed.",
-        "The interval is a bootstrap over training seeds (four or more). The test is an exact",
-        "permutation test of the difference of means where the published runs were repeated, those",
-        "repetitions against ours; else it says whether the one run lies within our range.",
-        "",
-        figure(path, FIGURE, caption, lambda: anchors_png(comparisons)),
-        "",
-        "## Where we agree, and where not",
-        "",
-        *(_statement(comparison) for comparison in comparisons),
-        "",
-        remarks.strip(),
-        "",
-    ]
-    write_atomically(path, "\n".join(lines).rstrip() + "\n")
-
-
-def _row(comparison: Comparison) -> str:
-    anchor, runs = comparison.anchor, comparison.runs
-    if not runs:
-        return f"| {anchor.name} | 0 of {anchor.training_seeds} | not run yet | | | | | |"
-    ours = [run.successes for run in runs]
-    alignments = [run.mean_terminal_alignment for run in runs]
-    interval = ""
-    if comparison.interval is not None:
-        interval = f" [{comparison.interval[0]:.1f}, {comparison.interval[1]:.1f}]"
-    run, seeds = anchor.published_run, anchor.published_seeds
-    published = "none" if run is None else str(run)
-    published += f"; {', '.join(map(str, seeds))}" if seeds else ""
-    published_alignment = anchor.published_alignment
-    alignment = f"{sum(alignments) / len(alignments):.3f}, {min(alignments):.3f} to "
-    alignment += f"{max(alignments):.3f}"
-    test = "-"
-    if comparison.p_value is not None:
-        test = f"p = {comparison.p_value:.3f}"
-    elif comparison.agrees is not None:
-        test = "in range" if comparison.agrees else "out of range"
-    return (
-        f"| {anchor.name} | {len(runs)} of {anchor.training_seeds} "
-        f"| {comparison.mean_successes:.1f}{interval} | {min(ours)} to {max(ours)} | {published} "
-        f"| {alignment} | {'none' if published_alignment is None else published_alignment} "
-        f"| {test} |"
+    text = rendered(
+        "anchors.md.j2",
+        {"or_none": lambda value: "none" if value is None else value},
+        heading=Markdown(HEADING),
+        eval_seeds=EVAL_SEEDS,
+        seed_start=EVAL_SEED_START,
+        table=link(table.name, relative(table, page)),
+        comparisons=comparisons,
+        remarks=kept_remarks(page),
+        figure=figure(page, FIGURE, caption, lambda: anchors_png(comparisons)),
     )
-
-
-def _statement(comparison: Comparison) -> str:
-    anchor = comparison.anchor
-    if not comparison.runs:
-        return f"- {anchor.name}: not run yet."
-    if comparison.agrees is None:
-        few = "one run of each says nothing about agreement"
-        told = "nothing published to compare with" if anchor.published_run is None else few
-        return f"- {anchor.name}: {told}."
-    if comparison.p_value is not None:
-        verb = "not told apart from" if comparison.agrees else "**disagrees** with"
-        repeated = len(anchor.published_seeds)
-        test = f"the {repeated} published seeds (p = {comparison.p_value:.3f})"
-        return f"- {anchor.name}: {verb} {test}."
-    where = "lies within" if comparison.agrees else "lies **outside**"
-    return f"- {anchor.name}: the published run {where} our range."
+    write_atomically(page, text)
 
 
 @drawn

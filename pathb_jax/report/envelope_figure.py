@@ -27,19 +27,19 @@ LIMITS = {"alignment": ALIGNMENT_FLOOR, "preference": PREFERENCE_LIMIT}
 
 
 @drawn
-def envelope_png(found: Envelope) -> "Figure":
+def envelope_png(envelope: Envelope) -> "Figure":
     """Draw one panel per measure; lambdas are spaced evenly, as most lie close to 1."""
     from matplotlib.figure import Figure  # takes long to import
 
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     *panels, legend = figure.subplots(2, 3).flat
-    positions = np.arange(len(found.samples))
-    lambdas = [one.mixed_lambda for one in found.samples]
-    breach = found.breach.at
+    positions = np.arange(len(envelope.samples))
+    lambdas = [sample.mixed_lambda for sample in envelope.samples]
+    breach = envelope.breach.at
     for axes, (name, label) in zip(panels, PANELS.items(), strict=True):
-        _seeds(axes, found.samples, name)
-        at = [lambdas.index(point.mixed_lambda) for point in found.points]
-        _means(axes, at, [getattr(point, name) for point in found.points])
+        _seeds(axes, envelope.samples, name)
+        at = [lambdas.index(point.mixed_lambda) for point in envelope.points]
+        _means(axes, at, [getattr(point, name) for point in envelope.points])
         if name in LIMITS:
             axes.axhline(LIMITS[name], color="0.35", linestyle="--", linewidth=1, label="limit")
         if math.isfinite(breach):
@@ -58,8 +58,8 @@ def envelope_png(found: Envelope) -> "Figure":
 
 
 def _seeds(axes: "Axes", samples: Sequence[Samples], name: str) -> None:
-    place = [index for index, one in enumerate(samples) for _ in getattr(one, name)]
-    figures = [figure for one in samples for figure in getattr(one, name)]
+    place = [index for index, sample in enumerate(samples) for _ in getattr(sample, name)]
+    figures = [figure for sample in samples for figure in getattr(sample, name)]
     axes.plot(
         place, figures, "o", color=COLOURS[5], alpha=0.7, markersize=4, label="one training seed"
     )

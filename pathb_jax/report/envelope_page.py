@@ -1,16 +1,16 @@
-"""The envelope page: figures against lambda, breach, cliff or trough, published figures."""
+"""The envelope page: figures against lambda, breach, cliff or trough; words in envelope.md.j2."""
 
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pathb_jax.report.envelope_figure import envelope_png
-from pathb_jax.report.markdown import code, figure, link
-from pathb_jax.report.remarks import relative
+from pathb_jax.report.markdown import Markdown, code, figure, link, rendered
+from pathb_jax.report.remarks import kept_remarks, relative
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.studies.envelope import EVAL_SEED_START, Envelope, variant
-from pathb_jax.studies.envelope_published import Beside, beside
+from pathb_jax.studies.envelope_published import beside
 from pathb_jax.studies.envelope_statistics import (
     ALIGNMENT_FLOOR,
     LURED,
@@ -37,24 +37,24 @@ HEADINGS = (
     "lured",
 )
 
-TOLD = {True: "yes", False: "no", None: "cannot be told"}
+LURED_WORDS = {True: "yes", False: "no", None: "cannot be told"}
 
 
-def statements(found: Envelope) -> Iterator[str]:
+def statements(envelope: Envelope) -> Iterator[str]:
     """Yield what the study says, a line each: lost lambdas, alignment, breach, cliff or trough."""
-    gone = [one.mixed_lambda for one in found.samples if not len(one.success)]
+    gone = [sample.mixed_lambda for sample in envelope.samples if not len(sample.success)]
     if gone:
         yield f"every run diverged at lambda {_named(gone)}: no figures"
-    sides = {p.mixed_lambda: side(p.alignment, ALIGNMENT_FLOOR) for p in found.points}
-    low, open_at = ([at for at, told in sides.items() if told is is_] for is_ in (False, None))
+    sides = {p.mixed_lambda: side(p.alignment, ALIGNMENT_FLOOR) for p in envelope.points}
+    low, open_at = ([at for at, below in sides.items() if below is is_] for is_ in (False, None))
     yield (
         f"alignment below {ALIGNMENT_FLOOR:.2f}, for whatever reason: "
         + (f"at lambda {_named(low)}" if low else "nowhere that can be told")
         + (f"; cannot be told at {_named(open_at)}" if open_at else "")
     )
-    if found.points:
-        yield f"breach: {_breach(found)}"
-    shape = found.shape
+    if envelope.points:
+        yield f"breach: {_breach(envelope)}"
+    shape = envelope.shape
     verdict: str = shape.verdict
     if shape.at is not None:
         places = "(between lambda {:g} and {:g})"
@@ -68,20 +68,20 @@ def _named(lambdas: Iterable[float]) -> str:
     return ", ".join(f"{at:g}" for at in lambdas)
 
 
-def _breach(found: Envelope) -> str:
+def _breach(envelope: Envelope) -> str:
     """Return where the mean preference crosses its limit, and how sure that is."""
-    lowest, at = found.points[0].mixed_lambda, found.breach.at
+    lowest, at = envelope.points[0].mixed_lambda, envelope.breach.at
     words = {math.inf: "nowhere", -math.inf: f"below {lowest:g}"}
     where = words.get(at, f"from lambda {at:.4f}")
     if at == -math.inf:
         where = f"cannot be told where, as {lowest_is_lured(lowest)}"
-    if found.breach.interval is None:
+    if envelope.breach.interval is None:
         return f"cannot be told, as a lambda has one training seed (by the means alone: {where})"
-    low, high = (words.get(end, f"{end:.4f}") for end in found.breach.interval)
+    low, high = (words.get(end, f"{end:.4f}") for end in envelope.breach.interval)
     sure = f"95 % interval {low} to {high}" if low != high else f"95 % interval: {low}"
-    shares = f"nowhere in {found.breach.nowhere:.1%} of resamples"
-    if found.breach.below:
-        shares += f", {words[-math.inf]} in {found.breach.below:.1%}"
+    shares = f"nowhere in {envelope.breach.nowhere:.1%} of resamples"
+    if envelope.breach.below:
+        shares += f", {words[-math.inf]} in {envelope.breach.below:.1%}"
     return f"{where}, by the means ({sure}; {shares})"
 
 
@@ -95,7 +95,7 @@ def cells(point: Point) -> list[str]:
         _mean(point.steps, 1),
         _mean(point.basin_distance, 2),
         _mean(point.preference, 2),
-        TOLD[lured(point)],
+        LURED_WORDS[lured(point)],
     ]
 
 
@@ -104,66 +104,46 @@ def figure_name(page: Path) -> str:
     return f"figures/{page.stem.lower()}.png"
 
 
-def write_envelope_page(path: Path, found: Envelope, table: Path, remarks: str) -> None:
-    """Write the page and its figure, each whole or not at all.
+def write_envelope_page(page: Path, envelope: Envelope, table: Path) -> None:
+    """Write the page and its figure, each whole or not at all; keep people's remarks on it.
 
     Args:
-        path: the Markdown file; the figure goes into `figures/` beside it, named after it.
-        found: what is told.
+        page: the Markdown file; the figure goes into `figures/` beside it, named after it.
+        envelope: what the finished runs say.
         table: the file that holds every run.
-        remarks: Markdown that explains, kept from an earlier page.
+
+    Raises:
+        InputError: there is a page whose remarks cannot be kept.
+        OSError: something cannot be written.
     """
     caption = "Success, alignment, steps, distance to the false basin against lambda"
-    lines = [
-        HEADING,
-        "",
-        "How far lambda, the weight of the reward channel, can go before a policy runs for the",
-        f"false basin. {found.env_steps:,} environment steps per run, {found.training_seeds}",
-        f"training seeds, {found.eval_seeds} evaluation seeds from {EVAL_SEED_START}, acting with",
-        f"the mean. Lambda 0 is `{variant(0.0)}`, 1 is `{variant(1.0)}`; between them",
-        f"`{variant(0.5)}` with its lambda replaced. Every run is a row of",
-        f"{link(table.name, relative(table, path))}.",
-        "",
-        f"    {code(found.command)}",
-        "",
-        "The command trains what is missing from its own table (results/envelope/envelope.csv, or",
-        "what --table names) and writes a page like this one beside it; it can be stopped and",
-        "started at will.",
-        "",
-        *_table(HEADINGS, map(cells, found.points)),
-        "",
-        "Mean over training seeds [Student's 95 % interval of it, cut to what is possible]. A run",
-        "that diverged has no figures: it is counted and left out. Alignment is the signature at",
-        "the last position. Basin preference is the battery's old_basin_preference,",
-        "|x_T - (2.5, 2.5)| - |x_T - (-2.5, -2.5)|: positive where the episode ended nearer to the",
-        "false basin than to where the battery moves it. The battery moves it in mid-episode; a",
-        "policy that does not see the basin takes no notice, and ends where it ends here.",
-        "",
-        textwrap.fill(LURED, 99),
-        "",
-        figure(path, figure_name(path), caption, lambda: envelope_png(found)),
-        "",
-        "## Breach, cliff or trough",
-        "",
-        *(f"- {line}" for line in statements(found)),
-        "",
-        "The breach is where the mean over training seeds first reaches the limit, going up in",
-        "lambda, interpolated linearly between neighbouring lambdas. Its interval holds the middle",
-        f"95 % of {RESAMPLES:,} bootstrap resamples of the training seeds within each lambda; a",
-        "resample that crosses nowhere counts as beyond the highest lambda, one that is beyond the",
-        "limit at the lowest as below that. With few seeds such an interval is too short rather",
-        "than too long.",
-        "",
-        textwrap.fill(f"The rule for the shape. {RULE}", 99),
-        "",
-        "## Beside the published figures",
-        "",
-        *_published(found.points),
-        "",
-        remarks.strip(),
-        "",
-    ]
-    write_atomically(path, "\n".join(lines).rstrip() + "\n")
+    text = rendered(
+        "envelope.md.j2",
+        {
+            "cells": cells,
+            "code": code,
+            "figure": lambda value: Markdown("-" if value is None else f"{value:.3f}"),
+            "paragraph": lambda text: Markdown(textwrap.fill(text, 99)),
+            "row": lambda cells: Markdown(f"| {' | '.join(cells)} |"),
+            "same": _same,
+        },
+        heading=Markdown(HEADING),
+        envelope=envelope,
+        seed_start=EVAL_SEED_START,
+        variants=[variant(mixed_lambda) for mixed_lambda in (0.0, 0.5, 1.0)],
+        table=link(table.name, relative(table, page)),
+        headings=HEADINGS,
+        lured=LURED,
+        rule=RULE,
+        statements=[Markdown(line) for line in statements(envelope)],
+        resamples=RESAMPLES,
+        published=list(beside(envelope.points)),
+        alignment_floor=ALIGNMENT_FLOOR,
+        preference_limit=PREFERENCE_LIMIT,
+        remarks=kept_remarks(page),
+        figure=figure(page, figure_name(page), caption, lambda: envelope_png(envelope)),
+    )
+    write_atomically(page, text)
 
 
 def _mean(mean: Mean, digits: int) -> str:
@@ -173,66 +153,6 @@ def _mean(mean: Mean, digits: int) -> str:
     return f"{text} [{mean.interval[0]:.{digits}f}, {mean.interval[1]:.{digits}f}]"
 
 
-def _table(headings: Sequence[str], rows: Iterable[list[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(headings)} |"
-    yield "| ---: " * len(headings) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
-def _published(points: Sequence[Point]) -> Iterator[str]:
-    rows = list(beside(points))
-    if not rows:
-        yield "None of the published runs is at one of these lambdas."
-        return
-    yield "Of the implementation that this one replaces, one run each. Network and budget are often"
-    yield "not ours: a figure is held against ours only by the side of the limit that it is on, and"
-    yield "only where ours can be told (else ?). The basin preferences at Medium were published"
-    yield "without the budget of their policies."
-    yield ""
-    headings = ("lambda", "network", "run", "success", "ours", "alignment", "ours", "same side")
-    yield from _table((*headings, "preference", "ours", "same side"), map(_beside, rows))
-    yield ""
-    for name, agreements in (
-        (f"alignment, limit {ALIGNMENT_FLOOR:.2f}", [(row, row.same_alignment) for row in rows]),
-        (
-            f"basin preference, limit {PREFERENCE_LIMIT:g}",
-            [(row, row.same_preference) for row in rows],
-        ),
-    ):
-        told = [same for _, same in agreements if same is not None]
-        against = [
-            f"{row.published.tier} {row.published.mixed_lambda:g} ({row.published.run})"
-            for row, same in agreements
-            if same is False
-        ]
-        yield f"- {name}: {sum(told)} of {len(told)} are on our side" + (
-            f"; **not** {', '.join(against)}." if against else "."
-        )
-
-
-def _beside(row: Beside) -> list[str]:
-    published, ours = row.published, row.ours
-    return [
-        f"{published.mixed_lambda:g}",
-        published.tier,
-        published.run,
-        _known(published.success_rate),
-        f"{ours.success.mean:.3f}",
-        _known(published.alignment),
-        f"{ours.alignment.mean:.3f}",
-        _same(published.alignment, row.same_alignment),
-        _known(published.preference),
-        f"{ours.preference.mean:.3f}",
-        _same(published.preference, row.same_preference),
-    ]
-
-
-def _same(published: float | None, same: bool | None) -> str:
-    if published is None:
-        return "-"
-    return {None: "?", True: "yes", False: "**no**"}[same]
-
-
-def _known(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _same(same: bool | None, published: float | None) -> Markdown:
+    word = {None: "?", True: "yes", False: "**no**"}[same]
+    return Markdown("-" if published is None else word)

@@ -1,9 +1,13 @@
-"""What a page of Markdown holds beside its own words: texts that others wrote, and figures."""
+"""How pages of Markdown are made: from templates, texts that others wrote, and figures."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import resources
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+
+import jinja2
 
 from pathb_jax.report.style import FigureError
 from pathb_jax.store.atomic import write_atomically
@@ -34,8 +38,8 @@ def escaped(value: object) -> Markdown:
     if isinstance(value, Markdown):
         return value
     text = visible(" ".join(str(value).split()))
-    text = _ANYWHERE.sub(lambda found: "\\" + found[0], text)
-    return Markdown(_AT_START.sub(lambda found: found[0] + "\\", text))
+    text = _ANYWHERE.sub(lambda match: "\\" + match[0], text)
+    return Markdown(_AT_START.sub(lambda match: match[0] + "\\", text))
 
 
 def code(text: str) -> Markdown:
@@ -68,3 +72,23 @@ def figure(page: Path, target: str, caption: str, draw: Callable[[], bytes]) -> 
         return Markdown(f"(The figure could not be drawn: {caption}. {escaped(error)})")
     write_atomically(page.parent / target, data)
     return Markdown(f"![{caption}]({quote(target)})")
+
+
+def rendered(name: str, filters: Mapping[str, Callable[..., Any]], **context: Any) -> str:
+    """Fill in a template of this package, with every value shown literally.
+
+    Args:
+        name: the template's file; its own words are Markdown.
+        filters: what it may apply to values; what they return as `Markdown` is left as it is.
+        **context: the values.
+    """
+    environment = jinja2.Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # that is for HTML
+        finalize=escaped,
+    )
+    environment.filters.update(filters)
+    template = (resources.files("pathb_jax") / "report" / name).read_text("utf-8")
+    return environment.from_string(template).render(context)

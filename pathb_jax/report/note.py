@@ -1,17 +1,15 @@
 """The result note: a ladder's record and run folders told in Markdown, verdict first.
 
 It reads files alone, so it can be written again at any time, by any machine, from the record. The
-words are in note.md.j2; here is what they need. See the specification's ladder page.
+words are in note.md.j2; here is what they need. See docs/spec/ladder.md.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from importlib import resources
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from pathb_jax.errors import InputError
@@ -20,14 +18,20 @@ from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.ladder.schema import PathA, ProgrammeRun, Rejection
 from pathb_jax.report.figures import dynamics_png, success_png
-from pathb_jax.report.markdown import Markdown, escaped, figure, link
+from pathb_jax.report.markdown import Markdown, figure, link, rendered
 from pathb_jax.report.note_words import change, filters, interval
 from pathb_jax.store.artifacts import RunFiles, read_history
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.store.record_schema import BatchRecord, CandidateRecord, LadderRecord
+from pathb_jax.store.record_schema import (
+    BatchRecord,
+    CandidateRecord,
+    LadderRecord,
+    RunRecord,
+    TrainedRecord,
+)
 
 NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"
-"""The note's name beside the record (ladder page, "Files")."""
+"""The note's name beside the record (docs/spec/ladder.md, "Files")."""
 
 FIGURES = {
     "dynamics": "figures/path_b_dynamics.png",
@@ -37,8 +41,6 @@ FIGURES = {
 
 MARKER = "written by pathb_jax: a ladder's result note"
 """Ends every note, so that it is recognised and may be written anew."""
-
-Count = tuple[int, int]
 
 
 def is_own_note(data: bytes) -> bool:
@@ -64,16 +66,9 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     record = read_ladder(record_path)
     note = note_path or record_path.parent / NOTE_NAME
     plan, warning = _plan(record)
-    environment = jinja2.Environment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # that is for HTML
-        finalize=escaped,
-    )
-    environment.filters.update(filters(plan, _relative(record_path.parent, note.parent)))
-    template = (resources.files("pathb_jax") / "report" / "note.md.j2").read_text("utf-8")
-    text = environment.from_string(template).render(
+    text = rendered(
+        "note.md.j2",
+        filters(plan, _relative(record_path.parent, note.parent)),
         **_context(record, plan),
         figures=_figures(record, plan, record_path.parent, note),
         warning=warning,
@@ -86,14 +81,14 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
 
 def _plan(record: LadderRecord) -> tuple[Protocol | None, str]:
     """Return the protocol whose text the record holds, and a warning if it is not the one named."""
-    stated = record["protocol"]
-    if "text" not in stated:
+    stated = record.protocol
+    if not stated.text:
         return None, "The record does not hold the protocol's text."
     try:
-        plan = parse_protocol(stated["text"].encode(), stated["file"])
+        plan = parse_protocol(stated.text.encode(), stated.file)
     except InputError as error:
         return None, f"The record's copy of the protocol cannot be read: {error}"
-    if plan.sha256 != stated["sha256"]:
+    if plan.sha256 != stated.sha256:
         return plan, "The record's copy of the protocol does not have the SHA-256 that it states."
     return plan, ""
 
@@ -101,47 +96,47 @@ def _plan(record: LadderRecord) -> tuple[Protocol | None, str]:
 def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
     """Return what the template shows beside the record itself."""
     texts: dict[str, Any] = defaultdict(lambda: None)
-    here: dict[str, Any] = defaultdict(lambda: None)
-    here |= {candidate["tag"]: candidate for candidate in record["candidates"]}
-    here |= {run["label"].partition("_pathb_")[0]: run for run in record["batch"]}
+    runs: dict[str, Any] = defaultdict(lambda: None)
+    runs |= {candidate.tag: candidate for candidate in record.candidates}
+    runs |= {run.label.partition("_pathb_")[0]: run for run in record.batch}
     if plan:
         texts |= {candidate.tag: candidate for candidate in plan.candidates}
         texts |= {prediction.id: prediction for prediction in plan.predictions}
-    sizes = {s["seeds"] for run in _runs(record) for s in run.get("summaries", {}).values()}
+    sizes = {s.seeds for run in _voting(record) for s in run.summaries.values()}
     return {
         "record": record,
         "plan": plan,
-        "title": "Path B" if _is_path_b(record) else record["protocol"]["name"],
+        "title": "Path B" if _is_path_b(record) else record.protocol.name,
         "is_path_b": _is_path_b(record),
         "verdict": _verdict(record, plan),
-        "standing": _STANDING[record["standing"]],
+        "standing": _STANDING[record.standing],
         "overlap": _overlap(record, plan).strip(),
         "set_sizes": sorted(sizes),
         "texts": texts,
-        "here": here,
-        **_told(record, plan),
+        "runs": runs,
+        **_published(record, plan),
         "misjudgements": _misjudgements(record, plan) if plan else {},
         "trained": (trained := _trained(record)),
-        "early": [name for name, run in trained.items() if run.get("before_ladder")],
+        "early": [name for name, run in trained.items() if run and run.before_ladder],
         "undated": [
-            *([] if record.get("started") or not trained else ["the ladder"]),
-            *(name for name, run in trained.items() if not run.get("started")),
+            *([] if record.started or not trained else ["the ladder"]),
+            *(name for name, run in trained.items() if not (run and run.started)),
         ],
     }
 
 
 def _is_path_b(record: LadderRecord) -> bool:
-    return record["protocol"]["sha256"] == SHIPPED_SHA256["path_b"]
+    return record.protocol.sha256 == SHIPPED_SHA256["path_b"]
 
 
-def _told(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
+def _published(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
     """Return what the protocol tells beside its rules, as far as it is about this ladder's tier."""
-    here = record["plan"]["tier"] if "plan" in record else None
+    ladder_tier = record.plan.tier if record.plan else None
     shown: dict[str, Any] = {"programme": [], "path_a": None, "best": None, "rejection": None}
     elsewhere: dict[tuple[str, str | None], None] = {}
-    for name, part in _told_parts(plan) if plan else ():
+    for name, part in _parts(plan) if plan else ():
         tier = plan.tier_of(part) if plan else None
-        if tier is None or tier != here:
+        if tier is None or tier != ladder_tier:
             elsewhere[name, tier] = None
         elif isinstance(part, ProgrammeRun):
             shown["programme"].append(part)
@@ -151,14 +146,14 @@ def _told(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         shown["best"] = next(s for s in path_a.segments if s.segment == path_a.best)
     return {
         **shown,
-        "here_tier": here,
-        "said_of": plan.run.tier if plan and plan.run.tier != here else None,
-        "figures_elsewhere": [one for one in elsewhere if one[0] != "rejection"],
+        "ladder_tier": ladder_tier,
+        "said_of": plan.run.tier if plan and plan.run.tier != ladder_tier else None,
+        "figures_elsewhere": [part for part in elsewhere if part[0] != "rejection"],
         "rejection_elsewhere": [tier for name, tier in elsewhere if name == "rejection"],
     }
 
 
-def _told_parts(plan: Protocol) -> Iterator[tuple[str, PathA | ProgrammeRun | Rejection]]:
+def _parts(plan: Protocol) -> Iterator[tuple[str, PathA | ProgrammeRun | Rejection]]:
     for run in plan.programme:
         yield "programme", run
     if plan.path_a:
@@ -177,29 +172,29 @@ _STANDING = {
 
 
 def _verdict(record: LadderRecord, plan: Protocol | None) -> str:
-    candidates = record["candidates"]
-    if record["verdict"] == "adopted":
-        chosen = [c for c in candidates if c["tag"] == record["adopted"]]
+    candidates = record.candidates
+    if record.verdict == "adopted":
+        chosen = [c for c in candidates if c.tag == record.adopted]
         shown = "".join(f" ({change(candidate, plan)})" for candidate in chosen)
-        return f"Adopted: {record['adopted']}{shown} passed all three stages."
-    if record["verdict"] == "rejected":
+        return f"Adopted: {record.adopted}{shown} passed all three stages."
+    if record.verdict == "rejected":
         failed = f"none of the {len(candidates)} candidates passed all three stages"
         return f"Rejected: {failed}. That is a finding, not an error."
-    judged = sum(c["status"] not in ("not_run", "running") for c in candidates)
+    judged = sum(c.status not in ("not_run", "running") for c in candidates)
     return f"Incomplete: {judged} of {len(candidates)} candidates judged, no verdict yet."
 
 
 def _overlap(record: LadderRecord, plan: Protocol | None) -> str:
-    overlap = record["seed_overlap"]
-    text = f"Training starts come from seeds {' to '.join(map(str, overlap['training']))}. "
-    for start, shared in overlap["sets"].items():
+    overlap = record.seed_overlap
+    text = f"Training starts come from seeds {' to '.join(map(str, overlap.training))}. "
+    for start, shared in overlap.sets.items():
         if shared:
             text += f"{shared} seeds of the set from {start} are among them: it is not held out. "
-    clean = [start for start, shared in overlap["sets"].items() if not shared]
+    clean = [start for start, shared in overlap.sets.items() if not shared]
     if clean:
         text += f"The seeds from {' and from '.join(clean)} are all new to the policy. "
     voting = plan.seed_sets[:2] if plan else ()
-    silent = [start for start in overlap["sets"] if voting and start not in map(str, voting)]
+    silent = [start for start in overlap.sets if voting and start not in map(str, voting)]
     return text + "".join(f"The set from {start} informs and does not vote." for start in silent)
 
 
@@ -207,7 +202,7 @@ def _misjudgements(record: LadderRecord, plan: Protocol) -> dict[str, dict[str, 
     """Return how likely stages 1 and 3 are to misjudge each candidate at its observed rates."""
     floor, shift = plan.stages.success_floor, plan.stages.seed_shift
     chances: dict[str, dict[str, float | None]] = {}
-    for candidate in record["candidates"]:
+    for candidate in record.candidates:
         first = _count(candidate, floor.seed_start)
         second = _count(candidate, shift.seed_start)
         if first is None:
@@ -218,27 +213,25 @@ def _misjudgements(record: LadderRecord, plan: Protocol) -> dict[str, dict[str, 
             pair = first, second, shift.difference_at_most
             row["shift"] = statistics.seed_shift_flip(*pair)
             row["false_alarm"] = statistics.seed_shift_false_alarm(*pair)
-        chances[candidate["tag"]] = row
+        chances[candidate.tag] = row
     return chances
 
 
-def _count(run: CandidateRecord, seed_start: int) -> Count | None:
-    summary = run.get("summaries", {}).get(str(seed_start))
-    return (summary["success_count"], summary["seeds"]) if summary else None
+def _count(run: CandidateRecord, seed_start: int) -> tuple[int, int] | None:
+    summary = run.summaries.get(str(seed_start))
+    return (summary.success_count, summary.seeds) if summary else None
 
 
-def _runs(record: LadderRecord) -> list[CandidateRecord | BatchRecord]:
-    return [*record["candidates"], *record["batch"]]
+def _voting(record: LadderRecord) -> list[CandidateRecord | BatchRecord]:
+    return [*record.candidates, *record.batch]
 
 
-def _trained(record: LadderRecord) -> dict[str, Mapping[str, Any]]:
-    """Return what trained each run that ended, by its folder; empty where nothing says it."""
-    runs: list[Any] = [*_runs(record)]
-    runs += [item for c in record["candidates"] for item in c.get("other_seeds", [])]
+def _trained(record: LadderRecord) -> dict[str, TrainedRecord | None]:
+    """Return what trained each run that ended, by its folder; None where nothing says it."""
+    runs: list[RunRecord] = [*_voting(record)]
+    runs += [other for candidate in record.candidates for other in candidate.other_seeds]
     return {
-        run.get("run_dir") or run["label"]: run.get("trained", {})
-        for run in runs
-        if "trained" in run or run.get("env_steps") or run.get("summaries")
+        run.run_dir: run.trained for run in runs if run.trained or run.env_steps or run.summaries
     }
 
 
@@ -248,17 +241,17 @@ def _figures(
     """Write the figures there is something to draw for; return name -> Markdown."""
     stages = plan.stages if plan else None
     draw: dict[str, tuple[str, Callable[[], bytes]]] = {}
-    if histories := {c["tag"]: h for c in record["candidates"] if (h := _history(folder, c))}:
+    if histories := {c.tag: h for c in record.candidates if (h := _history(folder, c))}:
         rule = stages.training_dynamics if stages else None
         caption = "Training curves of every candidate"
         draw["dynamics"] = caption, lambda: dynamics_png(histories, rule)
     rates = {
-        str(run.get("tag") or run.get("label")): {
-            start: (summary["success_rate"], *interval(summary))
-            for start, summary in run["summaries"].items()
+        run.label if isinstance(run, BatchRecord) else run.tag: {
+            start: (summary.success_rate, *interval(summary))
+            for start, summary in run.summaries.items()
         }
-        for run in _runs(record)
-        if run.get("summaries")
+        for run in _voting(record)
+        if run.summaries
     }
     if rates:
         floor = stages.success_floor.threshold if stages else None
@@ -270,7 +263,7 @@ def _figures(
 def _history(folder: Path, run: CandidateRecord) -> dict[str, np.ndarray]:
     """Return a run's history; empty where it has none yet, or none that can be read."""
     try:
-        return read_history(RunFiles(folder / run["run_dir"], run.get("slug", "")).history)
+        return read_history(RunFiles(folder / run.run_dir, run.slug).history)
     except (InputError, OSError):
         return {}
 

@@ -6,7 +6,14 @@ from typing import Any
 from pathb_jax.ladder import statistics
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.report.markdown import Markdown, code, link
-from pathb_jax.store.record_schema import LadderRecord, SetSummary
+from pathb_jax.store.record_schema import (
+    BatchRecord,
+    CandidateRecord,
+    RunRecord,
+    SetSummary,
+    TrainedRecord,
+    TrainingSeeds,
+)
 
 MISSING = Markdown("-")
 """In the place of a figure that is not there."""
@@ -20,11 +27,10 @@ def filters(plan: Protocol | None, base: str) -> dict[str, Any]:
         base: the record's folder, relative to the note's.
     """
 
-    def link_to(run: Any, name: str) -> str:
-        if run.get("status") == "not_run":
+    def link_to(run: RunRecord, name: str) -> str:
+        if run.status == "not_run":
             return name
-        target = run.get("run_dir", name)
-        return link(name, f"{target if base == '.' else f'{base}/{target}'}/")
+        return link(name, f"{run.run_dir if base == '.' else f'{base}/{run.run_dir}'}/")
 
     return {
         "change": lambda candidate: change(candidate, plan),
@@ -51,68 +57,70 @@ def filters(plan: Protocol | None, base: str) -> dict[str, Any]:
 
 def interval(summary: SetSummary) -> tuple[float, float]:
     """Return the exact 95 % interval of a set's success rate."""
-    return statistics.clopper_pearson(summary["success_count"], summary["seeds"])
+    return statistics.clopper_pearson(summary.success_count, summary.seeds)
 
 
-def change(candidate: Mapping[str, Any], plan: Protocol | None) -> str:
+def change(candidate: CandidateRecord, plan: Protocol | None) -> str:
     """Return what a candidate changes, "lr 0.0003 -> 0.0001"."""
-    defaults = vars(plan.hparams) if plan else {}
+    defaults = plan.hparams if plan else {}
     return ", ".join(
         f"{knob} {defaults[knob]:g} -> {value:g}" if knob in defaults else f"{knob} {value:g}"
-        for knob, value in candidate["hparams"].items()
+        for knob, value in candidate.hparams.items()
     )
 
 
-def _stage(candidate: Mapping[str, Any], number: int) -> str:
+def _stage(candidate: CandidateRecord, number: int) -> str:
     """Return the table cell of one stage."""
-    for receipt in candidate["stages"]:
-        if receipt["stage"] == number:
-            why = "; ".join(receipt["reasons"]) if receipt["passed"] is False else ""
-            return _outcome(receipt["passed"]) + (f": {why}" if why else "")
+    for receipt in candidate.stages:
+        if receipt.stage == number:
+            why = "; ".join(receipt.reasons) if receipt.passed is False else ""
+            return _outcome(receipt.passed) + (f": {why}" if why else "")
     return MISSING
 
 
-def _failure(candidate: Mapping[str, Any]) -> str:
+def _failure(candidate: CandidateRecord) -> str:
     """Return how a rejected candidate failed, after its name."""
     what = "was not accepted"
-    for receipt in candidate["stages"]:
-        if receipt["passed"] is False:
-            what = f"failed stage {receipt['stage']} ({'; '.join(receipt['reasons'])})"
-    return f"{what}, {_words(candidate['failure_mode'])}"
+    for receipt in candidate.stages:
+        if receipt.passed is False:
+            what = f"failed stage {receipt.stage} ({'; '.join(receipt.reasons)})"
+    return f"{what}, {_words(candidate.failure_mode)}"
 
 
-def _rate(run: Mapping[str, Any]) -> str:
+def _rate(run: RunRecord) -> str:
     """Return the success rate on a run's first set, with count and interval where known."""
-    for summary in run.get("summaries", {}).values():
-        count = f"{summary['success_count']}/{summary['seeds']}"
+    for summary in run.summaries.values():
+        count = f"{summary.success_count}/{summary.seeds}"
         low, high = interval(summary)
-        return f"{_number(summary['success_rate'])} ({count}), {low:.3f} to {high:.3f}"
-    rate = run.get("success_rate")
+        return f"{_number(summary.success_rate)} ({count}), {low:.3f} to {high:.3f}"
+    rate = run.success_rate if isinstance(run, BatchRecord) else None
     return "not run" if rate is None else _number(rate)
 
 
-def _remarks(trained: Mapping[str, Any]) -> str:
+def _remarks(trained: TrainedRecord | None) -> str:
     """Return what makes the training of a run less than plain."""
-    found = ["began before the ladder was opened"] if trained.get("before_ladder") else []
-    found += ["with uncommitted changes"] if trained.get("dirty") else []
-    found += [
+    if trained is None:
+        return MISSING
+    remarks = ["began before the ladder was opened"] if trained.before_ladder else []
+    remarks += ["with uncommitted changes"] if trained.dirty else []
+    remarks += [
         f"after update {entry['resumed_after_update']} in another environment"
-        for entry in trained.get("environment_changes", [])
+        for entry in trained.environment_changes
     ]
-    return "; ".join(found) or MISSING
+    return "; ".join(remarks) or MISSING
 
 
 def _seeds(summary: SetSummary, start: str) -> str:
-    return f"{start} to {int(start) + summary['seeds'] - 1}" if start.isdecimal() else start
+    return f"{start} to {int(start) + summary.seeds - 1}" if start.isdecimal() else start
 
 
 def _figures(figures: Mapping[str, float | None]) -> str:
     return ", ".join(f"{name} {_number(value)}" for name, value in figures.items())
 
 
-def _other_verdicts(record: LadderRecord) -> str:
+def _other_verdicts(training_seeds: TrainingSeeds) -> str:
     """Return how often another training seed would have led to another verdict."""
-    first, *others = record["training_seeds"]["verdicts"].values()
+    first, *others = training_seeds.verdicts.values()
     decided = [verdict for verdict in others if verdict != "open"]
     different = sum(verdict != first for verdict in decided)
     return (

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from pathb_jax.errors import InputError
+from pathb_jax.report.markdown import Markdown
 from pathb_jax.store.json_files import read_bounded
 from pathb_jax.store.own_files import IsOwn
 
@@ -12,7 +13,7 @@ MOST_BYTES = 16 * 2**20
 REMARKS = "<!-- remarks: kept when the page is written anew -->"
 
 
-def kept_remarks(page: Path) -> str:
+def kept_remarks(page: Path) -> Markdown:
     """Return the marker and all that follows it in a page; the marker alone if there is none.
 
     Raises:
@@ -20,12 +21,12 @@ def kept_remarks(page: Path) -> str:
         OSError: it cannot be read.
     """
     if not page.exists():
-        return REMARKS
+        return Markdown(REMARKS)
     try:
         old = read_bounded(page, MOST_BYTES).decode()
     except UnicodeDecodeError as error:
         raise InputError(str(page), str(error)[:200], "its remarks have to be UTF-8") from None
-    return REMARKS + old.partition(REMARKS)[2]
+    return Markdown(REMARKS + old.partition(REMARKS)[2].rstrip())
 
 
 def is_own_page(heading: str) -> IsOwn:

@@ -3,16 +3,16 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pathb_jax.errors import InputError
+from pathb_jax.runs.manifest import CheckpointMeta, RunManifest
+from pathb_jax.runs.tables import Table
 from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import (
     EVALUATION_COLUMNS,
-    EVALUATIONS_COLUMNS,
     EvaluationFiles,
     RunFiles,
     evaluation_sets,
@@ -23,29 +23,28 @@ from pathb_jax.store.tables import read_table
 class Saved(NamedTuple):
     """What the last checkpoint says; all empty for a run that diverged before its first."""
 
-    meta: Mapping[str, Any] | None
-    history: np.ndarray
-    evaluations: np.ndarray
-    """`[rows, len(EVALUATIONS_COLUMNS)]`"""
+    meta: CheckpointMeta | None
+    history: Table
+    evaluations: Table
     policy: Mapping[str, np.ndarray]
     """The actor and the normaliser by name, if the manifest has no digest of the policy."""
 
 
-def set_problems(files: RunFiles, manifest: Mapping[str, Any], saved: Saved) -> Iterator[str]:
+def set_problems(files: RunFiles, manifest: RunManifest, saved: Saved) -> Iterator[str]:
     """Check every evaluation of the last checkpoint: the run's own, and those made later."""
-    if manifest["status"] != "completed":
+    if manifest.status != "completed":
         return
-    evaluation = manifest["config"]["evaluation"]
-    starts = evaluation_sets(evaluation["eval_seed_start"])
+    evaluation = manifest.config.evaluation
+    starts = evaluation_sets(evaluation.eval_seed_start)
     sets = [
-        (files.own_set(start, first=start == starts[0]), start, evaluation["eval_seeds"])
+        (files.own_set(start, first=start == starts[0]), start, evaluation.eval_seeds)
         for start in starts
     ]
     pattern = rf"{re.escape(files.slug)}_evaluation_seed_(\d+)_seeds_(\d+)_summary\.json"
     logs = files.history.parent
-    for found in (re.fullmatch(pattern, path.name) for path in sorted(logs.iterdir())):
-        if found is not None:
-            start, seeds = int(found[1]), int(found[2])
+    for match in (re.fullmatch(pattern, path.name) for path in sorted(logs.iterdir())):
+        if match is not None:
+            start, seeds = int(match[1]), int(match[2])
             sets.append((files.further_set(start, seeds), start, seeds))
     for where, start, seeds in sets:
         try:
@@ -57,7 +56,7 @@ def set_problems(files: RunFiles, manifest: Mapping[str, Any], saved: Saved) -> 
 
 def _one_set(
     files: RunFiles,
-    manifest: Mapping[str, Any],
+    manifest: RunManifest,
     saved: Saved,
     where: EvaluationFiles,
     summary: Mapping[str, Any],
@@ -67,91 +66,87 @@ def _one_set(
     """Compare a summary with its rows, its manifest and the last in-run evaluation."""
     rows = read_table(where.rows, EVALUATION_COLUMNS)
     expected: dict[str, Any] = {
-        "checkpoint": f"checkpoints/{files.slug}/{manifest['update']}",
-        "sensor_tier": manifest["config"]["train"]["sensor_tier"],
+        "checkpoint": f"checkpoints/{files.slug}/{manifest.update}",
+        "sensor_tier": manifest.config.train["sensor_tier"],
         "seed_start": seed_start,
         "seeds": seeds,
-        "env_steps": manifest["env_steps"],
+        "env_steps": manifest.env_steps,
         "success_count": int(np.sum(rows["terminalOutcome"] == "success")),
     }
     expected["success_rate"] = expected["success_count"] / seeds
     if where.rows.read_bytes()[-1:] != b"\n" or rows["seed"].tolist() != list(
         range(seed_start, seed_start + seeds)
     ):
-        yield f"{file_name(files, where.rows)}: not the rows of {seeds} seeds from {seed_start}"
+        yield f"{files.name(where.rows)}: not the rows of {seeds} seeds from {seed_start}"
         return
     outcomes = {"success", "timeout"}
     if not set(rows["terminalOutcome"].tolist()) <= outcomes:
-        yield f"{file_name(files, where.rows)}: terminalOutcome is success or timeout"
+        yield f"{files.name(where.rows)}: terminalOutcome is success or timeout"
     for key, column in (("mean_terminal_alignment", "terminalAlignment"), ("mean_steps", "steps")):
         if rows[column].dtype.kind not in "if":
-            yield f"{file_name(files, where.rows)}: {column} is not all numbers"
+            yield f"{files.name(where.rows)}: {column} is not all numbers"
             return
         expected[key] = float(np.mean(rows[column], dtype=np.float64))
-    name = file_name(files, where.summary)
+    name = files.name(where.summary)
     for key, true in expected.items():
         if not _equal(summary.get(key), true):
             yield f"{name}: {key} {summary.get(key)!r:.80} instead of {true!r:.80}"
     in_run = saved.evaluations
-    last = in_run[
-        (in_run[:, 0] == manifest["update"])
-        & (in_run[:, 2] == seed_start)
-        & (in_run[:, 3] == seeds)
-    ]
-    world = manifest.get("env_config", {})
+    of_this = (
+        (in_run["update"] == manifest.update)
+        & (in_run["seed_start"] == seed_start)
+        & (in_run["seeds"] == seeds)
+    )
+    world = manifest.env_config
     for key, value in summary["env_config"].items():
         if world.get(key, value) != value:  # another program's may have others
             yield f"{name}: env_config.{key} {value!r:.80} instead of {world[key]!r:.80}"
-    for row in last:
-        for key, true in zip(EVALUATIONS_COLUMNS[4:], row[4:].tolist(), strict=True):
+    for index in np.flatnonzero(of_this):
+        for key in ("success_rate", "mean_terminal_alignment", "mean_steps"):
+            true = in_run[key][index].item()
             if not _equal(summary[key], true):
                 yield f"{name}: {key} {summary[key]!r} instead of {true!r} (in-run evaluation)"
 
 
-def policy_problems(files: RunFiles, manifest: Mapping[str, Any], saved: Saved) -> Iterator[str]:
+def policy_problems(files: RunFiles, manifest: RunManifest, saved: Saved) -> Iterator[str]:
     """Compare the policy with the checkpoint's parameters, where no digest does."""
-    if manifest["status"] != "completed" or not saved.policy:
+    if manifest.status != "completed" or not saved.policy:
         return
-    policy, name = artifacts.read_policy(files.policy), file_name(files, files.policy)
-    for index, (weight, bias) in enumerate(policy.layers):
+    policy, name = artifacts.read_policy(files.policy), files.name(files.policy)
+    for index, layer in enumerate(policy.layers):
         kernel = saved.policy.get(f"state.params.actor.Dense_{index}.kernel")
         true_bias = saved.policy.get(f"state.params.actor.Dense_{index}.bias")
-        if kernel is None or not np.array_equal(weight, kernel.T):
+        if kernel is None or not np.array_equal(layer.weight, kernel.T):
             yield f"{name}: layers[{index}].weight is not the checkpoint's"
-        if true_bias is None or not np.array_equal(bias, true_bias):
+        if true_bias is None or not np.array_equal(layer.bias, true_bias):
             yield f"{name}: layers[{index}].bias is not the checkpoint's"
     if f"state.params.actor.Dense_{len(policy.layers)}.kernel" in saved.policy:
         yield f"{name}: it has {len(policy.layers)} layers, the checkpoint more"
     std = np.sqrt(np.maximum(saved.policy["state.normalizer.var"], 1e-8))
-    if not np.array_equal(policy.obs_mean, saved.policy["state.normalizer.mean"]):
+    if not np.array_equal(policy.normalization.obs_mean, saved.policy["state.normalizer.mean"]):
         yield f"{name}: obs_mean is not the checkpoint's"
-    if not np.allclose(policy.obs_std, std, rtol=1e-6, atol=0):
+    if not np.allclose(policy.normalization.obs_std, std, rtol=1e-6, atol=0):
         yield f"{name}: obs_std is not the checkpoint's"
-    config = manifest["config"]
-    told = {**policy.metadata, "variant": policy.variant, "tier": policy.tier}
-    told["action_scale"] = policy.action_scale
+    config = manifest.config
+    stated = {**policy.metadata, "variant": policy.variant, "tier": policy.tier}
+    stated["action_scale"] = policy.action_scale
     expected = {
-        "variant": config["task"]["variant"],
-        "tier": config["train"]["tier"],
+        "variant": config.task["variant"],
+        "tier": config.train["tier"],
         "action_scale": 1.0,
-        "sensor_tier": config["train"]["sensor_tier"],
-        "env_steps": manifest["env_steps"],
-        "update": manifest["update"],
-        "seed": config["schedule"]["seed"],
-        "mixed_lambda": config["hparams"]["mixed_lambda"],
+        "sensor_tier": config.train["sensor_tier"],
+        "env_steps": manifest.env_steps,
+        "update": manifest.update,
+        "seed": config.schedule["seed"],
+        "mixed_lambda": config.hparams["mixed_lambda"],
         "log_std": saved.policy["state.params.log_std"].tolist(),
     }
     for key, true in expected.items():
-        if told.get(key) != true:
-            yield f"{name}: {key} {told.get(key)!r:.80} instead of {true!r:.80}"
+        if stated.get(key) != true:
+            yield f"{name}: {key} {stated.get(key)!r:.80} instead of {true!r:.80}"
 
 
-def _equal(found: Any, true: Any) -> bool:
-    if isinstance(found, float) and isinstance(true, float):
-        return math.isclose(found, true, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(found == true)
-
-
-def file_name(files: RunFiles, path: Path) -> str:
-    """Name a file as messages and the manifest do: by its path within the run's folder."""
-    return path.relative_to(files.out).as_posix()
+def _equal(value: Any, true: Any) -> bool:
+    if isinstance(value, float) and isinstance(true, float):
+        return math.isclose(value, true, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(value == true)

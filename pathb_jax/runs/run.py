@@ -1,162 +1,318 @@
-"""Runs from their configurations to their files: resumed, continued or fresh, alone or together."""
+"""One run while it trains: chunks, evaluations, checkpoints, files.
 
-import contextlib
+Host work happens between compiled chunks. Training is a function of the configuration alone:
+neither the length of the chunks, nor evaluations, nor a stop and a resume change a bit of it.
+"""
+
+import dataclasses
+import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import jax
+import numpy as np
 
 from pathb_jax.config import RunConfig
-from pathb_jax.errors import InputError
-from pathb_jax.learn.program import together
-from pathb_jax.runs.evidence import check_evidence
-from pathb_jax.runs.loading import evaluate_further, load_parent, refuse_moving_parent
-from pathb_jax.runs.manifest import read_manifest
-from pathb_jax.runs.outcome import (
-    RunOutcome,
-    environment_changes,
-    find_manifest,
-    is_finished,
-    missing_sets,
-    read_outcome,
-    run_files,
-    set_aside,
+from pathb_jax.envs.shadow_field import EnvParams
+from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
+from pathb_jax.learn import training
+from pathb_jax.learn.hparams import TracedHparams
+from pathb_jax.learn.program import Program
+from pathb_jax.learn.task import env_config
+from pathb_jax.learn.training import Chunk, TrainState
+from pathb_jax.runs.manifest import (
+    CheckpointMeta,
+    Divergence,
+    EnvironmentChange,
+    RunManifest,
+    Status,
+    recorded,
+    write_manifest,
 )
-from pathb_jax.runs.running import Observer, Progress, Run, stop_if_requested
-from pathb_jax.store.lock import locked
-from pathb_jax.system import memory, signals
+from pathb_jax.runs.observer import Observer, Progress
+from pathb_jax.runs.output import digests, write_policy, write_set
+from pathb_jax.runs.tables import (
+    EVALUATIONS,
+    HISTORY,
+    Table,
+    as_array,
+    extended,
+    length,
+    row,
+    table,
+)
+from pathb_jax.store import artifacts
+from pathb_jax.store.artifacts import RunFiles, evaluation_sets
+from pathb_jax.store.checkpoint_store import CheckpointStore
+from pathb_jax.store.models import to_json
+from pathb_jax.system import provenance, signals
 
-__all__ = ["Observer", "Progress", "train", "train_together"]
-
-
-def train(config: RunConfig, observer: Observer | None = None) -> RunOutcome:
-    """Train, evaluate and write all files of one run; resume it where it was stopped.
-
-    Args:
-        config: a configuration with at least one update.
-        observer: told about progress.
-
-    Returns:
-        The outcome. A run that had finished before is read, not trained again.
-
-    Raises:
-        InputError: the configuration is not allowed or takes more memory than there is, the folder
-            holds another run under the same name, or the checkpoint to load does not fit.
-        CheckpointError: checkpoints exist but none of them is whole, or saving one failed.
-        StopRequested: a signal asked to stop; the run is saved and marked incomplete.
-        OSError: a file cannot be written; what is on disk stays valid.
-    """
-    config = _checked(config)
-    with _opened(config, observer or Observer()) as run:
-        if run is not None:
-            run.to_the_end()
-            run.finish()
-    return _outcome(config, trained=run is not None)
+CHUNK_SECONDS = 5.0
+CHECKPOINT_SECONDS = 120.0
 
 
-def train_together(
-    configs: Sequence[RunConfig], observer: Observer | None = None
-) -> list[RunOutcome]:
-    """Train runs of one shape as one vmapped program, and write the files of each.
-
-    Args:
-        configs: configurations that agree in `train` and in which options are on.
-        observer: told about the progress of all.
-
-    Returns:
-        Their outcomes. Low-order bits are not those of the same runs alone.
-
-    Raises:
-        InputError, CheckpointError, StopRequested, OSError: as `train`.
-    """
-    observer = observer or Observer()
-    configs = [_checked(config, len(configs)) for config in configs]
-    with contextlib.ExitStack() as stack:
-        opened = [stack.enter_context(_opened(config, observer)) for config in configs]
-        runs = [run for run in opened if run is not None]
-        if runs:
-            with contextlib.ExitStack() as stores:
-                for run in runs:
-                    stores.enter_context(run.store)
-                _chunk_by_chunk(runs)
-            for run in runs:
-                run.finish()
-    return [
-        _outcome(config, trained=run is not None)
-        for config, run in zip(configs, opened, strict=True)
-    ]
+def stop_if_requested(runs: "Sequence[Run]") -> None:
+    """Save these runs and raise StopRequested, if a signal has asked to stop."""
+    if signals.requested() is not None:
+        for run in runs:
+            run.save_incomplete()
+    signals.stop_if_requested()
 
 
-def _checked(config: RunConfig, runs: int = 1) -> RunConfig:
-    """Return a configuration validated; refuse, before anything is written, what cannot train."""
-    config = config.validated()
-    if config.evaluation.eval_only or config.schedule.updates == 0:
-        flag = "--eval-only" if config.evaluation.eval_only else "--updates"
-        value = True if config.evaluation.eval_only else 0
-        raise InputError(flag, value, "nothing would train; evaluate_only evaluates")
-    if config.output.fresh or not is_finished(find_manifest(config, run_files(config))):
-        memory.check(config, runs, "--runs-per-device")
-    return config
+@dataclasses.dataclass
+class Run:
+    """One run while it trains; `beginning.begin` makes one."""
 
+    config: RunConfig
+    files: RunFiles
+    observer: Observer
+    program: Program
+    hparams: TracedHparams
+    env_params: EnvParams
+    store: CheckpointStore
+    state: TrainState
+    first_update: int
+    """Update index that the run began after, counted through continued runs."""
+    first_env_steps: int
+    parent_checkpoint: str | None
+    started: str | None
+    environment_changes: list[EnvironmentChange]
+    history: Table
+    """A row per update of this run."""
+    evaluations: Table
+    """A row per in-run evaluation and seed set."""
+    last_results: list[SetResult] = dataclasses.field(default_factory=list)
+    diverged: Divergence | None = None
+    runs_together: int = 1
+    seconds_per_update: float | None = None
+    saved_at: float = dataclasses.field(default_factory=time.monotonic)
 
-def _outcome(config: RunConfig, trained: bool) -> RunOutcome:
-    """Read a finished run; one that finished before is checked, and evaluated where that lacks."""
-    if not trained:
-        files = run_files(config)
-        check_evidence(files)
-        if missing := missing_sets(config, read_manifest(files)):
-            evaluate_further(config, missing)
-    return read_outcome(config, trained)
+    # Where the run stands.
 
+    @property
+    def done(self) -> int:
+        """Updates of this run."""
+        return length(self.history)
 
-def _chunk_by_chunk(runs: Sequence[Run]) -> None:
-    """Train all runs to their ends in chunks of the same length; one that is over waits."""
-    with signals.ending_at_once():  # compiling
-        program = together(runs[0].config, len(runs))
-    for run in runs:
-        run.runs_together = len(runs)
-    while going := [run for run in runs if not run.is_over]:
-        stop_if_requested(going)
-        length = min(run.chunk_length() for run in going)
+    @property
+    def updates(self) -> int:
+        """Updates this run is to do."""
+        return self.config.schedule.updates
+
+    @property
+    def update(self) -> int:
+        """Update index, counted through continued runs."""
+        return self.first_update + self.done
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps, counted through continued runs."""
+        return self.first_env_steps + self.done * self.config.train.batch_size
+
+    @property
+    def train_seconds(self) -> float:
+        """Seconds spent in training chunks, over all sessions."""
+        return float(self.history["wall_seconds"][-1]) if self.done else 0.0
+
+    @property
+    def success_rate(self) -> float | None:
+        """Of the last evaluation, on the first set."""
+        on_first = self.evaluations["seed_start"] == self.config.evaluation.eval_seed_start[0]
+        rates = self.evaluations["success_rate"][on_first]
+        return float(rates[-1]) if len(rates) else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to train."""
+        return self.done >= self.updates or self.diverged is not None
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First update index and number of updates, for schedules."""
+        return self.first_update, self.updates
+
+    # Training.
+
+    def to_the_end(self) -> None:
+        """Train chunk by chunk, evaluating and saving on the way."""
+        with self.store:
+            while not self.is_over:
+                stop_if_requested([self])
+                self._chunk(self.chunk_length())
+                self.after_chunk()
+
+    def save_incomplete(self) -> None:
+        """Save, and say in the manifest that there is more to do."""
+        if self.done:
+            self._save(None)
+        self.write_manifest("incomplete")
+
+    def chunk_length(self) -> int:
+        """About CHUNK_SECONDS of updates by the last measurement, to the next evaluation."""
+        every = self.config.eval_every
+        following = ((self.done // every + 1) * every, self.updates // 2, self.updates)
+        until = min(done for done in following if done > self.done)
+        measured = int(CHUNK_SECONDS / self.seconds_per_update) if self.seconds_per_update else 1
+        return min(max(measured, 1), until - self.done, training.CHUNK_CAPACITY)
+
+    def _chunk(self, updates: int) -> None:
         started = time.perf_counter()
-        states, chunks = program.train(
-            [run.state for run in runs],
-            [run.hparams for run in runs],
-            [run.env_params for run in runs],
-            [0 if run.is_over else length for run in runs],
-            [run.span for run in runs],
+        state, chunk = self.program.train(
+            self.state, self.hparams, self.env_params, updates, self.span
         )
-        chunks = jax.device_get(chunks)
-        seconds = time.perf_counter() - started
-        for run, state, chunk in zip(runs, states, chunks, strict=True):
-            if run in going:
-                run.take(state, chunk, seconds)
-                run.after_chunk()
+        chunk = jax.device_get(chunk)
+        self.take(state, chunk, time.perf_counter() - started)
 
+    def take(self, state: TrainState, chunk: Chunk, seconds: float) -> None:
+        """Take over what a chunk gave (on the host), and write its history."""
+        self.state, ran = state, int(chunk.updates)
+        self.seconds_per_update = seconds / ran
+        metrics = {name: np.asarray(x[:ran], np.float64) for name, x in chunk.metrics.items()}
+        if not chunk.finite:
+            bad = [name for name in self.history if not np.isfinite(metrics.get(name, [0])[-1])]
+            quantity = bad[0] if bad else "parameters"
+            self.diverged = Divergence(update=self.update + ran, quantity=quantity)
+            metrics = {name: x[:-1] for name, x in metrics.items()}
+            ran -= 1
+        batch_size, count = self.config.train.batch_size, np.arange(1, ran + 1)
+        rows = {
+            **metrics,
+            "update": self.update + count,
+            "env_steps": self.env_steps + count * batch_size,
+            "wall_seconds": self.train_seconds + self.seconds_per_update * count,
+            "env_steps_per_second": np.full(ran, batch_size / self.seconds_per_update),
+        }
+        artifacts.append_history(self.files.history, {name: rows[name] for name in self.history})
+        self.history = extended(self.history, rows)
 
-@contextlib.contextmanager
-def _opened(config: RunConfig, observer: Observer) -> Iterator[Run | None]:
-    """Hold a run's folder with the run ready to train in it, or None if it has finished."""
-    files, parent = run_files(config), None
-    if config.output.fresh and config.output.load_checkpoint is not None:
-        refuse_moving_parent(config, files)
-        parent = load_parent(config)  # refused, if it is, before anything is moved
-    if config.output.fresh and (moved := set_aside(files.out)) is not None:
-        observer.notice(f"{files.out}: what was there is now in {moved}")
-    manifest = find_manifest(config, files)
-    if is_finished(manifest):
-        yield None
-        return
-    if manifest is not None:
-        environment_changes(config, files, manifest)
-    run = Run(config, files, observer)
-    if config.output.load_checkpoint is not None and manifest is None and parent is None:
-        parent = load_parent(config)  # refused, if it is, before anything is created
-    with locked(files.out):
-        # Read again: another process may have been at work until the lock was ours.
-        manifest = find_manifest(config, files)
-        if is_finished(manifest):
-            yield None
+    def after_chunk(self) -> None:
+        """Evaluate and save where that is due, and tell the observer."""
+        if self.diverged is None:
+            self._evaluate_and_save()
+            self._tell()
+
+    def evaluates_after(self, done: int) -> bool:
+        """Whether the policy is evaluated after this many updates.
+
+        Half the run is always among them: the failure modes compare it with the end.
+        """
+        at_cadence = done % self.config.eval_every == 0
+        return at_cadence or done in (self.updates // 2, self.updates)
+
+    def _evaluate_and_save(self) -> None:
+        due = self.evaluates_after(self.done)
+        if due:
+            self._evaluate()
+        if self.diverged is None and (due or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+            self._save(self.success_rate if due else None)
+
+    def _save(self, success_rate: float | None) -> None:
+        meta = CheckpointMeta(
+            config=recorded(self.config),
+            update=self.update,
+            env_steps=self.env_steps,
+            columns={HISTORY: list(self.history), EVALUATIONS: list(self.evaluations)},
+        )
+        tree = {
+            "state": self.state,
+            HISTORY: as_array(self.history),
+            EVALUATIONS: as_array(self.evaluations),
+        }
+        self.store.save(self.update, tree, to_json(meta), success_rate)
+        self.saved_at = time.monotonic()
+
+    def _play(self) -> list[SetResult]:
+        return evaluate_policy(
+            self.config.train,
+            self.program.env,
+            self.env_params,
+            self.state.params,
+            self.state.normalizer,
+            evaluation_sets(self.config.evaluation.eval_seed_start),
+            self.config.evaluation.eval_seeds,
+        )
+
+    def _evaluate(self) -> None:
+        self.last_results = self._play()
+        if not all(np.isfinite(result.mean_terminal_alignment) for result in self.last_results):
+            self.diverged = Divergence(update=self.update, quantity="evaluation")
             return
-        run.begin(manifest, parent)
-        yield run
+        rows = [
+            {
+                "update": self.update,
+                "env_steps": self.env_steps,
+                "seed_start": result.seed_start,
+                "seeds": result.seeds,
+                "success_rate": result.success_rate,
+                "mean_terminal_alignment": result.mean_terminal_alignment,
+                "mean_steps": result.mean_steps,
+            }
+            for result in self.last_results
+        ]
+        self.evaluations = extended(self.evaluations, table(list(self.evaluations), rows))
+        artifacts.write_evaluations(self.files.evaluations, self.evaluations)
+
+    def _tell(self) -> None:
+        last = row(self.history, -1)
+        assert self.seconds_per_update is not None
+        self.observer.progress(
+            Progress(
+                slug=self.files.slug,
+                update=self.done,
+                updates=self.updates,
+                env_steps_per_second=last["env_steps_per_second"],
+                seconds_left=(self.updates - self.done) * self.seconds_per_update,
+                row=last,
+                success_rate=self.success_rate,
+            )
+        )
+
+    # Finishing.
+
+    def finish(self) -> None:
+        """Write evaluations, policy and, last, the manifest; a diverged run has only the latter."""
+        if self.diverged is not None:
+            self.write_manifest("diverged")
+            return
+        # A run stopped between its last checkpoint and here has its evaluation's rows already.
+        results = self.last_results or self._play()
+        checkpoint = self.files.name(self.files.checkpoints / str(self.update))
+        for index, result in enumerate(results):
+            where = self.files.own_set(result.seed_start, first=index == 0)
+            write_set(self.config, where, result, checkpoint, self.env_steps)
+        write_policy(self.config, self.files, self.state, self.env_steps)
+        self.write_manifest("completed")
+
+    def _evidence(self) -> dict[str, str]:
+        starts = evaluation_sets(self.config.evaluation.eval_seed_start)
+        sets = [self.files.own_set(start, first=start == starts[0]) for start in starts]
+        written = [self.files.history, self.files.evaluations]
+        if self.diverged is None:
+            written += [self.files.policy, *(path for files in sets for path in files)]
+        return digests(self.files, written)
+
+    def write_manifest(self, status: Status) -> None:
+        """Write the manifest as the run stands now."""
+        is_finished = status in ("completed", "diverged")
+        manifest = RunManifest(
+            format="pathb-run-v1",
+            status=status,
+            slug=self.files.slug,
+            started=self.started,
+            ended=provenance.utc_now() if is_finished else None,
+            host=socket.gethostname(),
+            config=recorded(self.config),
+            env_config=env_config(self.config),
+            parent_checkpoint=self.parent_checkpoint,
+            first_update=self.first_update,
+            update=self.update,
+            env_steps=self.env_steps,
+            train_seconds=self.train_seconds,
+            compile_seconds=self.program.compile_seconds,
+            diverged=self.diverged,
+            runs_together=self.runs_together,
+            environment_changes=self.environment_changes,
+            evidence=self._evidence() if is_finished else {},
+            **provenance.environment(),
+        )
+        write_manifest(self.files, manifest)

@@ -1,4 +1,4 @@
-"""The files of a run: their names, columns and keys (ladder.md, section Files; trainer.md)."""
+"""The files of a run: their names, columns and keys (docs/spec/ladder.md, "Files")."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,6 @@ from pathb_jax.store.tables import append_table, read_numbers, write_table
 __all__ = [
     "EVALUATIONS_COLUMNS",
     "EVALUATION_COLUMNS",
-    "HISTORY_COLUMNS",
     "INFORMATIVE_SETS",
     "PINNED_HISTORY_COLUMNS",
     "SUMMARY_KEYS",
@@ -26,6 +25,7 @@ __all__ = [
     "RunFiles",
     "append_history",
     "evaluation_sets",
+    "in_order",
     "read_evaluation_summary",
     "read_evaluations",
     "read_history",
@@ -36,7 +36,6 @@ __all__ = [
     "write_evaluations",
     "write_history",
     "write_json",
-    "write_manifest",
     "write_policy",
 ]
 
@@ -53,12 +52,10 @@ PINNED_HISTORY_COLUMNS = (
     "explained_variance",
     "log_std",
 )
-"""The columns that any history has (trainer.md, "Logged per update")."""
+"""The columns that any history has (docs/spec/trainer.md, "The history")."""
 
 WALL_CLOCK_COLUMNS = ("wall_seconds", "env_steps_per_second")
 """The only columns of the history that differ when a run is repeated."""
-
-HISTORY_COLUMNS = (*PINNED_HISTORY_COLUMNS, "grad_norm", *WALL_CLOCK_COLUMNS)
 
 EVALUATIONS_COLUMNS = (
     "update",
@@ -70,6 +67,9 @@ EVALUATIONS_COLUMNS = (
     "mean_steps",
 )
 """One row per in-run evaluation and seed set."""
+
+_COUNTED = ("update", "env_steps")
+_COUNTED_SETS = (*_COUNTED, "seed_start", "seeds")
 
 EVALUATION_COLUMNS = (
     "seed",
@@ -149,6 +149,10 @@ class RunFiles:
     out: Path
     slug: str
 
+    def name(self, path: Path) -> str:
+        """Name a file as messages and the manifest do: by its path within the run's folder."""
+        return path.relative_to(self.out).as_posix()
+
     @property
     def checkpoints(self) -> Path:
         """The folder that a CheckpointStore is given."""
@@ -200,14 +204,14 @@ class RunFiles:
         return EvaluationFiles(logs / f"{stem}.csv", logs / f"{stem}_summary.json")
 
 
-def write_history(path: Path, rows: np.ndarray) -> None:
-    """Write a history of ``[U, len(HISTORY_COLUMNS)]`` rows; errors as ``write_table``."""
-    write_table(path, _history_columns(rows))
+def write_history(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Write a history of at least the pinned columns, those first; errors as ``write_table``."""
+    write_table(path, _whole(in_order("column", PINNED_HISTORY_COLUMNS, columns), _COUNTED))
 
 
-def append_history(path: Path, rows: np.ndarray) -> None:
+def append_history(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     """Append such rows to a history that is there; errors as ``append_table``."""
-    append_table(path, _history_columns(rows))
+    append_table(path, _whole(in_order("column", PINNED_HISTORY_COLUMNS, columns), _COUNTED))
 
 
 def read_history(path: Path) -> dict[str, np.ndarray]:
@@ -218,17 +222,17 @@ def read_history(path: Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: as ``read_numbers``.
     """
-    return read_numbers(path, PINNED_HISTORY_COLUMNS, whole=("update", "env_steps"), finite=False)
+    return read_numbers(path, PINNED_HISTORY_COLUMNS, whole=_COUNTED, finite=False)
 
 
-def write_evaluations(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the in-run evaluations, each with EVALUATIONS_COLUMNS; errors as ``write_table``."""
-    write_table(path, {name: [row[name] for row in rows] for name in EVALUATIONS_COLUMNS})
+def write_evaluations(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Write the in-run evaluations, EVALUATIONS_COLUMNS; errors as ``write_table``."""
+    write_table(path, _whole(in_order("column", EVALUATIONS_COLUMNS, columns), _COUNTED_SETS))
 
 
 def read_evaluations(path: Path) -> dict[str, np.ndarray]:
     """Read the in-run evaluations; InputError as ``read_numbers``."""
-    rows = read_numbers(path, EVALUATIONS_COLUMNS, whole=EVALUATIONS_COLUMNS[:4])
+    rows = read_numbers(path, EVALUATIONS_COLUMNS, whole=_COUNTED_SETS)
     rates, seeds = rows["success_rate"], rows["seeds"]
     good = (seeds > 0) & (rates >= 0) & (rates <= 1)
     if not good.all():
@@ -252,8 +256,8 @@ def write_evaluation(
         ValueError: a column or key is missing, or a figure is not finite; nothing is written.
         OSError: as ``write_atomically``.
     """
-    ordered_rows = _in_order("column", EVALUATION_COLUMNS, rows)
-    ordered_summary = _in_order("key", SUMMARY_KEYS, summary)
+    ordered_rows = in_order("column", EVALUATION_COLUMNS, rows)
+    ordered_summary = in_order("key", SUMMARY_KEYS, summary)
     encode_json(ordered_summary)  # refused before the rows are written, not after
     write_table(files.rows, ordered_rows)
     write_json(files.summary, ordered_summary)
@@ -280,23 +284,21 @@ def read_evaluation_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
-def write_manifest(files: RunFiles, content: Mapping[str, Any]) -> None:
-    """Write ``manifests/<slug>.json``, keys sorted; errors as ``write_json``."""
-    write_json(files.manifest, dict(content), sort_keys=True)
+def in_order(kind: str, pinned: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is given, the pinned names first.
 
-
-def _history_columns(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Name the columns of history rows; update and env_steps as integers."""
-    columns = dict(zip(HISTORY_COLUMNS, rows.T, strict=True))
-    for name in ("update", "env_steps"):
-        if not all(figure.is_integer() for figure in columns[name].tolist()):
-            raise ValueError(f"column {name} has a figure that is not an integer")
-        columns[name] = columns[name].astype(np.int64)
-    return columns
-
-
-def _in_order(kind: str, pinned: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    Raises:
+        ValueError: one of them is missing.
+    """
     missing = [name for name in pinned if name not in given]
     if missing:
         raise ValueError(f"missing {kind}: {', '.join(missing)}")
     return {name: given[name] for name in (*pinned, *given)}
+
+
+def _whole(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return columns of which some hold whole numbers, those as integers."""
+    for name in names:
+        if not all(float(figure).is_integer() for figure in columns[name]):
+            raise ValueError(f"column {name} has a figure that is not an integer")
+    return {name: x.astype(np.int64) if name in names else x for name, x in columns.items()}

@@ -1,4 +1,4 @@
-"""Whole-file writes that happen completely or not at all (ladder.md, section Files)."""
+"""Whole-file writes that happen completely or not at all (docs/spec/ladder.md, "Files")."""
 
 import contextlib
 import glob

@@ -3,18 +3,41 @@
 import hashlib
 import os
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal, Self
+
+from pydantic import NonNegativeInt, model_validator
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.atomic import sync_folder
 from pathb_jax.store.json_files import encode_json, read_json, write_json
+from pathb_jax.store.models import Model, parse
 
 MANIFEST = "manifest.json"
-FORMAT = "pathb-manifest-v1"
 
 
-class CheckpointError(RuntimeError):
-    """A checkpoint is damaged, does not fit, or could not be saved; the message names what."""
+class FileEntry(Model):
+    """One file."""
+
+    sha256: str
+    size: NonNegativeInt
+
+
+class Manifest(Model):
+    """The content of manifest.json."""
+
+    format: Literal["pathb-manifest-v1"]
+    files: dict[str, FileEntry]
+    files_sha256: str
+    """Of the list itself: a flipped bit in it must not blame another file."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.files_sha256 != _digest_of(self.model_dump()["files"]):
+            raise InputError("files_sha256", self.files_sha256, "it is that of other files")
+        for path in map(PurePosixPath, self.files):
+            if path.is_absolute() or ".." in path.parts:
+                raise InputError("files", str(path), "it is in another folder")
+        return self
 
 
 def seal(folder: Path) -> None:
@@ -35,7 +58,7 @@ def seal(folder: Path) -> None:
         files[name] = {"sha256": digest, "size": path.stat().st_size}
     for inner in (path for path in folder.rglob("*") if path.is_dir()):
         sync_folder(inner)
-    content = {"format": FORMAT, "files": files, "files_sha256": _digest_of(files)}
+    content = {"format": "pathb-manifest-v1", "files": files, "files_sha256": _digest_of(files)}
     write_json(folder / MANIFEST, content)
 
 
@@ -52,10 +75,7 @@ def find_damage(folder: Path, only: str | None = None) -> str | None:
     """
     if not (folder / MANIFEST).is_file():
         return f"{MANIFEST} is missing: the checkpoint is incomplete"
-    try:
-        files = _listed(read_json(folder / MANIFEST))
-    except InputError:
-        files = None
+    files = _listed(folder)
     if not files or (only is not None and only not in files):
         return f"{MANIFEST} is damaged"
     for name in [only] if only is not None else sorted(files):
@@ -67,42 +87,27 @@ def find_damage(folder: Path, only: str | None = None) -> str | None:
 
 def listed_bytes(folder: Path) -> int:
     """Return how many bytes the files under ``folder`` have by its manifest; 0 if it is damaged."""
+    return sum(entry.size for entry in _listed(folder).values())
+
+
+def _listed(folder: Path) -> dict[str, FileEntry]:
+    """Return the files that a manifest lists; none if it is missing or damaged."""
     try:
-        files = _listed(read_json(folder / MANIFEST))
+        return parse(Manifest, read_json(folder / MANIFEST), "").files
     except InputError:
-        files = None
-    return sum(size for size, _ in (files or {}).values())
+        return {}
 
 
-def _listed(manifest: Any) -> dict[str, tuple[int, str]] | None:
-    """Return the manifest's files as name -> (size, SHA-256), or None when it is not one."""
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        return None
-    listed = {}
-    try:
-        if manifest["files_sha256"] != _digest_of(manifest["files"]):
-            return None
-        for name, entry in manifest["files"].items():
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                return None
-            listed[name] = (int(entry["size"]), str(entry["sha256"]))
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-    return listed
-
-
-def _digest_of(files: Any) -> str:
-    """Return the SHA-256 of the list itself: a flipped bit in it must not blame another file."""
+def _digest_of(files: dict[str, Any]) -> str:
     return hashlib.sha256(encode_json(files, sort_keys=True).encode()).hexdigest()
 
 
-def _compare(path: Path, expected: tuple[int, str]) -> str | None:
-    size, sha256 = expected
+def _compare(path: Path, expected: FileEntry) -> str | None:
     if not path.is_file():
         return "is missing"
-    actual = path.stat().st_size
-    if actual != size:
-        return f"has {actual} bytes instead of {size}"
+    size = path.stat().st_size
+    if size != expected.size:
+        return f"has {size} bytes instead of {expected.size}"
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return None if digest == sha256 else "differs from what was written (SHA-256)"
+    return None if digest == expected.sha256 else "differs from what was written (SHA-256)"

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from pathb_jax.store.integrity import CheckpointError
-from pathb_jax.store.step_folders import ARRAYS
+from pathb_jax.errors import CheckpointError
 from pathb_jax.store.trees import Leaf
+
+ARRAYS = "arrays"
+"""The folder that holds them, in a checkpoint's."""
 
 
 @functools.cache
@@ -63,14 +65,15 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: Path, leaves: Mapping[str, Leaf]) -> dict[str, np.ndarray]:
-    """Read the named leaves, those without elements apart: they were never written.
+    """Read the named leaves; those without elements, which were never written, are made.
 
     Raises:
         CheckpointError: Orbax cannot, or holds another shape than state.json says.
     """
-    stored = [name for name, leaf in leaves.items() if leaf.size]
+    arrays = {name: np.zeros(*leaf.stored_as) for name, leaf in leaves.items() if not leaf.size}
+    stored = [name for name in leaves if name not in arrays]
     if not stored:
-        return {}
+        return arrays
     as_numpy = _orbax().RestoreArgs(restore_type=np.ndarray)
     args = _orbax().args.PyTreeRestore(
         item=dict.fromkeys(stored, 0),
@@ -79,14 +82,13 @@ def read_arrays(path: Path, leaves: Mapping[str, Leaf]) -> dict[str, np.ndarray]
     )
     try:
         with _without_patterns(path) as plain, _checkpointer() as checkpointer:
-            # asked for first: reading allocates whatever the files declare
-            found = checkpointer.metadata(plain).item_metadata.tree
+            # looked at first: reading allocates whatever the files declare
+            metadata = checkpointer.metadata(plain).item_metadata.tree
             for name in stored:
-                declared = (tuple(found[name].shape), str(found[name].dtype))
+                declared = (tuple(metadata[name].shape), str(metadata[name].dtype))
                 if declared != leaves[name].stored_as:
                     raise ValueError(f"{name} is stored as {declared}")
-            arrays: dict[str, np.ndarray] = checkpointer.restore(plain, args=args)
+            return arrays | checkpointer.restore(plain, args=args)
     except Exception as error:  # Orbax and TensorStore raise whatever they like
         what = " ".join(str(error).split())[:400]
         raise CheckpointError(f"checkpoint {path.parent}: {ARRAYS}: {what}") from error
-    return arrays

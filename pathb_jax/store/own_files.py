@@ -24,13 +24,13 @@ def is_own_json(*keys: str, **values: str) -> IsOwn:
 
     def is_own(data: bytes) -> bool:
         try:
-            found = decode_json(Path(), data)
+            content = decode_json(Path(), data)
         except InputError:
             return False
         return (
-            isinstance(found, dict)
-            and found.keys() >= set(keys)
-            and all(found.get(name) == value for name, value in values.items())
+            isinstance(content, dict)
+            and content.keys() >= set(keys)
+            and all(content.get(name) == value for name, value in values.items())
         )
 
     return is_own

@@ -1,22 +1,20 @@
-"""The record of a ladder, ladder.json: reading, checking and writing.
+"""The record of a ladder, ladder.json: reading, checking against itself, writing.
 
-A record is the plain JSON object, typed by record_schema.py; keys that this version does not know
-are kept. It is written whole or not at all.
+It is written whole or not at all. What needs the protocol is checked in `ladder.reading`, what
+needs the runs' files in `verification`.
 """
 
 import math
-import types
-import typing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NoReturn
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import read_json, write_json
-from pathb_jax.store.record_checks import check_against_itself
-from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.models import parse, shown, to_json
+from pathb_jax.store.record_schema import BatchRecord, LadderRecord, SetSummary, StageRecord
 
-LARGEST = {int: 2**53, float: 1e100}
-"""Figures beyond these are none of a run; sums and shares of them could not be told."""
+STAGES = 3
 
 
 def write_record(path: Path, record: LadderRecord) -> None:
@@ -26,80 +24,143 @@ def write_record(path: Path, record: LadderRecord) -> None:
         InputError: the record does not have the keys and types of `LadderRecord`.
         OSError: it cannot be written; the file that was there is unchanged.
     """
-    plain = _plain(record)
-    _check(plain, LadderRecord, f"{path.name}: ")
+    plain = _finite(to_json(record))
+    parse(LadderRecord, plain, f"{path.name}: ")
     write_json(path, plain)
 
 
 def read_record(path: Path) -> LadderRecord:
-    """Read and check a record.
+    """Read a record and check that its parts agree with each other.
 
     Raises:
         InputError: there is none, or it is broken or contradicts itself; the message names the key.
     """
     try:
-        record = read_json(path)
+        raw = read_json(path)
     except OSError as error:
         raise InputError(str(path), error.strerror, "give a record that can be read") from None
-    _check(record, LadderRecord, f"{path.name}: ")
-    check_against_itself(record, f"{path.name}: ")
-    return typing.cast(LadderRecord, record)
+    record = parse(LadderRecord, raw, f"{path.name}: ")
+    _check_against_itself(record, f"{path.name}: ")
+    return record
 
 
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON types: NumPy scalars unwrapped, non-finite numbers as None."""
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _check(value: Any, kind: Any, where: str) -> None:
-    """Compare a JSON value with an annotation; raise `InputError` where they differ."""
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return
-    if typing.is_typeddict(kind):
-        _check_object(value, kind, where)
-    elif origin is list:
-        _require(isinstance(value, list), where, value, "an array")
-        for index, item in enumerate(value):
-            _check(item, parts[0], f"{where}[{index}]")
-    elif origin is dict:
-        _require(isinstance(value, dict), where, value, "an object")
-        for key, item in value.items():
-            _check(item, parts[1], _at(where, key))
-    elif origin is Literal:
-        _require(isinstance(value, str) and value in parts, where, value, f"one of {list(parts)}")
-    elif origin is types.UnionType:
-        if value is not None:
-            _check(value, parts[0], where)
-    else:
-        accepted = (int, float) if kind is float else (kind,)
-        is_bool = isinstance(value, bool) and kind is not bool
-        _require(isinstance(value, accepted) and not is_bool, where, value, f"a {kind.__name__}")
-        if kind in LARGEST:
-            limit = LARGEST[kind]
-            _require(abs(value) <= limit, where, value, f"at most {limit:.10g} in size")
+def _check_against_itself(record: LadderRecord, root: str) -> None:
+    """Refuse a record in which a part contradicts another; `root` begins the names of fields."""
+    _check_standing(record, root)
+    _check_candidates(record, root)
+    _check_folders(record, root)
+    for where, run in record.runs:
+        if not isinstance(run, BatchRecord):
+            _check_stages(run.stages, f"{root}{where}.stages")
+        _check_summaries(run.summaries, f"{root}{where}.summaries")
+    _check_statuses(record, root)
+    _check_verdict(record, root)
 
 
-def _check_object(value: Any, kind: Any, where: str) -> None:
-    _require(isinstance(value, dict), where, value, "an object")
-    for key, inner in typing.get_type_hints(kind).items():
-        if key in value:
-            _check(value[key], inner, _at(where, key))
+def _refuse(where: str, value: object, allowed: str) -> NoReturn:
+    raise InputError(where, shown(value), allowed)
+
+
+def _check_standing(record: LadderRecord, root: str) -> None:
+    standing, deviations = record.standing, record.deviations
+    if (standing == "exploratory") != bool(deviations):
+        allowed = f"there are {len(deviations)} deviations, and with any it is exploratory"
+        _refuse(f"{root}standing", standing, allowed)
+    if record.canonical != (standing == "canonical"):
+        _refuse(f"{root}canonical", record.canonical, f"standing is {standing}")
+
+
+def _check_candidates(record: LadderRecord, root: str) -> None:
+    orders, tags = [c.order for c in record.candidates], [c.tag for c in record.candidates]
+    for index, (order, tag) in enumerate(zip(orders, tags, strict=True)):
+        if index and order <= orders[index - 1]:
+            where = f"{root}candidates[{index}].order"
+            _refuse(where, order, f"the one before has {orders[index - 1]}")
+        if tag in tags[:index]:
+            _refuse(f"{root}candidates[{index}].tag", tag, "it is there twice")
+
+
+def _check_folders(record: LadderRecord, root: str) -> None:
+    """Every run has a folder of its own, beside the record."""
+    seen: set[str] = set()
+    for where, run in record.runs:
+        name = run.run_dir
+        if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
+            _refuse(f"{root}{where}.run_dir", name, "it is the name of a folder beside the record")
+        if name in seen:
+            _refuse(f"{root}{where}.run_dir", name, "it is another run's too")
+        seen.add(name)
+
+
+def _check_stages(stages: Sequence[StageRecord], where: str) -> None:
+    """Stages are judged in their order, up to the first failure."""
+    numbers = [stage.stage for stage in stages]
+    if numbers not in ([], list(range(1, STAGES + 1))):
+        _refuse(where, numbers, f"a judged run has the stages 1 to {STAGES}, in order")
+    failed = False
+    for index, stage in enumerate(stages):
+        passed = stage.passed
+        if failed != (passed is None):
+            allowed = f"a stage before it {'failed' if failed else 'did not fail'}"
+            _refuse(f"{where}[{index}].passed", passed, allowed)
+        if passed is True and stage.reasons:
+            _refuse(f"{where}[{index}].reasons", stage.reasons, "the stage passed")
+        if passed is False and not stage.reasons:
+            _refuse(f"{where}[{index}].reasons", [], "the stage failed, which has a reason")
+        failed = failed or passed is False
+
+
+def _check_summaries(summaries: Mapping[str, SetSummary], where: str) -> None:
+    """Intervals and tables rest on counts: 0 <= k <= n, n >= 1, and the rate is k / n."""
+    for start, summary in summaries.items():
+        count, seeds, rate = summary.success_count, summary.seeds, summary.success_rate
+        if not (0 <= count <= seeds and seeds > 0):
+            _refuse(f"{where}.{start}", f"{count} of {seeds}", "it must be a count")
+        if abs(rate - count / seeds) > 1e-9:
+            _refuse(f"{where}.{start}.success_rate", rate, f"the count is {count} of {seeds}")
+
+
+def _check_statuses(record: LadderRecord, root: str) -> None:
+    adopted = False
+    for index, candidate in enumerate(record.candidates):
+        status, stages = candidate.status, candidate.stages
+        passed = [stage.passed for stage in stages]
+        diverged = candidate.diverged is not None
+        where = f"{root}candidates[{index}].status"
+        if not stages:
+            expected: tuple[str, ...] = ("not_run", "running")
+        elif adopted:
+            expected = ("informative",)
+        elif all(passed):
+            expected = ("adopted",)
+        elif "diverged" in candidate.model_fields_set:
+            expected = ("diverged",) if diverged else ("rejected",)
         else:
-            _require(key not in kind.__required_keys__, _at(where, key), "(missing)", "there")
+            expected = ("diverged", "rejected")
+        if status not in expected:
+            allowed = f"its stages say {passed or 'nothing yet'}: it is {' or '.join(expected)}"
+            _refuse(where, status, allowed)
+        adopted = adopted or status == "adopted"
 
 
-def _require(condition: bool, where: str, value: object, what: str) -> None:
-    if not condition:
-        shown = value if len(repr(value)) <= 60 else repr(value)[:60] + "..."
-        raise InputError(where.removesuffix(": "), shown, f"it must be {what}")
-
-
-def _at(where: str, key: str) -> str:
-    return where + key if where.endswith(": ") else f"{where}.{key}"
+def _check_verdict(record: LadderRecord, root: str) -> None:
+    verdict, adopted = record.verdict, record.adopted
+    statuses = {c.tag: c.status for c in record.candidates}
+    chosen = [tag for tag, status in statuses.items() if status == "adopted"]
+    if verdict == "adopted" and chosen != [adopted]:
+        allowed = f"the candidates with that status are {chosen}"
+        _refuse(f"{root}adopted", adopted, allowed)
+    if verdict != "adopted" and adopted is not None:
+        _refuse(f"{root}adopted", adopted, f"the verdict is {verdict}")
+    if verdict == "rejected" and not set(statuses.values()) <= {"rejected", "diverged"}:
+        _refuse(f"{root}verdict", verdict, f"the candidates are {statuses}")
+    if record.batch and verdict != "adopted":
+        _refuse(f"{root}batch", f"{len(record.batch)} runs", f"the verdict is {verdict}")

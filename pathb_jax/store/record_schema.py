@@ -1,11 +1,19 @@
-"""The keys of a ladder's record, and how its parts begin.
+"""The shape of a ladder's record: models of ladder.json.
 
-The keys and their meaning are those of the specification's ladder page ("The record").
+The keys and their meaning are those of docs/spec/ladder.md ("The record"). A field with
+a default may be absent, and stays absent until it is set. To change a list or dict that may be
+absent, assign a new one.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import ConfigDict, Field
+
+from pathb_jax.store.models import AsGiven, Items, Model
+
+RECORD = "ladder.json"
+"""The record's name in a ladder's folder."""
 FORMAT: Literal["pathb-ladder-v1"] = "pathb-ladder-v1"
 
 Standing = Literal["canonical", "registered", "exploratory"]
@@ -13,63 +21,88 @@ Status = Literal["adopted", "rejected", "diverged", "not_run", "running", "infor
 Verdict = Literal["adopted", "rejected", "incomplete"]
 Grade = Literal["confirmed", "falsified", "untested"]
 
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Figure = Annotated[float, Field(ge=-1e100, le=1e100), AsGiven()]
+"""Beyond these limits it is no figure of a run; sums and shares of it could not be told."""
+Figures = dict[str, Figure | None]
+Interval = Annotated[Items[Figure], Field(min_length=2, max_length=2)]
 
-class ProtocolRecord(TypedDict):
+
+class RecordPart(Model):
+    """An object of the record; keys that this version does not know are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ProtocolRecord(RecordPart):
     """Which protocol; `text` is the whole file, so that a later change can be named."""
 
     name: str
     sha256: str
     file: str
-    text: NotRequired[str]
+    text: str = ""
 
 
-class BackendRecord(TypedDict):
+class BackendRecord(RecordPart):
     """Where it was computed."""
 
     platform: str
     device_kind: str
-    device_count: int
+    device_count: Whole
     versions: dict[str, str]
 
 
-class SeedOverlap(TypedDict):
+class SeedOverlap(RecordPart):
     """First and last training seed; seeds that each evaluation set shares with them."""
 
-    training: list[int]
-    sets: dict[str, int]
+    training: Items[Whole]
+    sets: dict[str, Whole]
+
+    @classmethod
+    def of(
+        cls, training_start: int, training_seeds: int, set_starts: Sequence[int], set_seeds: int
+    ) -> Self:
+        """Count the seeds that each evaluation set shares with the training starts."""
+        training_end = training_start + training_seeds
+
+        def shared(start: int) -> int:
+            return max(0, min(training_end, start + set_seeds) - max(training_start, start))
+
+        sets = {str(start): shared(start) for start in set_starts}
+        return cls(training=[training_start, training_end - 1], sets=sets)
 
 
-class PlanRecord(TypedDict):
+class PlanRecord(RecordPart):
     """The run that every candidate of this ladder is, deviations included."""
 
     tier: str
-    updates: int
-    seed: int
-    env_steps: int
+    updates: Whole
+    seed: Whole
+    env_steps: Whole
 
 
-class SetSummary(TypedDict):
+class SetSummary(RecordPart):
     """One evaluation set of a final checkpoint; `interval` is the exact 95 % one of the rate."""
 
-    success_count: int
-    seeds: int
-    success_rate: float
-    interval: list[float]
-    mean_terminal_alignment: float | None
-    mean_steps: float | None
+    success_count: Whole
+    seeds: Whole
+    success_rate: Figure
+    interval: Interval
+    mean_terminal_alignment: Figure | None
+    mean_steps: Figure | None
 
 
-class StageRecord(TypedDict):
+class StageRecord(RecordPart):
     """One stage's receipt."""
 
-    stage: int
+    stage: Whole
     name: str
     passed: bool | None
-    figures: dict[str, float | None]
-    reasons: list[str]
+    figures: Figures
+    reasons: Items[str]
 
 
-class TrainedRecord(TypedDict):
+class TrainedRecord(RecordPart):
     """What trained a run, where and when (UTC), as its manifest says it; None: it does not."""
 
     started: str | None
@@ -78,255 +111,162 @@ class TrainedRecord(TypedDict):
     commit: str | None
     dirty: bool | None
     program: str | None
-    environment_changes: list[Any]
+    environment_changes: Items[Any]
     """What changed while the run was stopped: `resumed_after_update`, `changes`."""
     before_ladder: bool
     """It began before the ladder was opened."""
 
 
-class SeedRecord(TypedDict):
+class SeedRecord(RecordPart):
     """A candidate's run with another training seed, which informs and does not vote."""
 
-    seed: int
+    seed: Whole
     status: Literal["finished", "diverged"]
     run_dir: str
     slug: str
-    stages: list[StageRecord]
+    stages: Items[StageRecord]
     failure_mode: str | None
-    env_steps: int
-    wall_seconds: float
-    env_steps_per_second: float
-    failure_figures: NotRequired[dict[str, float | None]]
-    diverged: NotRequired[str | None]
-    summaries: NotRequired[dict[str, SetSummary]]
-    trained: NotRequired[TrainedRecord]
+    env_steps: Whole
+    wall_seconds: Figure
+    env_steps_per_second: Figure
+    failure_figures: Figures = Field(default_factory=dict)
+    diverged: str | None = None
+    summaries: dict[str, SetSummary] = Field(default_factory=dict)
+    trained: TrainedRecord | None = None
 
 
-class CandidateRecord(TypedDict):
+class CandidateRecord(RecordPart):
     """One candidate. `run_dir` is relative to the record; times are in seconds."""
 
-    order: int
+    order: Whole
     tag: str
-    hparams: dict[str, float]
+    hparams: dict[str, Figure]
     status: Status
     run_dir: str
-    stages: list[StageRecord]
+    stages: Items[StageRecord]
     failure_mode: str | None
-    env_steps: int
-    wall_seconds: float
-    env_steps_per_second: float
-    slug: NotRequired[str]
-    failure_figures: NotRequired[dict[str, float | None]]
-    diverged: NotRequired[str | None]
-    summaries: NotRequired[dict[str, SetSummary]]
-    other_seeds: NotRequired[list[SeedRecord]]
-    trained: NotRequired[TrainedRecord]
+    env_steps: Whole
+    wall_seconds: Figure
+    env_steps_per_second: Figure
+    slug: str = ""
+    failure_figures: Figures = Field(default_factory=dict)
+    diverged: str | None = None
+    summaries: dict[str, SetSummary] = Field(default_factory=dict)
+    trained: TrainedRecord | None = None
+    other_seeds: Items[SeedRecord] = Field(default_factory=list)
 
 
-class BatchRecord(TypedDict):
+class BatchRecord(RecordPart):
     """One run of the batch that follows an adoption."""
 
     label: str
-    success_rate: float | None
-    mean_terminal_alignment: float | None
-    status: NotRequired[Literal["finished", "diverged", "not_run", "running"]]
-    variant: NotRequired[str]
-    mixed_lambda: NotRequired[float | None]
-    run_dir: NotRequired[str]
-    slug: NotRequired[str]
-    failure_mode: NotRequired[str | None]
-    failure_figures: NotRequired[dict[str, float | None]]
-    diverged: NotRequired[str | None]
-    summaries: NotRequired[dict[str, SetSummary]]
-    env_steps: NotRequired[int]
-    wall_seconds: NotRequired[float]
-    env_steps_per_second: NotRequired[float]
-    trained: NotRequired[TrainedRecord]
+    success_rate: Figure | None
+    mean_terminal_alignment: Figure | None
+    status: Literal["finished", "diverged", "not_run", "running"] = "finished"
+    variant: str = ""
+    mixed_lambda: Figure | None = None
+    run_dir: str = Field(default_factory=lambda fields: str(fields.get("label", "")))
+    slug: str = ""
+    failure_mode: str | None = None
+    failure_figures: Figures = Field(default_factory=dict)
+    diverged: str | None = None
+    summaries: dict[str, SetSummary] = Field(default_factory=dict)
+    env_steps: Whole = 0
+    wall_seconds: Figure = 0.0
+    env_steps_per_second: Figure = 0.0
+    trained: TrainedRecord | None = None
 
 
-class ComputeRecord(TypedDict):
+class ComputeRecord(RecordPart):
     """Hours: stated before the run (None: never stated for this tier), and used so far."""
 
-    planned_hours: float | None
-    used_hours: float
+    planned_hours: Figure | None
+    used_hours: Figure
 
 
-class StagePasses(TypedDict):
+class StagePasses(RecordPart):
     """How many training seeds pass a stage and those before it; the interval is exact, 95 %."""
 
     tag: str
-    stage: int
+    stage: Whole
     name: str
-    passed: int
-    seeds: int
-    interval: list[float]
+    passed: Whole
+    seeds: Whole
+    interval: Interval
 
 
-class TrainingSeeds(TypedDict):
-    """What other training seeds say; the first one votes.
+class TrainingSeeds(RecordPart):
+    """What other training seeds say; the first of `seeds` votes.
 
     `verdicts` maps a seed to "adopted TAG", "rejected", or "open" where a run is missing.
     """
 
-    seeds: list[int]
-    passes: list[StagePasses]
-    verdicts: dict[str, str]
+    seeds: Annotated[Items[Whole], Field(min_length=1)]
+    passes: Items[StagePasses]
+    verdicts: Annotated[dict[str, str], Field(min_length=1)]
 
 
-class VerificationRecord(TypedDict):
+class VerificationRecord(RecordPart):
     """What a verification of the record found; a line per problem, `at` is UTC.
 
     `said` maps what else was looked at to its outcome, "policies replayed" to "12 of 12 sets".
     """
 
-    figures: int
-    reproduced: int
-    problems: list[str]
+    figures: Whole
+    reproduced: Whole
+    problems: Items[str]
     said: dict[str, str]
     at: str
 
 
-class LadderRecord(TypedDict):
+class LadderRecord(RecordPart):
     """A ladder, from its first minute to its verdict."""
 
     format: Literal["pathb-ladder-v1"]
     protocol: ProtocolRecord
     standing: Standing
     canonical: bool
-    deviations: list[str]
+    deviations: Items[str]
     backend: BackendRecord
     seed_overlap: SeedOverlap
-    candidates: list[CandidateRecord]
+    candidates: Annotated[Items[CandidateRecord], Field(min_length=1)]
     verdict: Verdict
     adopted: str | None
     predictions: dict[str, Grade]
-    batch: list[BatchRecord]
+    batch: Items[BatchRecord]
     compute: ComputeRecord
-    plan: NotRequired[PlanRecord]
-    training_seeds: NotRequired[TrainingSeeds]
-    environment: NotRequired[dict[str, Any]]
-    command: NotRequired[str]
-    started: NotRequired[str]
+    plan: PlanRecord | None = None
+    command: str = ""
+    environment: dict[str, Any] = Field(default_factory=dict)
+    started: str = ""
     """When the ladder was opened (UTC), before it trained anything."""
-    ended: NotRequired[str | None]
-    host: NotRequired[str]
+    ended: str | None = None
+    host: str = ""
     """Where it was opened."""
-    verification: NotRequired[VerificationRecord]
+    training_seeds: TrainingSeeds | None = None
+    verification: VerificationRecord | None = None
+
+    @property
+    def runs(self) -> list[tuple[str, "RunRecord"]]:
+        """Every run with its place in the record, "candidates[0].other_seeds[1]"."""
+        runs: list[tuple[str, RunRecord]] = []
+        for index, candidate in enumerate(self.candidates):
+            where = f"candidates[{index}]"
+            runs.append((where, candidate))
+            others = enumerate(candidate.other_seeds)
+            runs += [(f"{where}.other_seeds[{position}]", other) for position, other in others]
+        return runs + [(f"batch[{index}]", run) for index, run in enumerate(self.batch)]
 
 
-def new_record(
-    *,
-    protocol: ProtocolRecord,
-    standing: Standing,
-    deviations: Sequence[str],
-    backend: BackendRecord,
-    seed_overlap: SeedOverlap,
-    candidates: Sequence[CandidateRecord],
-    predictions: Sequence[str],
-    planned_hours: float | None,
-    plan: PlanRecord,
-    command: str,
-) -> LadderRecord:
-    """Return the record of a ladder that has not run yet: incomplete, everything untested."""
-    return {
-        "format": FORMAT,
-        "protocol": protocol,
-        "standing": standing,
-        "canonical": standing == "canonical",
-        "deviations": list(deviations),
-        "backend": backend,
-        "seed_overlap": seed_overlap,
-        "candidates": list(candidates),
-        "verdict": "incomplete",
-        "adopted": None,
-        "predictions": dict.fromkeys(predictions, "untested"),
-        "batch": [],
-        "compute": {"planned_hours": planned_hours, "used_hours": 0.0},
-        "plan": plan,
-        "command": command,
-    }
+NOTHING_YET: dict[str, Any] = {
+    "failure_mode": None,
+    "failure_figures": {},
+    "diverged": None,
+    "summaries": {},
+    "env_steps": 0,
+    "wall_seconds": 0.0,
+    "env_steps_per_second": 0.0,
+}
+"""What the record says of a run that has not run."""
 
-
-def new_candidate(
-    order: int, tag: str, hparams: dict[str, float], run_dir: str, slug: str
-) -> CandidateRecord:
-    """Return the record of a candidate that has not run; `hparams` holds its change alone."""
-    return {
-        "order": order,
-        "tag": tag,
-        "hparams": dict(hparams),
-        "status": "not_run",
-        "run_dir": run_dir,
-        "stages": [],
-        "failure_mode": None,
-        "env_steps": 0,
-        "wall_seconds": 0.0,
-        "env_steps_per_second": 0.0,
-        "slug": slug,
-        "failure_figures": {},
-        "diverged": None,
-        "summaries": {},
-    }
-
-
-def new_other_seed(seed: int, run_dir: str, slug: str) -> SeedRecord:
-    """Return the record of a candidate's run with another training seed, figures to be filled."""
-    return {
-        "seed": seed,
-        "status": "finished",
-        "run_dir": run_dir,
-        "slug": slug,
-        "stages": [],
-        "failure_mode": None,
-        "env_steps": 0,
-        "wall_seconds": 0.0,
-        "env_steps_per_second": 0.0,
-    }
-
-
-def new_batch_run(label: str, variant: str, mixed_lambda: float | None, slug: str) -> BatchRecord:
-    """Return the record of a batch run that has not run; its folder is named by its label."""
-    return {
-        "label": label,
-        "success_rate": None,
-        "mean_terminal_alignment": None,
-        "status": "not_run",
-        "variant": variant,
-        "mixed_lambda": mixed_lambda,
-        "run_dir": label,
-        "slug": slug,
-        "failure_mode": None,
-        "failure_figures": {},
-        "diverged": None,
-        "summaries": {},
-        "env_steps": 0,
-        "wall_seconds": 0.0,
-        "env_steps_per_second": 0.0,
-    }
-
-
-def new_set_summary(summary: Mapping[str, Any], interval: tuple[float, float]) -> SetSummary:
-    """Return what the record keeps of an evaluation summary, with its rate's exact interval."""
-    return {
-        "success_count": summary["success_count"],
-        "seeds": summary["seeds"],
-        "success_rate": summary["success_rate"],
-        "interval": list(interval),
-        "mean_terminal_alignment": summary["mean_terminal_alignment"],
-        "mean_steps": summary["mean_steps"],
-    }
-
-
-def new_seed_overlap(
-    training_start: int, training_seeds: int, set_starts: Sequence[int], set_seeds: int
-) -> SeedOverlap:
-    """Return how many seeds each evaluation set shares with the training starts."""
-    training_end = training_start + training_seeds
-
-    def shared(start: int) -> int:
-        return max(0, min(training_end, start + set_seeds) - max(training_start, start))
-
-    return {
-        "training": [training_start, training_end - 1],
-        "sets": {str(start): shared(start) for start in set_starts},
-    }
+RunRecord = CandidateRecord | SeedRecord | BatchRecord

@@ -3,29 +3,32 @@
 import re
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pathb_jax.errors import InputError
-from pathb_jax.store.integrity import MANIFEST, CheckpointError, find_damage
-from pathb_jax.store.json_files import read_json
-from pathb_jax.store.trees import Leaf
+from pathb_jax.errors import CheckpointError
+from pathb_jax.store.integrity import MANIFEST, find_damage
 
-ARRAYS = "arrays"
-STATE = "state.json"
 SAVING, REPLACED, DELETING, DAMAGED = ".saving", ".replaced", ".deleting", ".damaged-"
 """Suffixes of ``<update>`` for folders that are no checkpoint (yet, or any more)."""
 
 _UPDATE = "0|[1-9][0-9]*"
 # Orbax and our own atomic writes work under longer names first.
-_PART = rf"{ARRAYS}(\.orbax-checkpoint-tmp.*)?|(state|manifest)\.json(\..*\.tmp)?"
+_PART = r"arrays(\.orbax-checkpoint-tmp.*)?|(state|manifest)\.json(\..*\.tmp)?"
 
 
-class State(NamedTuple):
-    """The content of state.json."""
+class SetAside(NamedTuple):
+    """A damaged checkpoint: its update, where it lies now, and what is wrong with it."""
 
-    success_rate: float | None
-    meta: dict[str, Any]
-    leaves: dict[str, Leaf]
+    update: int
+    moved_to: Path
+    reason: str
+
+
+class LatestGood(NamedTuple):
+    """The newest undamaged checkpoint (None: there was none at all), and those set aside."""
+
+    path: Path | None
+    set_aside: tuple[SetAside, ...]
 
 
 def list_steps(directory: Path) -> list[int]:
@@ -37,43 +40,6 @@ def list_steps(directory: Path) -> list[int]:
 def complete_steps(directory: Path) -> list[int]:
     """Return the updates whose folder has a manifest, in ascending order; nothing is verified."""
     return [step for step in list_steps(directory) if (directory / str(step) / MANIFEST).is_file()]
-
-
-def best_step(directory: Path) -> int | None:
-    """Return the update with the highest success rate, the latest of equals."""
-    rated = [
-        (read_success_rate(directory / str(update)), update) for update in complete_steps(directory)
-    ]
-    return max(((rate, update) for rate, update in rated if rate is not None), default=(0, None))[1]
-
-
-def read_success_rate(step_dir: Path) -> float | None:
-    """Return a checkpoint's success rate; None without one, or when it cannot be trusted."""
-    try:
-        return read_state(step_dir).success_rate
-    except CheckpointError:
-        return None
-
-
-def read_state(step_dir: Path) -> State:
-    """Read state.json, verifying that one file.
-
-    Raises:
-        CheckpointError: the checkpoint is incomplete, or the file is damaged or not of this kind.
-    """
-    damage = find_damage(step_dir, only=STATE)
-    if damage is not None:
-        raise CheckpointError(f"checkpoint {step_dir}: {damage}")
-    try:
-        state = read_json(step_dir / STATE)
-        rate, meta, leaves = state["success_rate"], state["meta"], state["leaves"]
-        if not isinstance(meta, dict):
-            raise TypeError("meta")
-        named = {name: Leaf.from_json(leaf) for name, leaf in leaves.items()}
-        return State(None if rate is None else float(rate), meta, named)
-    except (InputError, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        what = f"{STATE} is not what this program writes ({error})"
-        raise CheckpointError(f"checkpoint {step_dir}: {what}") from None
 
 
 def clear_interrupted(directory: Path) -> None:
@@ -110,3 +76,34 @@ def make_room(folder: Path) -> None:
     if not is_checkpoint_or_part(folder):
         raise FileExistsError(f"{folder} is in the way: this program did not make it")
     shutil.rmtree(folder)
+
+
+def latest_good(directory: Path) -> LatestGood:
+    """Walk back from the newest checkpoint of ``checkpoints/<slug>`` to one that is undamaged.
+
+    Damaged ones on the way are renamed to ``<update>.damaged-<n>``, never deleted. For the run's
+    one writer, before it resumes: what an interrupted save left behind is cleared, too.
+
+    Raises:
+        CheckpointError: there were checkpoints, now or before an earlier call, and none is good.
+    """
+    directory = Path(directory).absolute()
+    if not directory.is_dir():
+        return LatestGood(None, ())
+    clear_interrupted(directory)
+    set_aside: list[SetAside] = []
+    for update in reversed(list_steps(directory)):
+        path = directory / str(update)
+        reason = find_damage(path)
+        if reason is None:
+            return LatestGood(path, tuple(set_aside))
+        n = 1 + sum(1 for _ in directory.glob(f"{update}{DAMAGED}*"))
+        moved_to = path.rename(directory / f"{update}{DAMAGED}{n}")
+        set_aside.append(SetAside(update, moved_to, reason))
+    damaged = sorted(entry.name for entry in directory.glob(f"*{DAMAGED}*"))
+    if damaged:
+        reasons = "".join(f"; update {aside.update}: {aside.reason}" for aside in set_aside)
+        raise CheckpointError(
+            f"no good checkpoint is left in {directory} (set aside: {', '.join(damaged)}){reasons}"
+        )
+    return LatestGood(None, ())

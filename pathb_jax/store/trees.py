@@ -6,25 +6,26 @@ came from; the structure comes back from a template.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from pydantic import NonNegativeInt
+
+from pathb_jax.store.models import Array, Model
 
 
-@dataclass(frozen=True)
-class Leaf:
+class Leaf(Model):
     """What one leaf is: its shape and dtype, and for a typed random key its implementation.
 
     A random key has the shape of the key array and a dtype such as ``key<fry>``; ``words`` is then
     the number of uint32 words that stand for each key, else 0.
     """
 
-    shape: tuple[int, ...]
+    shape: Array[NonNegativeInt]
     dtype: str
-    words: int = 0
+    words: NonNegativeInt
 
     @classmethod
     def of(cls, value: Any) -> Self:
@@ -32,16 +33,8 @@ class Leaf:
         dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
         is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
         data = jax.eval_shape(jax.random.key_data, value).shape if is_key else (0,)
-        return cls(tuple(np.shape(value)), str(dtype), data[-1])
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        """Undo ``to_json``; TypeError, KeyError or ValueError if that did not make ``value``."""
-        return cls(tuple(int(n) for n in value["shape"]), str(value["dtype"]), int(value["words"]))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON data."""
-        return {"shape": list(self.shape), "dtype": self.dtype, "words": self.words}
+        # unchecked: a template may have any shape, which then differs from the saved one
+        return cls.model_construct(shape=np.shape(value), dtype=str(dtype), words=data[-1])
 
     @property
     def size(self) -> int:
@@ -50,9 +43,7 @@ class Leaf:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in memory; TypeError or ValueError if there are no such shape and dtype."""
-        if any(n < 0 for n in self.shape):
-            raise ValueError(f"a leaf has shape {list(self.shape)}")
+        """Bytes in memory; TypeError if there is no such dtype."""
         return self.size * (4 * self.words or jnp.dtype(self.dtype).itemsize)
 
     @property
@@ -103,13 +94,12 @@ def snapshot(tree: Any) -> tuple[dict[str, np.ndarray], dict[str, Leaf]]:
     return arrays, leaves
 
 
-def find_mismatch(saved: Mapping[str, Leaf], template: Any, *, partial: bool) -> str | None:
+def find_mismatch(saved: Mapping[str, Leaf], template: Any) -> str | None:
     """Return the first difference between the saved leaves and a template's, or None.
 
     Args:
         saved: what there is.
         template: pytree of arrays or ``jax.ShapeDtypeStruct``.
-        partial: leaves that only ``saved`` has are no difference.
     """
     named, _ = named_leaves(template)
     for name, value in named.items():
@@ -118,27 +108,25 @@ def find_mismatch(saved: Mapping[str, Leaf], template: Any, *, partial: bool) ->
         wanted = Leaf.of(value)
         if saved[name] != wanted:
             return f"{name} is {saved[name]}, expected {wanted}"
-    extra = [] if partial else [name for name in saved if name not in named]
-    return f"{extra[0]} is not expected" if extra else None
+    extra = next((name for name in saved if name not in named), None)
+    return None if extra is None else f"{extra} is not expected"
 
 
 def rebuild(template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     """Return the template's structure filled from ``arrays``.
 
-    A leaf without elements need not be among them. The result's leaves are NumPy arrays, but for
-    typed random keys, which only JAX has.
+    The result's leaves are NumPy arrays, but for typed random keys, which only JAX has.
     """
     named, structure = named_leaves(template)
-    leaves = []
-    for name, value in named.items():
-        leaf = Leaf.of(value)
-        array = arrays[name] if leaf.size else np.zeros(*leaf.stored_as)
-        leaves.append(_as_key(array, value) if leaf.words else array)
+    leaves = [
+        _as_key(arrays[name], value) if Leaf.of(value).words else arrays[name]
+        for name, value in named.items()
+    ]
     return jax.tree.unflatten(structure, leaves)
 
 
 def _as_key(words: np.ndarray, template: Any) -> jax.Array:
     """Return the typed random key of the template's implementation that ``words`` stand for."""
-    found = []  # key_impl wants an array, and a template may have none: trace one
-    jax.eval_shape(lambda key: found.append(str(jax.random.key_impl(key))), template)
-    return jax.random.wrap_key_data(jnp.asarray(words), impl=found[0])
+    names = []  # key_impl wants an array, and a template may have none: trace one
+    jax.eval_shape(lambda key: names.append(str(jax.random.key_impl(key))), template)
+    return jax.random.wrap_key_data(jnp.asarray(words), impl=names[0])

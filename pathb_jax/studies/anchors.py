@@ -1,7 +1,7 @@
-"""The anchor figures: rows of the specification's table, trained with many training seeds.
+"""The anchor figures: rows of docs/spec/trainer.md, trained with many training seeds.
 
 Finished runs are collected in one table, so that the study can be done in parts, on one machine or
-several. Source of the published figures: specification, trainer page, "Anchor figures".
+several. Source of the published figures: docs/spec/trainer.md, "Anchor figures".
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from pathb_jax.config import (
     SEED_LIMIT,
@@ -23,7 +24,9 @@ from pathb_jax.config import (
     TrainConfig,
     VariantName,
 )
-from pathb_jax.store.study_table import StudyTable, Within
+from pathb_jax.config_checks import validated
+from pathb_jax.store.models import parse
+from pathb_jax.store.study_table import StudyRow, StudyTable, Text
 from pathb_jax.studies.provenance import PROVENANCE, provenance
 
 EVAL_SEED_START = 10000
@@ -36,7 +39,7 @@ PUBLISHED_MEDIUM = TrainConfig(
 )
 PUBLISHED_MEDIUM_LR = 1e-4
 PUBLISHED_MEDIUM_UPDATES = 305
-"""What the published Medium rows, marked (M) on the trainer page, were trained with."""
+"""What the published Medium rows, marked (M) in docs/spec/trainer.md, were trained with."""
 
 
 class Anchor(NamedTuple):
@@ -106,20 +109,20 @@ ANCHORS = (
 )
 
 
-class AnchorRun(NamedTuple):
+class AnchorRun(StudyRow):
     """One finished run, a row of the study's table."""
 
-    anchor: str
-    training_seed: Annotated[int, Within(0, SEED_LIMIT - 1)]
-    successes: Annotated[int, Within(0, EVAL_SEEDS)]
-    seeds: Annotated[int, Within(EVAL_SEEDS, EVAL_SEEDS)]
-    mean_terminal_alignment: Annotated[float, Within(0, 1)]
-    mean_steps: Annotated[float, Within(0)]
-    env_steps: Annotated[int, Within(0)]
-    env_steps_per_second: Annotated[float, Within(0)]
-    commit: str
-    jax: str
-    device_kind: str
+    anchor: Text
+    training_seed: Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
+    successes: Annotated[int, Field(ge=0, le=EVAL_SEEDS)]
+    seeds: Annotated[int, Field(ge=EVAL_SEEDS, le=EVAL_SEEDS)]
+    mean_terminal_alignment: Annotated[float, Field(ge=0, le=1)]
+    mean_steps: NonNegativeFloat
+    env_steps: NonNegativeInt
+    env_steps_per_second: NonNegativeFloat
+    commit: Text
+    jax: Text
+    device_kind: Text
 
 
 def anchors_table(path: Path) -> StudyTable[AnchorRun]:
@@ -162,16 +165,20 @@ def run_config(
 ) -> RunConfig:
     """Configuration of one run; its files go into a folder of its own below `out`."""
     label = f"{anchor.name.replace('.', '_')}_seed_{training_seed}"
-    return RunConfig(
-        task=TaskConfig(anchor.variant),
-        train=dataclasses.replace(anchor.train, tier=anchor.tier),
-        hparams=Hparams(mixed_lambda=anchor.mixed_lambda, lr=anchor.lr),
-        schedule=ScheduleConfig(updates=anchor.updates, seed=training_seed),
-        evaluation=EvaluationConfig(eval_seed_start=(EVAL_SEED_START,), eval_seeds=EVAL_SEEDS),
-        output=OutputConfig(
-            run_label=label, out=out / label, accept_environment_change=accept_environment_change
-        ),
-    ).validated()
+    return validated(
+        RunConfig(
+            task=TaskConfig(anchor.variant),
+            train=dataclasses.replace(anchor.train, tier=anchor.tier),
+            hparams=Hparams(mixed_lambda=anchor.mixed_lambda, lr=anchor.lr),
+            schedule=ScheduleConfig(updates=anchor.updates, seed=training_seed),
+            evaluation=EvaluationConfig(eval_seed_start=(EVAL_SEED_START,), eval_seeds=EVAL_SEEDS),
+            output=OutputConfig(
+                run_label=label,
+                out=out / label,
+                accept_environment_change=accept_environment_change,
+            ),
+        )
+    )
 
 
 def train_one(
@@ -186,26 +193,48 @@ def train_one(
     Raises:
         InputError: the run that is there comes from another environment, and that is not accepted.
     """
-    from pathb_jax.runs import run
+    from pathb_jax.runs import trainer
     from pathb_jax.runs.outcome import check_trained_here
 
     config = run_config(anchor, training_seed, out, accept_environment_change)
-    outcome = run.train(config, observer)
+    outcome = trainer.train(config, observer)
     check_trained_here(config, outcome)
     if outcome.diverged is not None:
         return None
     summary = outcome.summaries[EVAL_SEED_START]
-    return AnchorRun(
-        anchor=anchor.name,
-        training_seed=training_seed,
-        successes=summary["success_count"],
-        seeds=summary["seeds"],
-        mean_terminal_alignment=summary["mean_terminal_alignment"],
-        mean_steps=summary["mean_steps"],
-        env_steps=outcome.env_steps,
-        env_steps_per_second=outcome.env_steps / outcome.train_seconds,
+    cells = {
+        "anchor": anchor.name,
+        "training_seed": training_seed,
+        "successes": summary["success_count"],
+        "seeds": summary["seeds"],
+        "mean_terminal_alignment": summary["mean_terminal_alignment"],
+        "mean_steps": summary["mean_steps"],
+        "env_steps": outcome.env_steps,
+        "env_steps_per_second": outcome.env_steps / outcome.train_seconds,
         **provenance(outcome.manifest),
-    )
+    }
+    return parse(AnchorRun, cells, f"row of {config.output.out}: ")
+
+
+def train_missing(
+    table: StudyTable[AnchorRun],
+    anchors: Sequence[Anchor],
+    most_seeds: int | None,
+    out: Path,
+    observer: Any,
+    accept_environment_change: bool = False,
+) -> None:
+    """Train what `missing_runs` says is not in the table, and add each run to it as it ends.
+
+    Raises:
+        InputError: as `train_one` and `StudyTable.add`.
+    """
+    for anchor, seed in missing_runs(anchors, table.read(), most_seeds):
+        run = train_one(anchor, seed, out, observer, accept_environment_change)
+        if run is not None:
+            table.add(run)
+        else:
+            observer.notice(f"{anchor.name}, seed {seed}: diverged, so it is no row")
 
 
 def compare(anchor: Anchor, done: Sequence[AnchorRun]) -> Comparison:
@@ -216,8 +245,8 @@ def compare(anchor: Anchor, done: Sequence[AnchorRun]) -> Comparison:
     ours, theirs = [run.successes for run in runs], anchor.published_seeds
     interval, p_value, agrees = None, None, None
     if len(ours) >= 4 and len(set(ours)) > 1:
-        found = bootstrap((ours,), np.mean, rng=np.random.default_rng(0)).confidence_interval
-        interval = (float(found.low), float(found.high))
+        ends = bootstrap((ours,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+        interval = (float(ends.low), float(ends.high))
     if len(ours) > 1 and len(theirs) > 1:
         p_value = exact_difference_of_means(ours, theirs)
         agrees = p_value >= 0.05

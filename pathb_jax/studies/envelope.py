@@ -4,17 +4,17 @@ Every lambda is trained with the same training seeds. Finished runs are collecte
 that the study can be done in parts. Its statistics are in `envelope_statistics`.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pathb_jax.config import (
-    SEED_LIMIT,
     EvaluationConfig,
     Hparams,
     OutputConfig,
+    ParallelRuns,
     RunConfig,
     ScheduleConfig,
     TaskConfig,
@@ -22,7 +22,10 @@ from pathb_jax.config import (
     TrainConfig,
     VariantName,
 )
-from pathb_jax.store.study_table import StudyTable, Within
+from pathb_jax.config_checks import validated
+from pathb_jax.errors import InputError
+from pathb_jax.store.models import parse
+from pathb_jax.store.study_table import StudyTable
 from pathb_jax.studies.envelope_statistics import (
     Breach,
     Point,
@@ -32,7 +35,8 @@ from pathb_jax.studies.envelope_statistics import (
     shape,
     summarise,
 )
-from pathb_jax.studies.provenance import PROVENANCE, provenance
+from pathb_jax.studies.envelope_table import EnvelopeRun
+from pathb_jax.studies.provenance import provenance
 
 EVAL_SEED_START = 10000
 SIGNATURE: VariantName = "signature_ppo_dense"
@@ -40,71 +44,7 @@ MIXED: VariantName = "mixed_ppo_phase3_lambda_0_9"
 REWARD: VariantName = "reward_ppo_phase3"
 
 BASIN_MOVED_TO = (2.5, 2.5)
-"""Where the battery moves the false basin to (specification, battery page)."""
-
-
-FARTHEST = 10.7
-"""No two points that matter here lie farther apart: the arena's corner from the false basin."""
-
-
-class EnvelopeRun(NamedTuple):
-    """One finished run, a row of the study's table; a diverged run has no figures."""
-
-    settings: str
-    """What all runs of a table share, as `settings` writes it."""
-    mixed_lambda: Annotated[float, Within(0, 1)]
-    training_seed: Annotated[int, Within(0, SEED_LIMIT - 1)]
-    diverged: Annotated[int, Within(0, 1)]
-    successes: Annotated[int | None, Within(0)]
-    seeds: Annotated[int, Within(1)]
-    mean_terminal_alignment: Annotated[float | None, Within(0, 1)]
-    mean_steps: Annotated[float | None, Within(0)]
-    mean_basin_distance: Annotated[float | None, Within(0, FARTHEST)]
-    """Mean distance from the last position to the false basin."""
-    basin_preference: Annotated[float | None, Within(-FARTHEST, FARTHEST)]
-    """Mean of `basin_preference` over the episodes."""
-    env_steps: Annotated[int, Within(0)]
-    env_steps_per_second: Annotated[float, Within(0)]
-    commit: str
-    jax: str
-    device_kind: str
-
-    @property
-    def success_rate(self) -> float:
-        """Successes over evaluation seeds, of a run that did not diverge."""
-        assert self.successes is not None
-        return self.successes / self.seeds
-
-
-FIGURES = (
-    "successes",
-    "mean_terminal_alignment",
-    "mean_steps",
-    "mean_basin_distance",
-    "basin_preference",
-)
-"""Columns that are empty for a diverged run."""
-
-
-def envelope_table(path: Path) -> StudyTable[EnvelopeRun]:
-    """Return the table of an envelope's finished runs."""
-    return StudyTable(
-        path,
-        EnvelopeRun,
-        key=("mixed_lambda", "training_seed"),
-        incidental=PROVENANCE,
-        shared=("settings", "seeds"),
-        fault=_fault,
-    )
-
-
-def _fault(run: EnvelopeRun) -> str:
-    empty = {getattr(run, name) is None for name in FIGURES}
-    if empty != {bool(run.diverged)}:
-        return f"a diverged run, and no other, has no {', '.join(FIGURES)}"
-    if run.successes is not None and run.successes > run.seeds:
-        return "there cannot be more successes than seeds"
-    return ""
+"""Where the battery moves the false basin to (docs/spec/battery.md)."""
 
 
 class Study(NamedTuple):
@@ -132,8 +72,8 @@ def settings(study: Study) -> str:
     >>> settings(Study("Small", 1221, 64, Hparams(value_coef=0.25)))
     '--tier Small --updates 1221 --eval-seeds 64 --value-coef 0.25'
     """
-    defaults = Hparams()._asdict()
-    changed = {k: v for k, v in study.hparams._asdict().items() if v != defaults[k]}
+    defaults = vars(Hparams())
+    changed = {k: v for k, v in vars(study.hparams).items() if v != defaults[k]}
     named = {"tier": study.tier, "updates": study.updates, "eval_seeds": study.eval_seeds}
     flags = {**named, **changed}.items()
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags)
@@ -164,30 +104,34 @@ def run_config(
     assert output.out is not None
     label = f"{study.tier.lower()}_lambda_{mixed_lambda!r}_seed_{training_seed}".replace(".", "_")
     chosen = variant(mixed_lambda)
-    return RunConfig(
-        task=TaskConfig(chosen),
-        train=TrainConfig(tier=study.tier),
-        hparams=study.hparams._replace(mixed_lambda=mixed_lambda if chosen == MIXED else None),
-        schedule=ScheduleConfig(updates=study.updates, seed=training_seed),
-        # Only the end is looked at: no time goes into evaluations on the way.
-        evaluation=EvaluationConfig(
-            eval_seed_start=(EVAL_SEED_START,),
-            eval_seeds=study.eval_seeds,
-            eval_every=study.updates,
-        ),
-        output=OutputConfig(
-            run_label=label,
-            out=output.out / label,
-            backend=output.backend,
-            accept_environment_change=output.accept_environment_change,
-        ),
-    ).validated()
+    return validated(
+        RunConfig(
+            task=TaskConfig(chosen),
+            train=TrainConfig(tier=study.tier),
+            hparams=dataclasses.replace(
+                study.hparams, mixed_lambda=mixed_lambda if chosen == MIXED else None
+            ),
+            schedule=ScheduleConfig(updates=study.updates, seed=training_seed),
+            # Only the end is looked at: no time goes into evaluations on the way.
+            evaluation=EvaluationConfig(
+                eval_seed_start=(EVAL_SEED_START,),
+                eval_seeds=study.eval_seeds,
+                eval_every=study.updates,
+            ),
+            output=OutputConfig(
+                run_label=label,
+                out=output.out / label,
+                backend=output.backend,
+                accept_environment_change=output.accept_environment_change,
+            ),
+        )
+    )
 
 
 def basin_preference(x: np.ndarray, y: np.ndarray, basin_distance: np.ndarray) -> np.ndarray:
     """How much nearer to the false basin than to where the battery moves it an episode ended.
 
-    The battery page's old_basin_preference, |x_T - (2.5, 2.5)| - |x_T - (-2.5, -2.5)|, `[K]`. It
+    docs/spec/battery.md: |x_T - (2.5, 2.5)| - |x_T - (-2.5, -2.5)|, `[K]`. It
     defines x_T with the basin moved in mid-episode; a policy that does not see the basin, as none
     here does, ends where it ends without that edit, so plain episodes serve.
 
@@ -205,7 +149,7 @@ def finished_run(
     """Return the row of a run, from the files that `outcome` (a `RunOutcome`) names."""
     from pathb_jax.store.tables import read_numbers
 
-    figures: dict[str, Any] = dict.fromkeys(FIGURES)
+    figures: dict[str, Any] = {}
     if outcome.diverged is None:
         columns = ("terminalX", "terminalY", "terminalBasinDistance")
         episodes = read_numbers(outcome.evaluation_files[EVAL_SEED_START].rows, columns)
@@ -218,17 +162,64 @@ def finished_run(
             "mean_basin_distance": float(np.mean(distance)),
             "basin_preference": float(np.mean(basin_preference(x, y, distance))),
         }
-    return EnvelopeRun(
-        settings=settings(study),
-        mixed_lambda=mixed_lambda,
-        training_seed=training_seed,
-        diverged=int(outcome.diverged is not None),
-        seeds=study.eval_seeds,
-        env_steps=outcome.env_steps,
-        env_steps_per_second=outcome.env_steps / max(outcome.train_seconds, 1e-9),
+    cells = {
+        "settings": settings(study),
+        "mixed_lambda": mixed_lambda,
+        "training_seed": training_seed,
+        "diverged": int(outcome.diverged is not None),
+        "seeds": study.eval_seeds,
+        "env_steps": outcome.env_steps,
+        "env_steps_per_second": outcome.env_steps / max(outcome.train_seconds, 1e-9),
         **provenance(outcome.manifest),
         **figures,
-    )
+    }
+    return parse(EnvelopeRun, cells, f"row of {outcome.files.out}: ")
+
+
+def finished_runs(table: StudyTable[EnvelopeRun], study: Study) -> list[EnvelopeRun]:
+    """Return the rows of a table to which runs of a study are to be added.
+
+    Raises:
+        InputError: as `StudyTable.read`, or they are runs of another study.
+    """
+    done = table.read()
+    if done and done[0].settings != settings(study):
+        allowed = f"it holds runs of {done[0].settings}; choose another --out or --table"
+        raise InputError("--table", str(table.path), allowed)
+    return done
+
+
+def train_missing(
+    table: StudyTable[EnvelopeRun],
+    study: Study,
+    missing: Sequence[tuple[float, int]],
+    output: OutputConfig,
+    observer: Any,
+    parallel_runs: ParallelRuns,
+    cluster: Any = None,
+) -> None:
+    """Train runs, given as lambda and training seed; add each to the table as it ends.
+
+    Args:
+        table: where they go.
+        study: what they share.
+        missing: from `missing_runs`.
+        output: its folder gets one for each run.
+        observer: is told of progress.
+        parallel_runs: how many train side by side.
+        cluster: trains them instead of this machine.
+
+    Raises:
+        InputError: a run that is there comes from another environment, and that is not accepted.
+    """
+    from pathb_jax.runs import side_by_side
+    from pathb_jax.runs.outcome import check_trained_here
+
+    configs = [run_config(study, *run, output) for run in missing]
+    environment = None if cluster is None else cluster.environment
+    for ended in side_by_side.train_all(configs, observer, parallel_runs, cluster=cluster):
+        check_trained_here(configs[ended.position], ended.outcome, environment)
+        table.add(finished_run(study, *missing[ended.position], ended.outcome))
 
 
 class Envelope(NamedTuple):
@@ -249,7 +240,7 @@ class Envelope(NamedTuple):
     @property
     def command(self) -> str:
         """What trains all of it again."""
-        lambdas = " ".join(str(one.mixed_lambda) for one in self.samples)
+        lambdas = " ".join(str(sample.mixed_lambda) for sample in self.samples)
         return (
             f"python scripts/envelope.py {self.settings} --lambdas {lambdas} "
             f"--train-seeds {self.training_seeds}"
@@ -268,7 +259,7 @@ def envelope(done: Sequence[EnvelopeRun]) -> Envelope:
         samples=samples,
         points=points,
         breach=breach(samples),
-        shape=shape(points, [one.mixed_lambda for one in samples if not len(one.success)]),
+        shape=shape(points, [sample.mixed_lambda for sample in samples if not len(sample.success)]),
     )
 
 

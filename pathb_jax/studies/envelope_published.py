@@ -1,6 +1,6 @@
 """Published figures that an envelope is held against: one run each, one row per run.
 
-Source: specification, trainer page, "Anchor figures"; battery page for the basin preferences,
+Source: docs/spec/trainer.md, "Anchor figures"; docs/spec/battery.md for the basin preferences,
 which at Medium come without a budget.
 """
 
@@ -77,5 +77,5 @@ def beside(points: Sequence[Point]) -> Iterator[Beside]:
 
 
 def _same_side(published: float | None, ours: Mean, limit: float) -> bool | None:
-    told = side(ours, limit)
-    return None if published is None or told is None else told == (published >= limit)
+    beyond = side(ours, limit)
+    return None if published is None or beyond is None else beyond == (published >= limit)

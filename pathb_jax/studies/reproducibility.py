@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import tyro
 
 from pathb_jax.config import Backend, RunConfig, Tier, VariantName
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.system import signals
 
@@ -26,7 +27,7 @@ BIT_EQUAL = "bit-equal"
 
 Verdict = Literal["kept", "broken", "no promise", "not tried"]
 Parts = Mapping[str, str]
-"""Digests of a run by part, as `store.digest.digest` returns them."""
+"""Digests of a run by part, as `studies.digest.digest` returns them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Setting:
         """Return the configuration that `words` stands for."""
         words = self.words(out, seed, eval_every)
         config: RunConfig = tyro.cli(RunConfig, args=words, config=(tyro.conf.OmitArgPrefixes,))
-        return config.validated()
+        return validated(config)
 
 
 class Finding(NamedTuple):
@@ -182,12 +183,12 @@ def bit_equality(
         parts += equal
         if differing:
             differences.append(f"{name}: {', '.join(differing)}")
-    found = f"{parts} parts of {len(runs)} run{'s' * (len(runs) > 1)} equal"
+    outcome = f"{parts} parts of {len(runs)} run{'s' * (len(runs) > 1)} equal"
     if differences:
-        found = f"differ: {'; '.join(differences)}"
+        outcome = f"differ: {'; '.join(differences)}"
     # Nothing compared is nothing shown.
     return Finding(
-        check, compared, BIT_EQUAL, found, "kept" if parts and not differences else "broken"
+        check, compared, BIT_EQUAL, outcome, "kept" if parts and not differences else "broken"
     )
 
 
@@ -212,8 +213,8 @@ def within(
         tolerance: what is promised, None if nothing is.
         outcomes: evaluation outcomes, in words.
     """
-    found = f"{deviation:.1e}; {outcomes}"
+    outcome = f"{deviation:.1e}; {outcomes}"
     if tolerance is None:
-        return Finding(check, compared, "none: rounding grows", found, "no promise")
+        return Finding(check, compared, "none: rounding grows", outcome, "no promise")
     verdict: Verdict = "kept" if deviation <= tolerance else "broken"  # NaN is broken
-    return Finding(check, compared, f"deviation <= {tolerance:.0e}", found, verdict)
+    return Finding(check, compared, f"deviation <= {tolerance:.0e}", outcome, verdict)

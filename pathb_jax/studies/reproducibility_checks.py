@@ -17,10 +17,11 @@ import numpy as np
 from pathb_jax.config import RunConfig
 from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
 from pathb_jax.learn.task import make_env, task_params
-from pathb_jax.runs import placement, run
+from pathb_jax.runs import side_by_side, trainer
 from pathb_jax.runs.loading import load
+from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.store.checkpoints import resolve_checkpoint
-from pathb_jax.store.digest import digest
+from pathb_jax.studies.digest import digest
 from pathb_jax.studies.reproducibility import BIT_EQUAL, Finding, Setting, bit_equality, within
 from pathb_jax.studies.vmapped import ONE_UPDATE_TOLERANCE, deviations
 from pathb_jax.system import signals
@@ -38,7 +39,7 @@ def check(setting: Setting, tell: Callable[[str], None]) -> Iterator[Finding]:
     tell("evaluation cadence changed")
     yield cadence_changed(setting)
     for count in setting.devices:
-        tell(f"beside others on {count} of {len(placement.devices('auto'))} devices")
+        tell(f"beside others on {count} of {len(side_by_side.devices('auto'))} devices")
         yield beside_others(setting, count)
     tell(f"{setting.vmapped_runs} runs vmapped, and alone")
     yield from vmapped(setting)
@@ -60,10 +61,10 @@ def stopped_and_resumed(setting: Setting) -> Finding:
     config = setting.run("stopped")
     stops, resumable = 0, True
     while resumable:
-        observer = _Stopping() if stops < STOPS else run.Observer()
+        observer = _Stopping() if stops < STOPS else Observer()
         try:
             with signals.stopping_at_safe_points():
-                run.train(config, observer)
+                trainer.train(config, observer)
             resumable = False
         except signals.StopRequested:
             stops += 1
@@ -74,10 +75,11 @@ def stopped_and_resumed(setting: Setting) -> Finding:
     return bit_equality(name, compared, {"seed 0": (_alone(setting, 0), _of(config))})
 
 
-class _Stopping(run.Observer):
+class _Stopping(Observer):
     """Asks to stop after the first chunk."""
 
-    def progress(self, progress: run.Progress) -> None:
+    def progress(self, progress: Progress) -> None:
+        del progress
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -86,7 +88,7 @@ def cadence_changed(setting: Setting) -> Finding:
     runs = {}
     for every in (1, 3):
         config = setting.run(f"cadence-{every}", eval_every=every)
-        run.train(config)
+        trainer.train(config)
         runs[f"every {every}"] = _alone(setting, 0), _of(config)
     return bit_equality(
         "evaluation cadence changed",
@@ -102,13 +104,13 @@ def beside_others(setting: Setting, count: int) -> Finding:
     compared = f"{count} side by side here, against each alone in another process on one device"
     if count == 1:
         compared = "alone here, against alone in another process on one device"
-    there = placement.devices("auto")
-    if count > len(there):
-        kind = f"{there[0].platform} device{'s' * (len(there) > 1)}"
-        return _not_tried(name, compared, f"only {len(there)} {kind} here")
+    devices = side_by_side.devices("auto")
+    if count > len(devices):
+        kind = f"{devices[0].platform} device{'s' * (len(devices) > 1)}"
+        return _not_tried(name, compared, f"only {len(devices)} {kind} here")
     configs = [setting.run(f"beside-{count}/{seed}", seed) for seed in range(count)]
     threads = _Threads()
-    for _ in placement.train_all(configs, threads, count):
+    for _ in side_by_side.train_all(configs, threads, count):
         pass
     finding = bit_equality(
         name,
@@ -120,13 +122,14 @@ def beside_others(setting: Setting, count: int) -> Finding:
     return finding
 
 
-class _Threads(run.Observer):
+class _Threads(Observer):
     """Notes which threads train; each drives a device."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
 
-    def progress(self, progress: run.Progress) -> None:
+    def progress(self, progress: Progress) -> None:
+        del progress
         self.names.add(threading.current_thread().name)
 
 
@@ -172,15 +175,15 @@ def seed_sets(setting: Setting) -> Finding:
     differing = [
         str(start)
         for start in SEED_SETS
-        if not all(same_bits(apart[start].episodes, found[start].episodes) for found in passes)
+        if not all(same_bits(apart[start].episodes, played[start].episodes) for played in passes)
     ]
     successes = " and ".join(str(apart[start].success_count) for start in SEED_SETS)
-    found = f"all episodes equal; successes {successes} of {setting.eval_seeds}"
+    equal = f"all episodes equal; successes {successes} of {setting.eval_seeds}"
     return Finding(
         "both seed sets in one pass",
         f"sets {SEED_SETS[0]} and {SEED_SETS[1]} in one pass, against one at a time",
         "equal",
-        f"differ: set {', '.join(differing)}" if differing else found,
+        f"differ: set {', '.join(differing)}" if differing else equal,
         "broken" if differing else "kept",
     )
 

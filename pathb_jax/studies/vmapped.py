@@ -9,7 +9,8 @@ import numpy as np
 from pathb_jax.config import RunConfig
 from pathb_jax.evaluation.evaluator import evaluate_policy
 from pathb_jax.learn import networks
-from pathb_jax.learn.program import program, stack_trees, together, traced, unstack_tree
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import program, stack_trees, together, unstack_tree
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import TrainState
 
@@ -60,7 +61,7 @@ def deviations(
     """
     train, compiled, last = configs[0].train, program(configs[0]), updates[-1]
     params = [task_params(config, compiled.env) for config in configs]
-    hparams = [traced(config.hparams) for config in configs]
+    hparams = [traced(config) for config in configs]
     alone = [compiled.init(config, p) for config, p in zip(configs, params, strict=True)]
     shared, spans = together(configs[0], len(configs)), [(0, last)] * len(configs)
     apart = unstack_tree(stack_trees(alone), len(alone))  # copies: `alone` is donated

@@ -1,7 +1,6 @@
-"""Where to compute, and what it was: platform, devices, versions, program."""
+"""Where to compute: the device, its determinism, and its compiled programs."""
 
 import contextlib
-import datetime
 import functools
 import hashlib
 import importlib.metadata
@@ -9,21 +8,15 @@ import json
 import os
 import platform
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 
-from pathb_jax.config import ParallelRuns, Tier
 from pathb_jax.errors import InputError
 from pathb_jax.system import compiled_programs
-from pathb_jax.system.jax_settings import changed_settings
-from pathb_jax.system.source import program_digest as program_digest
-from pathb_jax.system.source import source_version
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "numpy", "orbax-checkpoint")
-_DETERMINISTIC = "--xla_gpu_deterministic_ops"
+DETERMINISTIC = "--xla_gpu_deterministic_ops"
 _VECTORS = {"avx512f": 512, "avx": 256, "sse2": 128, "asimd": 128}
 """Bits of a vector by the widest feature of a processor that Linux names."""
 _EXTRAS = {
@@ -85,10 +78,9 @@ def choose_device(
         try:
             device = jax.devices(backend)[0]
         except RuntimeError:
-            there = ", ".join(sorted({d.platform for d in jax.devices()}))
-            raise InputError(
-                "--backend", backend, f"JAX sees only: {there}; {_EXTRAS[backend]}"
-            ) from None
+            seen = ", ".join(sorted({d.platform for d in jax.devices()}))
+            allowed = f"JAX sees only: {seen}; {_EXTRAS[backend]}"
+            raise InputError("--backend", backend, allowed) from None
     _check_deterministic(device, deterministic)
     return device
 
@@ -100,12 +92,12 @@ def _start() -> None:
     try:
         jax.devices()
     except (AssertionError, RuntimeError) as error:
-        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        platforms = jax.config.jax_platforms  # type: ignore[attr-defined]
         why = (str(error).splitlines() or ["it is built without that platform"])[0]
-        raise InputError("JAX_PLATFORMS", asked, f"JAX does not start with it: {why}") from None
+        raise InputError("JAX_PLATFORMS", platforms, f"JAX does not start with it: {why}") from None
 
 
-def host_devices(parallel_runs: ParallelRuns, tier: Tier) -> int:
+def host_devices(parallel_runs: int | Literal["auto"], tier: str) -> int:
     """Return how many devices to make of a CPU for so many parallel runs.
 
     auto: one per core at Small. The matrix products of larger networks keep all cores busy by
@@ -133,9 +125,9 @@ def available_cores() -> int:
 
 def _set_deterministic(backend: str, deterministic: bool) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
-    if backend == "cpu" or not _accelerators() or _DETERMINISTIC in flags:
+    if backend == "cpu" or not _accelerators() or DETERMINISTIC in flags:
         return
-    os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}={str(deterministic).lower()}".strip()
+    os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}={str(deterministic).lower()}".strip()
 
 
 def _has_started() -> bool:
@@ -155,10 +147,10 @@ def _check_deterministic(device: Any, deterministic: bool) -> None:
     """Refuse if XLA's flag for a GPU, which it reads once, is not as asked for."""
     if not _accelerators() or (device or current_device()).platform != "gpu":
         return
-    said = re.findall(rf"{_DETERMINISTIC}(?:=(\S*))?", os.environ.get("XLA_FLAGS", ""))
-    in_force = bool(said) and said[-1].lower() not in ("false", "0")
+    flags = re.findall(rf"{DETERMINISTIC}(?:=(\S*))?", os.environ.get("XLA_FLAGS", ""))
+    in_force = bool(flags) and flags[-1].lower() not in ("false", "0")
     if in_force != deterministic:
-        wanted = f"{_DETERMINISTIC}={str(deterministic).lower()}"
+        wanted = f"{DETERMINISTIC}={str(deterministic).lower()}"
         allowed = (
             f"XLA has started otherwise: let XLA_FLAGS say {wanted}, or ask in a process in which "
             "JAX has not computed anything yet (importing gymnax does)"
@@ -193,13 +185,13 @@ def _keep_compiled_programs() -> None:
 @functools.cache
 def processor() -> dict[str, str]:
     """Return the processor's model and features, as far as the system tells them."""
-    found = {"model name": platform.processor() or platform.machine()}
+    features = {"model name": platform.processor() or platform.machine()}
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
             if name.strip() in ("model name", "flags", "Features"):
-                found[name.strip()] = value.strip()
-    return found
+                features[name.strip()] = value.strip()
+    return features
 
 
 def vector_bits() -> int | None:
@@ -216,78 +208,3 @@ def compiler_options() -> dict[str, Any]:
     if current_device().platform != "cpu" or vector_bits() != 512:
         return {}
     return {"xla_cpu_prefer_vector_width": 512}
-
-
-def device_report() -> dict[str, Any]:
-    """Describe what computes: platform, device kind and count, package versions."""
-    import jax
-
-    device = current_device()
-    is_cpu = device.platform == "cpu"
-    return {
-        "platform": device.platform,
-        "device_kind": device.device_kind,
-        # A CPU is one device, whatever number of them JAX was told to make of it.
-        "device_count": 1 if is_cpu else len(jax.devices(device.platform)),
-        "cores": available_cores() if is_cpu else None,
-        "vector_bits": vector_bits() if is_cpu else None,
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "jax_config": changed_settings(),
-    }
-
-
-def environment() -> dict[str, Any]:
-    """Return what equal bits depend on: source and device report, nested."""
-    return {"source": source_version(), "backend": device_report()}
-
-
-def environment_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List what differs between two environments, as "name: old -> new".
-
-    Whether it is the same program its digest says: the same sources may stand in another commit.
-    """
-    before, after = _flat(old), _flat(new)
-    if before.get("source.program") == after.get("source.program") is not None:
-        before, after = (
-            {name: value for name, value in flat.items() if not name.startswith("source.")}
-            for flat in (before, after)
-        )
-    return [
-        f"{name}: {before.get(name)!r} -> {after.get(name)!r}"
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    ]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
-def departures(environment: Mapping[str, Any]) -> list[str]:
-    """List what an environment has that no protocol pinned: "name: pinned -> what it is".
-
-    These are a program whose files differ from its commit's, settings of JAX, and flags of XLA.
-    """
-    report = environment["backend"]
-    neutral = (f"{_DETERMINISTIC}=true", "--xla_force_host_platform_device_count")
-    flags = [flag for flag in report.get("xla_flags", "").split() if not flag.startswith(neutral)]
-    found = [f"{name}: default -> {value}" for name, value in report.get("jax_config", {}).items()]
-    found += [f"XLA_FLAGS: none -> {flag}" for flag in flags]
-    if environment["source"].get("dirty"):
-        found.append("program: as committed -> with uncommitted changes")
-    return found
-
-
-def utc_now() -> str:
-    """Return the time, as all records have it: UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

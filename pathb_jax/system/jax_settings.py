@@ -81,7 +81,7 @@ def _defaults() -> dict[str, str]:
         if name.lower() not in jax.config.values and not name.startswith("JAX_")
     }
     variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    asked = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-P", "-c", _ASK],
         env=variables,
         capture_output=True,
@@ -89,5 +89,5 @@ def _defaults() -> dict[str, str]:
         check=True,
         start_new_session=True,  # a Ctrl-C is for the command, which may go on
     )
-    defaults: dict[str, str] = json.loads(asked.stdout)
+    defaults: dict[str, str] = json.loads(done.stdout)
     return defaults

@@ -122,7 +122,7 @@ def stopping_at_safe_points() -> Iterator[None]:
         yield
         return
 
-    def handle(signum: int, frame: FrameType | None) -> None:
+    def handle(signum: int, _frame: FrameType | None) -> None:
         global _requested
         if _requested is not None and signum == signal.SIGINT:
             raise KeyboardInterrupt
@@ -158,7 +158,7 @@ def stopping_at_once() -> Iterator[None]:
         yield
         return
 
-    def handle(signum: int, frame: FrameType | None) -> None:
+    def handle(signum: int, _frame: FrameType | None) -> None:
         global _requested
         if not _deferred:
             raise StopRequested(signum)

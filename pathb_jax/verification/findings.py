@@ -52,29 +52,31 @@ class Findings:
         if not condition:
             self.problem(where, what)
 
-    def same(self, where: str, told: Any, found: Any, tolerance: float = 0.0) -> None:
+    def figure(self, where: str, reproduced: bool, what: str) -> None:
+        """Count a figure, and note `what` unless it was reproduced."""
+        self.figures += 1
+        self.reproduced += reproduced
+        self.hold(where, reproduced, what)
+
+    def same(self, where: str, recorded: Any, computed: Any, tolerance: float = 0.0) -> None:
         """Compare what a file tells with what its sources give; objects and arrays part by part.
 
         Args:
             where: file and field.
-            told: what is to be checked.
-            found: what it was recomputed to be.
+            recorded: what is to be checked.
+            computed: what it was recomputed to be.
             tolerance: allowed difference of numbers, times the larger of 1 and their size.
         """
-        if isinstance(found, Mapping) and isinstance(told, Mapping):
-            for name in {**found, **told}:
-                part = f"{where}.{name}"
-                self.same(part, told.get(name, MISSING), found.get(name, MISSING), tolerance)
-            return
-        if _is_list(found) and _is_list(told) and len(found) == len(told):
-            for index, (left, right) in enumerate(zip(told, found, strict=True)):
-                self.same(f"{where}[{index}]", left, right, tolerance)
-            return
-        self.figures += 1
-        if _equal(told, found, tolerance):
-            self.reproduced += 1
+        if isinstance(computed, Mapping) and isinstance(recorded, Mapping):
+            for name in {**computed, **recorded}:
+                pair = recorded.get(name, MISSING), computed.get(name, MISSING)
+                self.same(f"{where}.{name}", *pair, tolerance)
+        elif _is_list(computed) and _is_list(recorded) and len(computed) == len(recorded):
+            for index, pair in enumerate(zip(recorded, computed, strict=True)):
+                self.same(f"{where}[{index}]", *pair, tolerance)
         else:
-            self.problem(where, f"{told!r} is told, {found!r} is found")
+            what = f"{recorded!r} is told, {computed!r} is found"
+            self.figure(where, _equal(recorded, computed, tolerance), what)
 
     def verification(self, said: Mapping[str, str]) -> Verification:
         """Return the outcome."""
@@ -93,17 +95,16 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _equal(told: Any, found: Any, tolerance: float) -> bool:
-    numbers = [
-        value
-        for value in (told, found)
-        if isinstance(value, int | float) and value is not True and value is not False
-    ]
-    if len(numbers) < 2:
-        return type(told) is type(found) and bool(told == found)
-    if not all(map(math.isfinite, numbers)):
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _equal(recorded: Any, computed: Any, tolerance: float) -> bool:
+    if not (_is_number(recorded) and _is_number(computed)):
+        return type(recorded) is type(computed) and bool(recorded == computed)
+    if not (math.isfinite(recorded) and math.isfinite(computed)):
         return False
-    return abs(told - found) <= tolerance * max(1.0, abs(told), abs(found))
+    return abs(recorded - computed) <= tolerance * max(1.0, abs(recorded), abs(computed))
 
 
 def _line(text: str) -> str:

@@ -1,6 +1,6 @@
 """The task in NumPy float64, a bank of episodes at a time, for replaying policy files.
 
-Written from the specification's environment page and from the reading rule of
+Written from docs/spec/environment.md and from the reading rule of
 ``mesa-policy-json-v1``; it shares no code with `pathb_jax.envs`, which it is to check. It knows
 what a run of this project can be evaluated on: no probes, no edits, and no sensor noise, which is
 JAX's own.

@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from pathb_jax.store.artifacts import RunFiles
-from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.models import to_json
+from pathb_jax.store.record_schema import (
+    RECORD,
+    CandidateRecord,
+    LadderRecord,
+    RunRecord,
+    SeedRecord,
+)
 from pathb_jax.verification import registration, rules
 from pathb_jax.verification.findings import Findings
-from pathb_jax.verification.registration import RECORD
 from pathb_jax.verification.rules import Facts
 from pathb_jax.verification.runs import RunEvidence, check_run
 
@@ -17,7 +23,7 @@ CLOSE = 1e-9
 
 
 def check_ladder(
-    folder: Path, record: LadderRecord, replay: bool, found: Findings
+    folder: Path, record: LadderRecord, replay: bool, findings: Findings
 ) -> dict[str, str]:
     """Check a record against its runs, and the runs against themselves.
 
@@ -25,14 +31,14 @@ def check_ladder(
         What else was looked at.
     """
     said: dict[str, str] = {}
-    protocol = registration.protocol_of(record, found, said)
+    protocol = registration.protocol_of(record, findings, said)
     if protocol is None:
         return said
     try:
-        _Ladder(folder, record, protocol, found).check(replay, said)
+        _Ladder(folder, record, protocol, findings).check(replay, said)
     except (AttributeError, KeyError, TypeError) as error:
         what = f"it lacks what a protocol has ({type(error).__name__}: {error})"
-        found.problem(f"{RECORD}: protocol.text", what)
+        findings.problem(f"{RECORD}: protocol.text", what)
     return said
 
 
@@ -40,83 +46,84 @@ class _Ladder:
     """The checks of one ladder."""
 
     def __init__(
-        self, folder: Path, record: LadderRecord, protocol: Mapping[str, Any], found: Findings
+        self, folder: Path, record: LadderRecord, protocol: Mapping[str, Any], findings: Findings
     ) -> None:
-        self.folder, self.record, self.protocol, self.found = folder, record, protocol, found
+        self.folder, self.record, self.protocol, self.findings = folder, record, protocol, findings
         self.planned = registration.planned_run(record, protocol)
         self.start: int = protocol["stages"]["success_floor"]["seed_start"]
         stages, evaluation = protocol["stages"], protocol["evaluation"]
         starts = [self.start, stages["seed_shift"]["seed_start"], evaluation["third_seed_start"]]
         self.asked = starts, evaluation["seeds"]
-        self.runs: dict[str, tuple[Any, RunEvidence]] = {}
+        self.runs: dict[str, tuple[RunRecord, RunEvidence]] = {}
         self.passed: dict[str, dict[int, rules.Passed]] = {}
         """Tag -> training seed -> stages, as recomputed."""
 
     def check(self, replay: bool, said: dict[str, str]) -> None:
-        record, found = self.record, self.found
+        record, findings = self.record, self.findings
         self._candidates(replay)
         self._batch(replay)
         self._sums()
-        entries = record["candidates"]
-        voting = [run for entry, run in self.runs.values() if entry in entries]
-        registration.check_departures(record, self.protocol, voting, found)
-        said["registered before the first run"] = registration.check_dates(record, self.runs, found)
-        said["program"] = registration.check_environment(record, self.runs, found)
+        voting = [run for entry, run in self.runs.values() if isinstance(entry, CandidateRecord)]
+        registration.check_departures(record, self.protocol, voting, findings)
+        said["registered before the first run"] = registration.check_dates(
+            record, self.runs, findings
+        )
+        said["program"] = registration.check_environment(record, self.runs, findings)
 
     def _candidates(self, replay: bool) -> None:
-        found = self.found
+        findings = self.findings
         pinned = sorted(self.protocol["candidates"], key=lambda candidate: candidate["order"])
-        told = [(c["order"], c["tag"], c["hparams"]) for c in self.record["candidates"]]
+        recorded = [(c.order, c.tag, c.hparams) for c in self.record.candidates]
         expected = [(c["order"], c["tag"], c["change"]) for c in pinned]
-        found.same(f"{RECORD}: candidates", told, expected)
+        findings.same(f"{RECORD}: candidates", recorded, expected)
         judged: list[tuple[rules.Passed, bool] | None] = []
-        for index, entry in enumerate(self.record["candidates"]):
-            tag, where = entry["tag"], f"{RECORD}: candidates[{index}]"
-            hparams = self.protocol["hparams"] | entry["hparams"]
+        for index, entry in enumerate(self.record.candidates):
+            tag, where = entry.tag, f"{RECORD}: candidates[{index}]"
+            hparams = self.protocol["hparams"] | entry.hparams
             self.passed[tag] = {}
             result = None
-            if entry["stages"]:
+            if entry.stages:
                 result = self._judged(where, entry, self.planned, hparams, replay)
             judged.append(result)
             if result is not None:
                 self.passed[tag][self.planned["seed"]] = result[0]
-            for position, other in enumerate(entry.get("other_seeds", [])):
-                run = self.planned | {"seed": other["seed"]}
+            for position, other in enumerate(entry.other_seeds):
+                run = self.planned | {"seed": other.seed}
                 at = f"{where}.other_seeds[{position}]"
                 if (passed := self._judged(at, other, run, hparams, replay)) is not None:
                     status = "diverged" if passed[1] else "finished"
-                    found.same(f"{at}.status", other["status"], status)
-                    self.passed[tag][other["seed"]] = passed[0]
+                    findings.same(f"{at}.status", other.status, status)
+                    self.passed[tag][other.seed] = passed[0]
         self._verdict(judged)
 
     def _verdict(self, judged: list[tuple[rules.Passed, bool] | None]) -> None:
-        record, found = self.record, self.found
+        record, findings = self.record, self.findings
         allowed = rules.statuses(judged)
         adopted = None
-        for index, (entry, statuses) in enumerate(zip(record["candidates"], allowed, strict=True)):
+        for index, (entry, statuses) in enumerate(zip(record.candidates, allowed, strict=True)):
             where = f"{RECORD}: candidates[{index}].status"
-            status = entry["status"]
-            found.same(where, status, status if status in statuses else statuses[0])
+            status = entry.status
+            findings.same(where, status, status if status in statuses else statuses[0])
             if statuses == ("adopted",):
-                adopted = entry["tag"]
+                adopted = entry.tag
         verdict = "adopted" if adopted else "rejected"
         if any(item is None for item in judged) and adopted is None:
             verdict = "incomplete"
-        if record["verdict"] == "incomplete" and not record["batch"]:
+        if record.verdict == "incomplete" and not record.batch:
             adopted, verdict = None, "incomplete"  # stopped before it could say so
-        found.same(f"{RECORD}: verdict", record["verdict"], verdict)
-        found.same(f"{RECORD}: adopted", record["adopted"], adopted)
+        findings.same(f"{RECORD}: verdict", record.verdict, verdict)
+        findings.same(f"{RECORD}: adopted", record.adopted, adopted)
         voted: dict[str, rules.Passed] = {}
-        for entry, item in zip(record["candidates"], judged, strict=True):
-            if item is not None and entry["status"] != "informative":
-                voted[entry["tag"]] = item[0]
+        for entry, item in zip(record.candidates, judged, strict=True):
+            if item is not None and entry.status != "informative":
+                voted[entry.tag] = item[0]
         grades = rules.grades(self.protocol["predictions"], voted)
-        found.same(f"{RECORD}: predictions", record["predictions"], grades)
+        findings.same(f"{RECORD}: predictions", record.predictions, grades)
 
     def _judged(
         self,
         where: str,
-        entry: Any,
+        entry: CandidateRecord | SeedRecord,
         run: Mapping[str, Any],
         hparams: Mapping[str, float],
         replay: bool,
@@ -126,9 +133,9 @@ class _Ladder:
         if evidence is None:
             return None
         stages = rules.stages(self.protocol, evidence.facts)
-        told = entry["stages"]
-        self.found.same(f"{where}.stages", len(told), len(stages))
-        for receipt, stage in zip(told, stages, strict=False):
+        recorded = entry.stages
+        self.findings.same(f"{where}.stages", len(recorded), len(stages))
+        for receipt, stage in zip(recorded, stages, strict=False):
             at = f"{where}.stages[{stage.number - 1}]"
             for name, value in (
                 ("stage", stage.number),
@@ -136,44 +143,45 @@ class _Ladder:
                 ("passed", stage.passed),
                 ("figures", stage.figures),
             ):
-                self.found.same(f"{at}.{name}", receipt[name], value)
-            said = receipt["reasons"]
+                self.findings.same(f"{at}.{name}", getattr(receipt, name), value)
+            said = receipt.reasons
             right = len(said) == len(stage.reasons) and all(map(rules.says, said, stage.reasons))
-            what = f"{said} are told, which is not why"
-            self.found.hold(f"{at}.reasons", right, what)
+            what = f"{said} are recorded, which is not why"
+            self.findings.hold(f"{at}.reasons", right, what)
         return [stage.passed for stage in stages], evidence.facts.diverged is not None
 
     def _run(
         self,
         where: str,
-        entry: Any,
+        entry: RunRecord,
         run: Mapping[str, Any],
         hparams: Mapping[str, float],
         replay: bool,
     ) -> RunEvidence | None:
         """Check a run's files, its settings and what the record keeps of it."""
-        folder = self.folder / entry["run_dir"]
-        slug = entry.get("slug")
-        if slug is None:  # an older record
+        folder = self.folder / entry.run_dir
+        slug = entry.slug
+        if not slug:  # an older record
             slug = next((path.stem for path in sorted(folder.glob("manifests/*.json"))), "")
-        before = len(self.found.problems)
-        evidence = check_run(RunFiles(folder, slug), self.found, replay, self.asked)
+        before = len(self.findings.problems)
+        evidence = check_run(RunFiles(folder, slug), self.findings, replay, self.asked)
         if evidence is None:
-            if len(self.found.problems) == before:
-                self.found.problem(f"{where}.run_dir", f"the run in {entry['run_dir']} is not over")
+            if len(self.findings.problems) == before:
+                self.findings.problem(f"{where}.run_dir", f"the run in {entry.run_dir} is not over")
             return None
         self.runs[where] = entry, evidence
         config = evidence.manifest["config"]
         registration.check_settings(
-            f"{entry['run_dir']}/{slug}.json", config, run, hparams, self.found
+            f"{entry.run_dir}/{slug}.json", config, run, hparams, self.findings
         )
         self._figures(where, entry, evidence)
         return evidence
 
-    def _figures(self, where: str, entry: Any, evidence: RunEvidence) -> None:
+    def _figures(self, where: str, entry: RunRecord, evidence: RunEvidence) -> None:
         facts, seconds = evidence.facts, evidence.seconds
         table = self.protocol["failure_modes"]
         mode, figures = rules.failure_mode(table, self.planned["log_std_init"], self.start, facts)
+        recorded = to_json(entry)
         expected: dict[str, Any] = {
             "failure_mode": mode,
             "failure_figures": figures,
@@ -184,77 +192,76 @@ class _Ladder:
             "summaries": {str(start): _summary(facts, start) for start in facts.counts},
         }
         for name, value in expected.items():
-            if name in entry:
-                self.found.same(f"{where}.{name}", entry[name], value, CLOSE)
+            if name in recorded:
+                self.findings.same(f"{where}.{name}", recorded[name], value, CLOSE)
 
     def _batch(self, replay: bool) -> None:
-        record, found = self.record, self.found
-        if not record["batch"]:
+        record, findings = self.record, self.findings
+        if not record.batch:
             return
         pinned = self.protocol["batch"]
-        adopted = next((c for c in record["candidates"] if c["tag"] == record["adopted"]), None)
-        hparams = self.protocol["hparams"] | (adopted["hparams"] if adopted else {})
-        labels = [f"{item['label']}_pathb_{record['adopted']}" for item in pinned]
-        found.same(f"{RECORD}: batch", [entry["label"] for entry in record["batch"]], labels)
-        for index, (entry, item) in enumerate(zip(record["batch"], pinned, strict=False)):
+        adopted = next((c for c in record.candidates if c.tag == record.adopted), None)
+        hparams = self.protocol["hparams"] | (adopted.hparams if adopted else {})
+        labels = [f"{item['label']}_pathb_{record.adopted}" for item in pinned]
+        findings.same(f"{RECORD}: batch", [entry.label for entry in record.batch], labels)
+        for index, (entry, item) in enumerate(zip(record.batch, pinned, strict=False)):
             where = f"{RECORD}: batch[{index}]"
             for name in ("variant", "mixed_lambda"):
-                if name in entry:
-                    told: Any = entry
-                    found.same(f"{where}.{name}", told[name], item.get(name))
-            if entry.get("status", "finished") not in ("finished", "diverged"):
+                if name in entry.model_fields_set:
+                    findings.same(f"{where}.{name}", getattr(entry, name), item.get(name))
+            if entry.status not in ("finished", "diverged"):
                 continue
             lam = {"mixed_lambda": item["mixed_lambda"]} if "mixed_lambda" in item else {}
             run = {k: v for k, v in self.planned.items() if k != "mixed_lambda"}
             run |= {"variant": item["variant"], **lam}
-            named = {**entry, "run_dir": entry.get("run_dir", entry["label"])}
-            evidence = self._run(where, named, run, hparams, replay)
+            evidence = self._run(where, entry, run, hparams, replay)
             if evidence is None:
                 continue
             facts = evidence.facts
             count = facts.counts.get(self.start)
             rate = count[0] / count[1] if count else None
-            found.same(f"{where}.success_rate", entry["success_rate"], rate)
-            found.same(
+            findings.same(f"{where}.success_rate", entry.success_rate, rate)
+            findings.same(
                 f"{where}.mean_terminal_alignment",
-                entry["mean_terminal_alignment"],
+                entry.mean_terminal_alignment,
                 facts.alignments.get(self.start),
                 CLOSE,
             )
             status = "diverged" if facts.diverged is not None else "finished"
-            found.same(f"{where}.status", entry.get("status", status), status)
+            if "status" in entry.model_fields_set:
+                findings.same(f"{where}.status", entry.status, status)
 
     def _sums(self) -> None:
         """Check what the record adds up over its runs."""
-        record, found = self.record, self.found
-        entries: list[Any] = [*record["candidates"], *record["batch"]]
-        entries += [item for c in record["candidates"] for item in c.get("other_seeds", [])]
-        hours = sum(entry.get("wall_seconds", 0.0) for entry in entries) / 3600
-        found.same(f"{RECORD}: compute.used_hours", record["compute"]["used_hours"], hours, CLOSE)
+        record, findings = self.record, self.findings
+        hours = sum(entry.wall_seconds for _, entry in record.runs) / 3600
+        findings.same(f"{RECORD}: compute.used_hours", record.compute.used_hours, hours, CLOSE)
         stated = None
         if self.planned == self.protocol["run"]:
             compute = self.protocol["compute"]
             stated = compute["candidate_hours"][-1] + compute["batch_hours"]
-        found.same(
-            f"{RECORD}: compute.planned_hours", record["compute"]["planned_hours"], stated, CLOSE
+        findings.same(
+            f"{RECORD}: compute.planned_hours", record.compute.planned_hours, stated, CLOSE
         )
         overlap = registration.overlap_of(self.protocol)
-        found.same(f"{RECORD}: seed_overlap", record["seed_overlap"], overlap)
+        findings.same(f"{RECORD}: seed_overlap", to_json(record.seed_overlap), overlap)
         self._training_seeds()
 
     def _training_seeds(self) -> None:
-        told, found = self.record.get("training_seeds"), self.found
+        recorded, findings = self.record.training_seeds, self.findings
         trained = {seed for by_seed in self.passed.values() for seed in by_seed}
         where, first = f"{RECORD}: training_seeds", self.planned["seed"]
-        if told is None:
+        if recorded is None:
             if trained - {first}:
-                found.problem(where, "other seeds were trained, and nothing is told of them")
+                findings.problem(where, "other seeds were trained, and nothing is recorded of them")
             return
-        seeds = [first + k for k in range(len(told["seeds"]))]
-        found.same(f"{where}.seeds", told["seeds"], seeds)
-        found.hold(f"{where}.seeds", trained <= set(seeds), f"seeds {sorted(trained)} were trained")
+        seeds = [first + k for k in range(len(recorded.seeds))]
+        findings.same(f"{where}.seeds", recorded.seeds, seeds)
+        findings.hold(
+            f"{where}.seeds", trained <= set(seeds), f"seeds {sorted(trained)} were trained"
+        )
         verdicts = {str(seed): rules.verdict_of_seed(self.passed, seed) for seed in seeds}
-        found.same(f"{where}.verdicts", told["verdicts"], verdicts)
+        findings.same(f"{where}.verdicts", recorded.verdicts, verdicts)
         passes = []
         for tag, by_seed in self.passed.items():
             for index, name in enumerate(rules.NAMES if by_seed else ()):
@@ -269,7 +276,7 @@ class _Ladder:
                         "interval": list(rules.interval(passed, len(by_seed))),
                     }
                 )
-        found.same(f"{where}.passes", told["passes"], passes, CLOSE)
+        findings.same(f"{where}.passes", [to_json(item) for item in recorded.passes], passes, CLOSE)
 
 
 def _summary(facts: Facts, start: int) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def numbers_of(path: Path, rows: list[dict[str, str]], column: str) -> list[floa
     Raises:
         UnreadableError: the column is missing, or a cell of it is no such number.
     """
-    found: list[float] = []
+    numbers: list[float] = []
     for number, row in enumerate(rows, start=2):
         cell = row.get(column)
         try:
@@ -73,8 +73,8 @@ def numbers_of(path: Path, rows: list[dict[str, str]], column: str) -> list[floa
         if not math.isfinite(value):
             raise UnreadableError(path, f"line {number}, {column}: {cell!r} is no finite number")
         whole = cell is not None and cell.lstrip("-").isdecimal()
-        found.append(int(cell or "") if whole else value)
-    return found
+        numbers.append(int(cell or "") if whole else value)
+    return numbers
 
 
 def _why(error: Exception) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.models import to_json
+from pathb_jax.store.record_schema import RECORD, LadderRecord, RunRecord
 from pathb_jax.verification.findings import MISSING, Findings
 from pathb_jax.verification.runs import RunEvidence
 
-RECORD = "ladder.json"
 NOT_RECORDED = "not recorded"
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "task": {
@@ -19,16 +19,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "reward_channel_scale": 1.0,
     },
     "train": {"truncation": "terminal", "reshuffle_epochs": False, "train_starts": "fixed"},
-    "hparams": {
-        "critic_lr": None,
-        "value_clip": None,
-        "lr_end": None,
-        "entropy_coef_end": None,
-    },
+    "hparams": {"critic_lr": None, "value_clip": None},
     "schedule": {"lr_schedule": "constant", "entropy_schedule": "constant"},
     "output": {"load_checkpoint": None},
 }
-"""What a protocol cannot change (trainer page, "Options on top": off by default)."""
+"""What a protocol cannot change (docs/spec/trainer.md, "Options": off by default)."""
 GROUPS = {
     "variant": "task",
     **dict.fromkeys(
@@ -52,32 +47,32 @@ def shipped(sha256: str) -> tuple[str, str] | None:
 
 
 def protocol_of(
-    record: LadderRecord, found: Findings, said: dict[str, str]
+    record: LadderRecord, findings: Findings, said: dict[str, str]
 ) -> Mapping[str, Any] | None:
     """Check the record's copy of the protocol against its hash; return what the text says."""
-    recorded, where = record["protocol"], f"{RECORD}: protocol"
-    original = shipped(recorded["sha256"])
-    text = recorded.get("text")
+    recorded, where = record.protocol, f"{RECORD}: protocol"
+    original = shipped(recorded.sha256)
+    text = recorded.text or None
     if text is None and original is None:
-        found.problem(f"{where}.text", "it is not recorded, so nothing can be recomputed")
+        findings.problem(f"{where}.text", "it is not recorded, so nothing can be recomputed")
         return None
     if text is None:
         said["protocol text"] = NOT_RECORDED
         text = original[1] if original else ""
-    found.same(f"{where}.sha256", recorded["sha256"], hashlib.sha256(text.encode()).hexdigest())
+    findings.same(f"{where}.sha256", recorded.sha256, hashlib.sha256(text.encode()).hexdigest())
     try:
         protocol = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found.problem(f"{where}.text", str(error))
+        findings.problem(f"{where}.text", str(error))
         return None
-    found.same(f"{where}.name", recorded["name"], protocol.get("name", MISSING))
+    findings.same(f"{where}.name", recorded.name, protocol.get("name", MISSING))
     standing = "registered"
-    if record["deviations"]:
+    if record.deviations:
         standing = "exploratory"
     elif original is not None:
         standing = "canonical"
-    found.same(f"{RECORD}: standing", record["standing"], standing)
-    found.same(f"{RECORD}: canonical", record["canonical"], standing == "canonical")
+    findings.same(f"{RECORD}: standing", record.standing, standing)
+    findings.same(f"{RECORD}: canonical", record.canonical, standing == "canonical")
     said["protocol"] = f"the shipped {original[0]}" if original else "one of its own"
     return protocol
 
@@ -103,7 +98,7 @@ def check_settings(
     config: Mapping[str, Any],
     run: Mapping[str, Any],
     hparams: Mapping[str, float],
-    found: Findings,
+    findings: Findings,
 ) -> None:
     """Compare the settings that a run was trained with and those that it had to have.
 
@@ -112,7 +107,7 @@ def check_settings(
         config: the settings there.
         run: the protocol's run as planned, with variant, mixed_lambda and seed of this one.
         hparams: its hyper-parameters.
-        found: takes what is found.
+        findings: takes what is findings.
     """
     expected: dict[str, dict[str, Any]] = {name: dict(part) for name, part in DEFAULTS.items()}
     for name, group in GROUPS.items():
@@ -122,29 +117,25 @@ def check_settings(
         expected["hparams"]["mixed_lambda"] = run["mixed_lambda"]
     for group, values in expected.items():
         for name, value in values.items():
-            told = config[group].get(name, MISSING)
-            found.same(f"{where}: config.{group}.{name}", told, value)
+            recorded = config[group].get(name, MISSING)
+            findings.same(f"{where}: config.{group}.{name}", recorded, value)
 
 
 def planned_run(record: LadderRecord, protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Return the protocol's run with the record's plan in its place."""
-    plan = record.get("plan")
+    plan = record.plan
     if plan is None:
         return dict(protocol["run"])
-    return protocol["run"] | {
-        "tier": plan["tier"],
-        "updates": plan["updates"],
-        "seed": plan["seed"],
-    }
+    return protocol["run"] | {"tier": plan.tier, "updates": plan.updates, "seed": plan.seed}
 
 
 def check_departures(
     record: LadderRecord,
     protocol: Mapping[str, Any],
     voting: Sequence[RunEvidence],
-    found: Findings,
+    findings: Findings,
 ) -> None:
-    """Compare the departures that are told with those that plan and runs show."""
+    """Compare the departures that are recorded with those that plan and runs show."""
     pinned, planned = protocol["run"], planned_run(record, protocol)
     shown = {f"{k}: {pinned[k]} -> {planned[k]}" for k in pinned if planned[k] != pinned[k]}
     for run in voting:
@@ -154,84 +145,88 @@ def check_departures(
         if run.manifest["config"]["output"].get("deterministic") is False:
             shown.add("deterministic: True -> False")
         together = run.manifest.get("runs_together", 1)
-        if together != 1 and not any("runs_per_device: 1 ->" in d for d in record["deviations"]):
-            found.problem(f"{RECORD}: deviations", f"{together} runs were one program")
-        if run.manifest.get("environment_changes") and not record["deviations"]:
-            found.problem(
+        if together != 1 and not any("runs_per_device: 1 ->" in d for d in record.deviations):
+            findings.problem(f"{RECORD}: deviations", f"{together} runs were one program")
+        if run.manifest.get("environment_changes") and not record.deviations:
+            findings.problem(
                 f"{RECORD}: deviations",
                 f"{run.manifest['slug']} was resumed in another environment",
             )
-    if any(entry["status"] == "informative" for entry in record["candidates"]):
+    if any(entry.status == "informative" for entry in record.candidates):
         shown.add("execution: one candidate after another -> speculative")
-    told = set(record["deviations"])
-    for line in sorted(shown - told):
-        found.problem(f"{RECORD}: deviations", f"{line!r} is missing")
-    for line in sorted(told - shown):
+    recorded = set(record.deviations)
+    for line in sorted(shown - recorded):
+        findings.problem(f"{RECORD}: deviations", f"{line!r} is missing")
+    for line in sorted(recorded - shown):
         if line.partition(":")[0] in pinned:
-            found.problem(f"{RECORD}: deviations", f"{line!r} is told, and no run departs so")
-    if plan := record.get("plan"):
+            findings.problem(
+                f"{RECORD}: deviations", f"{line!r} is recorded, and no run departs so"
+            )
+    if plan := record.plan:
         steps = planned["updates"] * planned["batch_envs"] * planned["rollout_length"]
-        found.same(f"{RECORD}: plan.env_steps", plan["env_steps"], steps)
+        findings.same(f"{RECORD}: plan.env_steps", plan.env_steps, steps)
 
 
 def check_environment(
-    record: LadderRecord, runs: Mapping[str, tuple[Any, RunEvidence]], found: Findings
+    record: LadderRecord, runs: Mapping[str, tuple[RunRecord, RunEvidence]], findings: Findings
 ) -> str:
     """Compare what the record says of program and device with the manifests; say which program.
 
     Args:
         record: the record.
         runs: where -> the record's entry and the run.
-        found: takes what is found.
+        findings: takes what is findings.
     """
-    environment: Mapping[str, Any] = record.get("environment", {})
-    excused = any(line.startswith("environment") for line in record["deviations"])
+    environment = record.environment
+    excused = any(line.startswith("environment") for line in record.deviations)
     names = ("platform", "device_kind", "versions")
-    told: Mapping[str, Any] = record["backend"]
+    recorded = to_json(record.backend)
     programs = set()
     for name in names if "backend" in environment and not excused else ():
-        found.same(f"{RECORD}: backend.{name}", told[name], environment["backend"].get(name))
+        findings.same(f"{RECORD}: backend.{name}", recorded[name], environment["backend"].get(name))
     ours = environment.get("source", {}).get("program")
     for where, (entry, run) in runs.items():
-        trained = entry.get("trained")
-        listed = excused or bool(trained and trained.get("environment_changes"))
+        trained = entry.trained
+        listed = excused or bool(trained and trained.environment_changes)
         backend, source = run.manifest.get("backend", {}), run.manifest.get("source", {})
         for name in names if "backend" in environment and not listed else ():
             here = f"{where}: backend.{name}"
-            found.same(here, backend.get(name, MISSING), environment["backend"].get(name))
+            findings.same(here, backend.get(name, MISSING), environment["backend"].get(name))
         program = source.get("program")
         programs.add(program)
         if not listed and ours is not None and program is not None:
-            found.same(f"{where}: source.program", program, ours)
+            findings.same(f"{where}: source.program", program, ours)
         if trained is not None:
             expected = {
                 **{name: run.manifest.get(name) for name in ("started", "ended", "host")},
                 **{name: source.get(name) for name in ("commit", "dirty", "program")},
             }
             for name, value in expected.items():
-                found.same(f"{where}: trained.{name}", trained.get(name), value)
+                findings.same(f"{where}: trained.{name}", getattr(trained, name), value)
     if None in programs or not programs:
         return NOT_RECORDED
     return "one" if len(programs) == 1 else f"{len(programs)} different ones"
 
 
 def check_dates(
-    record: LadderRecord, runs: Mapping[str, tuple[Any, RunEvidence]], found: Findings
+    record: LadderRecord, runs: Mapping[str, tuple[RunRecord, RunEvidence]], findings: Findings
 ) -> str:
     """Say whether the ladder was opened before its runs; one that began before has to be listed."""
-    opened: Any = record.get("started")
+    opened = record.started
     began = {where: run.manifest.get("started") for where, (_, run) in runs.items()}
-    if opened is None or None in began.values():
+    if not opened or None in began.values():
         return NOT_RECORDED
     if not began:
         return "no run is over yet"
-    before = [where for where, started in began.items() if started < opened]
+    before = [where for where, started in began.items() if str(started) < opened]
     for where, (entry, _) in runs.items():
-        trained = entry.get("trained") or {}
-        if "before_ladder" in trained:
-            found.same(f"{where}: trained.before_ladder", trained["before_ladder"], where in before)
+        if entry.trained:
+            recorded = entry.trained.before_ladder
+            findings.same(f"{where}: trained.before_ladder", recorded, where in before)
         elif where in before:
-            found.problem(where, "it began before the ladder was opened, and that is not told")
-    ended: Any = record.get("ended")
-    found.hold(f"{RECORD}: ended", ended is None or ended >= opened, "it is before the start")
+            findings.problem(
+                where, "it began before the ladder was opened, and that is not recorded"
+            )
+    ended = record.ended
+    findings.hold(f"{RECORD}: ended", ended is None or ended >= opened, "it is before the start")
     return "yes" if not before else f"no, {len(before)} of {len(began)} runs began before"

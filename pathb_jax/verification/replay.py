@@ -36,12 +36,11 @@ def replay(rows: Mapping[str, Sequence[Any]], policy: Policy, tier: str) -> Repl
         policy: what acts.
         tier: the sensor tier, one of `float64_world.TIERS`.
     """
-    told = {name: np.array(column) for name, column in rows.items()}
+    recorded = {name: np.array(column) for name, column in rows.items()}
     seeds = [int(seed) for seed in rows["seed"]]
     played = play(policy, seeds, tier)
-    names = [name for name in played if name in told]
-    far = {name: _far(name, told[name], played[name]) for name in names}
-    doubtful = np.flatnonzero(np.any(list(far.values()), axis=0))
+    names = [name for name in played if name in recorded]
+    doubtful = np.flatnonzero(np.any([_far(recorded[n], played[n]) for n in names], axis=0))
     if not doubtful.size:
         return Replay([], 0)
     again = [play(policy, [seeds[i] for i in doubtful], tier, noise) for noise in DISTURBANCES]
@@ -49,24 +48,24 @@ def replay(rows: Mapping[str, Sequence[Any]], policy: Policy, tier: str) -> Repl
     for position, index in enumerate(doubtful):
         for name in names:
             around = np.array([run[name][position] for run in again] + [played[name][index]])
-            if not _among(name, told[name][index], around):
+            if not _among(name, recorded[name][index], around):
                 given = played[name][index]
-                what = f"{told[name][index]} is told, the policy gives {given}"
+                what = f"{recorded[name][index]} is told, the policy gives {given}"
                 problems.append(f"seed {seeds[index]}, {name}: {what}")
                 break
     return Replay(problems, len(doubtful) - len(problems))
 
 
-def _far(name: str, told: np.ndarray, played: np.ndarray) -> np.ndarray:
-    if told.dtype.kind == "f":
-        return np.abs(told - played) > TOLERANCE
-    return told != played
+def _far(recorded: np.ndarray, played: np.ndarray) -> np.ndarray:
+    if recorded.dtype.kind == "f":
+        return np.abs(recorded - played) > TOLERANCE
+    return recorded != played
 
 
-def _among(name: str, told: Any, around: np.ndarray) -> bool:
+def _among(name: str, cell: Any, around: np.ndarray) -> bool:
     """Say whether a cell is among what disturbed episodes give, or about as far from them."""
     if around.dtype.kind == "b":
-        return bool(told in around)
+        return bool(cell in around)
     low, high = float(around.min()), float(around.max())
     margin = high - low
     if around.dtype.kind == "f":
@@ -75,4 +74,4 @@ def _among(name: str, told: Any, around: np.ndarray) -> bool:
         margin += 1
     if name == "regimeRetention":
         margin += 1 / 100
-    return bool(low - margin <= told <= high + margin)
+    return bool(low - margin <= cell <= high + margin)

@@ -1,6 +1,6 @@
 """The ladder's rules a second time, in plain Python: what a run's raw figures have to lead to.
 
-Written from the specification's ladder page, apart from `ladder`, whose records it is to check.
+Written from docs/spec/ladder.md, apart from `ladder`, whose records it is to check.
 Rates and thresholds are compared as fractions of the decimal numbers that stand in the files.
 """
 
@@ -57,29 +57,31 @@ def exact(number: float) -> Fraction:
 def stages(protocol: Mapping[str, Any], facts: Facts) -> list[Stage]:
     """Judge a run by the protocol's three stages."""
     rules = protocol["stages"]
-    found = [_floor(rules, facts), _dynamics(rules, facts), _shift(rules, facts)]
     judged: list[Stage] = []
     failed = ""
-    for index, (figures, reasons) in enumerate(found):
+    judges = (_floor, _dynamics, _shift)
+    for number, (name, judge) in enumerate(zip(NAMES, judges, strict=True), start=1):
+        figures, reasons = judge(rules, facts)
         passed: bool | None = not reasons
         if failed:
             passed, reasons = None, [f"not judged: {failed} failed"]
         elif reasons:
-            failed = NAMES[index]
-        judged.append(Stage(index + 1, NAMES[index], passed, figures, reasons))
+            failed = name
+        judged.append(Stage(number, name, passed, figures, reasons))
     return judged
 
 
-_Found = tuple[Figures, list[str | Comparison]]
+_Judged = tuple[Figures, list[str | Comparison]]
 
 
-def _floor(rules: Mapping[str, Any], facts: Facts) -> _Found:
+def _floor(rules: Mapping[str, Any], facts: Facts) -> _Judged:
     start, threshold = rules["success_floor"]["seed_start"], rules["success_floor"]["threshold"]
     count = facts.counts.get(start)
+    successes, seeds = count or (None, None)
     figures: Figures = {
         "success_rate": _rate(count),
-        "successes": count[0] if count else None,
-        "seeds": count[1] if count else None,
+        "successes": successes,
+        "seeds": seeds,
         "threshold": threshold,
     }
     if facts.diverged is not None:
@@ -91,7 +93,7 @@ def _floor(rules: Mapping[str, Any], facts: Facts) -> _Found:
     return figures, []
 
 
-def _dynamics(rules: Mapping[str, Any], facts: Facts) -> _Found:
+def _dynamics(rules: Mapping[str, Any], facts: Facts) -> _Judged:
     rule = rules["training_dynamics"]
     window = rule["window"]
     entropy, log_std, value_loss = (
@@ -124,7 +126,7 @@ def _dynamics(rules: Mapping[str, Any], facts: Facts) -> _Found:
     return figures, reasons
 
 
-def _shift(rules: Mapping[str, Any], facts: Facts) -> _Found:
+def _shift(rules: Mapping[str, Any], facts: Facts) -> _Judged:
     allowed = rules["seed_shift"]["difference_at_most"]
     starts = rules["success_floor"]["seed_start"], rules["seed_shift"]["seed_start"]
     first, second = (facts.counts.get(start) for start in starts)
@@ -190,32 +192,21 @@ def failure_mode(
         "value_loss_max": max(value_loss) if value_loss else None,
         "reward_fall": _fall(rewards, table["critic_reward_rows"]),
     }
-
-    def at_least(name: str, limit: float) -> bool:
-        value = known[name]
-        return value is not None and value >= limit
-
-    def below(name: str, limit: float) -> bool:
-        value = known[name]
-        return value is not None and value < limit
-
-    def at_most(name: str, limit: float) -> bool:
-        return below(name, limit) or known[name] == limit
-
-    nothing = count is not None and count[0] == 0
+    # What is not known compares as false with everything.
+    v = {name: math.nan if value is None else value for name, value in known.items()}
     modes = {
         "diverged": facts.diverged is not None,
-        "bootstrap_failure": nothing
-        and below("alignment", table["bootstrap_alignment_below"])
-        and at_least("log_std", log_std_init),
-        "critic_destabilisation": at_least("log_std_rise", table["critic_log_std_rise_at_least"])
-        and at_least("value_loss_max", table["critic_value_loss_at_least"])
-        and at_least("reward_fall", table["critic_reward_fall_at_least"]),
+        "bootstrap_failure": v["success_rate"] == 0
+        and v["alignment"] < table["bootstrap_alignment_below"]
+        and v["log_std"] >= log_std_init,
+        "critic_destabilisation": v["log_std_rise"] >= table["critic_log_std_rise_at_least"]
+        and v["value_loss_max"] >= table["critic_value_loss_at_least"]
+        and v["reward_fall"] >= table["critic_reward_fall_at_least"],
         "mode_collapse": few
-        and at_least("alignment", table["collapse_alignment_at_least"])
-        and at_most("log_std", table["collapse_log_std_at_most"]),
+        and v["alignment"] >= table["collapse_alignment_at_least"]
+        and v["log_std"] <= table["collapse_log_std_at_most"],
         "under_budget": few
-        and at_least("alignment_gain", table["under_budget_alignment_gain_at_least"]),
+        and v["alignment_gain"] >= table["under_budget_alignment_gain_at_least"],
         "healthy": count is not None and not few,
         "unclassified": True,
     }

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pathb_jax.errors import CheckpointError
+from pathb_jax.runs.tables import HISTORY, Table, columns, length, saved_tables
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, HISTORY_COLUMNS, RunFiles
-from pathb_jax.store.integrity import CheckpointError
+from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, RunFiles
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.verification.findings import MISSING, Findings
 from pathb_jax.verification.raw_files import (
@@ -25,6 +26,7 @@ from pathb_jax.verification.sets import MEANS, SetFacts, check_set
 
 OWN_SETS = (20000, 30000)
 """Sets that every run evaluates beside those it was told to."""
+DIFFERS = "it is not what the last checkpoint holds"
 TRAINED = ("task", "train", "hparams", "schedule")
 """Groups of settings that a checkpoint and the manifest have to agree in."""
 
@@ -39,15 +41,15 @@ class RunEvidence(NamedTuple):
 
 
 def check_run(
-    files: RunFiles, found: Findings, replay: bool, asked: tuple[list[int], int] | None = None
+    files: RunFiles, findings: Findings, replay: bool, wanted: tuple[list[int], int] | None = None
 ) -> RunEvidence | None:
     """Check one run's files.
 
     Args:
         files: the run's.
-        found: takes what is found.
+        findings: takes what is found.
         replay: whether to play its policy too.
-        asked: first seeds of the sets that facts are wanted of, and how many seeds each has; None:
+        wanted: first seeds of the sets that facts are wanted of, and how many seeds each has; None:
             those that the run was told to evaluate.
 
     Returns:
@@ -57,20 +59,20 @@ def check_run(
         manifest = json_of(files.manifest)
         if manifest["status"] not in ("completed", "diverged"):
             return None
-        return _Run(files, manifest, found).check(replay, asked)
+        return _Run(files, manifest, findings).check(replay, wanted)
     except UnreadableError as error:
-        found.problem(f"{files.out.name}/{error.where}", error.what)
+        findings.problem(f"{files.out.name}/{error.where}", error.what)
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         what = f"{type(error).__name__}: {error}"
-        found.problem(f"{files.out.name}/{files.manifest.name}", f"cannot be followed ({what})")
+        findings.problem(f"{files.out.name}/{files.manifest.name}", f"cannot be followed ({what})")
     return None
 
 
 class _Run:
     """The checks of one run."""
 
-    def __init__(self, files: RunFiles, manifest: Mapping[str, Any], found: Findings) -> None:
-        self.files, self.manifest, self.found = files, manifest, found
+    def __init__(self, files: RunFiles, manifest: Mapping[str, Any], findings: Findings) -> None:
+        self.files, self.manifest, self.findings = files, manifest, findings
         self.config = manifest["config"]
         self.completed = manifest["status"] == "completed"
         self.sets: list[SetFacts] = []
@@ -78,9 +80,9 @@ class _Run:
     def at(self, path: Path, field: str = "") -> str:
         return f"{self.files.out.name}/{path.name}" + (f": {field}" if field else "")
 
-    def check(self, replay: bool, asked: tuple[list[int], int] | None) -> RunEvidence:
-        manifest, found = self.manifest, self.found
-        found.same(self.at(self.files.manifest, "slug"), manifest["slug"], self.files.slug)
+    def check(self, replay: bool, wanted: tuple[list[int], int] | None) -> RunEvidence:
+        manifest, findings = self.manifest, self.findings
+        findings.same(self.at(self.files.manifest, "slug"), manifest["slug"], self.files.slug)
         history = self._history()
         evaluations = self._evaluations()
         arrays = self._checkpoint(history, evaluations)
@@ -89,7 +91,7 @@ class _Run:
             self._check_sets(policy if replay else None, evaluations)
         self._digests()
         own = self.config["evaluation"]
-        starts, seeds = asked or (own["eval_seed_start"], own["eval_seeds"])
+        starts, seeds = wanted or (own["eval_seed_start"], own["eval_seeds"])
         return RunEvidence(
             manifest,
             self._facts(history, evaluations, starts, seeds),
@@ -105,113 +107,111 @@ class _Run:
 
     def _history(self) -> dict[str, list[float]]:
         """Read the history; compare it with the manifest."""
-        path, manifest, found = self.files.history, self.manifest, self.found
+        path, manifest, findings = self.files.history, self.manifest, self.findings
         table = rows_of(path)
-        history = {name: numbers_of(path, table, name) for name in HISTORY_COLUMNS}
+        history = {name: numbers_of(path, table, name) for name in columns(HISTORY)}
         rows, batch = len(table), self._batch_size()
         planned, diverged = self.config["schedule"]["updates"], manifest["diverged"]
         if self.completed:
-            found.same(self.at(path, "rows"), rows, planned)
+            findings.same(self.at(path, "rows"), rows, planned)
         else:
             last = diverged["update"] - manifest["first_update"]
             # a run that diverged in its evaluation had a whole update before
-            found.hold(self.at(path, "rows"), rows in (last - 1, last), f"{rows} of {last} rows")
+            findings.hold(self.at(path, "rows"), rows in (last - 1, last), f"{rows} of {last} rows")
         first, steps = manifest["first_update"], manifest["env_steps"]
         where = self.at(self.files.manifest)
-        found.same(f"{where}: update", manifest["update"], first + rows)
+        findings.same(f"{where}: update", manifest["update"], first + rows)
         expected = {
             "update": [first + k for k in range(1, rows + 1)],
             "env_steps": [steps - (rows - k) * batch for k in range(1, rows + 1)],
         }
         for name, column in expected.items():
-            found.hold(self.at(path, name), history[name] == column, "it does not count on")
+            findings.hold(self.at(path, name), history[name] == column, "it does not count on")
         if first == 0:
-            found.same(f"{where}: env_steps", steps, rows * batch)
-        found.same(f"{where}: train_seconds", manifest["train_seconds"], self._seconds(history))
+            findings.same(f"{where}: env_steps", steps, rows * batch)
+        findings.same(f"{where}: train_seconds", manifest["train_seconds"], self._seconds(history))
         return history
 
     def _evaluations(self) -> list[dict[str, float]]:
         """Read the in-run evaluations."""
         path = self.files.evaluations
         table = rows_of(path)
-        columns = {name: numbers_of(path, table, name) for name in EVALUATIONS_COLUMNS}
-        return [{name: column[i] for name, column in columns.items()} for i in range(len(table))]
+        read = {name: numbers_of(path, table, name) for name in EVALUATIONS_COLUMNS}
+        return [{name: column[i] for name, column in read.items()} for i in range(len(table))]
 
     def _checkpoint(
         self, history: Mapping[str, list[float]], evaluations: list[dict[str, float]]
     ) -> Mapping[str, np.ndarray] | None:
         """Compare history, evaluations and settings with the last checkpoint; return its arrays."""
-        folder, found = self.files.checkpoints, self.found
+        folder, findings = self.files.checkpoints, self.findings
         steps = complete_steps(folder) if folder.is_dir() else []
         if not steps:
             # one that diverged early never saved
-            found.hold(
+            findings.hold(
                 self.at(folder), not self.completed, "there is no checkpoint to compare with"
             )
             return None
         where = self.at(folder / str(steps[-1]))
         try:
-            arrays = checkpoints.named_arrays(folder / str(steps[-1]))
-            meta = checkpoints.read_meta(folder / str(steps[-1]))
-        except CheckpointError as error:
-            found.problem(where, str(error))
+            step = folder / str(steps[-1])
+            arrays = checkpoints.named_arrays(step, checkpoints.read_leaves(step))
+            meta = checkpoints.read_meta(step)
+            saved_history, saved_evaluations = saved_tables(meta, arrays)
+        except (CheckpointError, LookupError, TypeError, ValueError) as error:
+            findings.problem(where, str(error))
             return None
         if self.completed:
-            found.same(f"{where}: update", meta["update"], self.manifest["update"])
+            findings.same(f"{where}: update", meta["update"], self.manifest["update"])
         for group in TRAINED:
-            told, saved = self.config[group], meta["config"][group]
-            found.same(self.at(self.files.manifest, f"config.{group}"), told, saved)
-        saved_rows = arrays["history"] if "history" in arrays else np.zeros((0, 0))
-        self._compare_history(history, saved_rows)
-        names = EVALUATIONS_COLUMNS
-        if "evaluations" in meta:  # an earlier program's
-            saved_evaluations = [[row[name] for name in names] for row in meta["evaluations"]]
-        else:
-            saved_evaluations = arrays["evaluations"].tolist() if "evaluations" in arrays else []
-        same = [[row[name] for name in names] for row in evaluations] == saved_evaluations
-        what = "it is not what the last checkpoint holds"
-        found.hold(self.at(self.files.evaluations), same, what)
+            where_group = self.at(self.files.manifest, f"config.{group}")
+            findings.same(where_group, self.config[group], meta["config"][group])
+        self._compare_history(history, saved_history)
+        same = all(
+            [row[name] for row in evaluations] == column.tolist()
+            for name, column in saved_evaluations.items()
+        )
+        findings.hold(self.at(self.files.evaluations), same, DIFFERS)
         return arrays
 
-    def _compare_history(self, history: Mapping[str, list[float]], saved: np.ndarray) -> None:
-        path, found = self.files.history, self.found
-        rows = len(history["update"])
-        enough = len(saved) == rows if self.completed else len(saved) <= rows
-        found.hold(self.at(path, "rows"), enough, f"{rows} rows, the checkpoint has {len(saved)}")
-        count = min(len(saved), rows)
-        for index, name in enumerate(HISTORY_COLUMNS):
-            if count == 0:
-                return
-            told, true = np.array(history[name][:count], np.float64), saved[:count, index]
-            found.figures += 1
-            if np.array_equal(told, true):
-                found.reproduced += 1
-                continue
-            row = int(np.flatnonzero(told != true)[0])
-            what = f"{told[row]!r} is told, the last checkpoint has {true[row]!r}"
-            found.problem(self.at(path, f"line {row + 2}, {name}"), what)
+    def _compare_history(self, history: Mapping[str, list[float]], saved: Table) -> None:
+        path, findings = self.files.history, self.findings
+        rows, saved_rows = len(history["update"]), length(saved)
+        enough = saved_rows == rows if self.completed else saved_rows <= rows
+        findings.hold(
+            self.at(path, "rows"), enough, f"{rows} rows, the checkpoint has {saved_rows}"
+        )
+        if not (count := min(saved_rows, rows)):
+            return
+        for name, column in saved.items():
+            recorded, true = np.array(history[name][:count], np.float64), column[:count]
+            row = int(np.argmax(recorded != true))  # the first that differs, or 0
+            what = f"{recorded[row]!r} is told, the last checkpoint has {true[row]!r}"
+            where = self.at(path, f"line {row + 2}, {name}")
+            findings.figure(where, np.array_equal(recorded, true), what)
 
     def _check_sets(
         self, policy: Mapping[str, Any] | None, evaluations: list[dict[str, float]]
     ) -> None:
         """Check the sets that the run evaluated, and those evaluated when it was taken up."""
-        manifest, asked = self.manifest, self.config["evaluation"]
+        manifest, evaluation = self.manifest, self.config["evaluation"]
         about = {
             "checkpoint": f"checkpoints/{self.files.slug}/{manifest['update']}",
             "sensor_tier": self.config["train"]["sensor_tier"],
             "env_config": manifest["env_config"],
             "env_steps": manifest["env_steps"],
         }
-        starts = asked["eval_seed_start"]
+        starts = evaluation["eval_seed_start"]
         for start in [*starts, *(start for start in OWN_SETS if start not in starts)]:
             path = self.files.evaluation_csv(start, start == starts[0])
-            self.sets.append(check_set(path, start, asked["eval_seeds"], about, policy, self.found))
+            self.sets.append(
+                check_set(path, start, evaluation["eval_seeds"], about, policy, self.findings)
+            )
             self._last_evaluation(self.sets[-1], evaluations)
         stem = f"{self.files.slug}_evaluation_seed_"
         for path in sorted(self.files.history.parent.glob(f"{stem}*_seeds_*.csv")):
             if further := re.fullmatch(r"(\d+)_seeds_(\d+)", path.stem.removeprefix(stem)):
                 start, seeds = int(further[1]), int(further[2])
-                self.sets.append(check_set(path, start, seeds, about, policy, self.found))
+                self.sets.append(check_set(path, start, seeds, about, policy, self.findings))
 
     def _last_evaluation(self, facts: SetFacts, evaluations: list[dict[str, float]]) -> None:
         """Compare the in-run evaluation at the end with the rows that were written after it."""
@@ -222,23 +222,23 @@ class _Run:
             if (row["update"], row["seed_start"]) == (end["update"], facts.start)
         ]
         where = self.at(self.files.evaluations, f"the last of set {facts.start}")
-        self.found.same(where, last, [{**end, **facts.figures}], MEANS)
+        self.findings.same(where, last, [{**end, **facts.figures}], MEANS)
 
     def _digests(self) -> None:
         """Compare the files with the SHA-256 that the manifest has of them, if it has."""
-        for name, told in self.manifest.get("evidence", {}).items():
+        for name, recorded in self.manifest.get("evidence", {}).items():
             path = self.files.out / name
             where = f"{self.files.out.name}/{Path(name).name}"
             if not path.is_file():
-                self.found.problem(where, "it is missing")
+                self.findings.problem(where, "it is missing")
                 continue
             with path.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            self.found.same(f"{where}: sha256", sha256, told)
+            self.findings.same(f"{where}: sha256", sha256, recorded)
 
     def _policy(self, arrays: Mapping[str, np.ndarray] | None) -> Mapping[str, Any]:
         """Compare the policy file with the last checkpoint; return its content."""
-        path, found, config = self.files.policy, self.found, self.config
+        path, findings, config = self.files.policy, self.findings, self.config
         policy: Mapping[str, Any] = json_of(path, POLICY_LIMIT)
         metadata = policy["metadata"]
         expected = {
@@ -250,43 +250,40 @@ class _Run:
             "mixed_lambda": config["hparams"]["mixed_lambda"],
         }
         for name, value in expected.items():
-            where = self.at(path, f"metadata.{name}")
-            found.same(where, metadata.get(name, MISSING), value)
-        names = {"tier": config["train"]["tier"], "variant": config["task"]["variant"]}
-        parameters = sum(np.size(part) for layer in policy["layers"] for part in layer.values())
-        names |= {"format": "mesa-policy-json-v1", "activation": "tanh", "action_scale": 1.0}
-        names |= {"parameter_count": parameters, "depth": len(policy["layers"]) - 1}
-        for name, value in names.items():
-            found.same(self.at(path, name), policy.get(name, MISSING), value)
+            findings.same(self.at(path, f"metadata.{name}"), metadata.get(name, MISSING), value)
+        expected = {
+            "tier": config["train"]["tier"],
+            "variant": config["task"]["variant"],
+            "format": "mesa-policy-json-v1",
+            "activation": "tanh",
+            "action_scale": 1.0,
+            "parameter_count": sum(
+                np.size(p) for layer in policy["layers"] for p in layer.values()
+            ),
+            "depth": len(policy["layers"]) - 1,
+        }
+        for name, value in expected.items():
+            findings.same(self.at(path, name), policy.get(name, MISSING), value)
         if arrays is not None:
             self._compare_weights(policy, arrays)
         return policy
 
     def _compare_weights(self, policy: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        told: dict[str, Any] = {}
-        true: dict[str, np.ndarray] = {}
+        normalization, std = policy["normalization"], arrays["state.normalizer.var"]
+        pairs = {
+            "metadata.log_std": (policy["metadata"]["log_std"], arrays["state.params.log_std"]),
+            "obs_mean": (normalization["obs_mean"], arrays["state.normalizer.mean"]),
+            "obs_std": (normalization["obs_std"], np.sqrt(np.maximum(std, np.float32(1e-8)))),
+        }
         for index, layer in enumerate(policy["layers"]):
             stem = f"state.params.actor.Dense_{index}"
-            told |= {f"layers[{index}].{name}": layer[name] for name in ("weight", "bias")}
-            true |= {
-                f"layers[{index}].weight": arrays[f"{stem}.kernel"].T,
-                f"layers[{index}].bias": arrays[f"{stem}.bias"],
-            }
-        told["metadata.log_std"] = policy["metadata"]["log_std"]
-        true["metadata.log_std"] = arrays["state.params.log_std"]
-        told["obs_mean"] = policy["normalization"]["obs_mean"]
-        true["obs_mean"] = arrays["state.normalizer.mean"]
-        told["obs_std"] = policy["normalization"]["obs_std"]
-        true["obs_std"] = np.sqrt(np.maximum(arrays["state.normalizer.var"], np.float32(1e-8)))
-        for name, value in told.items():
-            numbers = np.array(value, np.float64)
-            same = numbers.shape == true[name].shape
+            pairs[f"layers[{index}].weight"] = layer["weight"], arrays[f"{stem}.kernel"].T
+            pairs[f"layers[{index}].bias"] = layer["bias"], arrays[f"{stem}.bias"]
+        for name, (recorded, true) in pairs.items():
+            numbers = np.array(recorded, np.float64)
             tolerance = 1e-6 if name == "obs_std" else 0.0  # a root; the others are copies
-            same = same and np.allclose(numbers, true[name], rtol=tolerance, atol=0.0)
-            self.found.figures += 1
-            self.found.reproduced += same
-            what = "it is not what the last checkpoint holds"
-            self.found.hold(self.at(self.files.policy, name), same, what)
+            same = numbers.shape == true.shape and np.allclose(numbers, true, tolerance, 0.0)
+            self.findings.figure(self.at(self.files.policy, name), same, DIFFERS)
 
     def _facts(
         self,
@@ -301,8 +298,8 @@ class _Run:
             text = f"{diverged['quantity']} not finite at update {diverged['update']}"
         updates = self.config["schedule"]["updates"]
         half = self.manifest["first_update"] + updates // 2
-        wanted = [*starts, *OWN_SETS]
-        sets = {s.start: s for s in self.sets if s.seeds == seeds and s.start in wanted}
+        starts = [*starts, *OWN_SETS]
+        sets = {s.start: s for s in self.sets if s.seeds == seeds and s.start in starts}
         return Facts(
             counts={start: (s.successes, s.seeds) for start, s in sets.items()},
             alignments={start: s.alignment for start, s in sets.items()},

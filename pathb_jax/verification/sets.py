@@ -43,7 +43,7 @@ def check_set(
     seeds: int,
     about: Mapping[str, Any],
     policy: Mapping[str, Any] | None,
-    found: Findings,
+    findings: Findings,
 ) -> SetFacts:
     """Check one set's rows, its summary by them, and them by the policy.
 
@@ -53,7 +53,7 @@ def check_set(
         seeds: how many it has.
         about: what the summary says of the run: checkpoint, sensor_tier, env_config, env_steps.
         policy: what was evaluated, or None not to replay it.
-        found: takes what is found.
+        findings: takes what is found.
 
     Raises:
         UnreadableError: a file is missing or broken.
@@ -66,14 +66,14 @@ def check_set(
     outcomes = [row["terminalOutcome"] for row in table]
     for line, outcome in enumerate(outcomes, start=2):
         known = outcome in ("success", "timeout")
-        found.hold(f"{where}: line {line}, terminalOutcome", known, f"{outcome!r}")
+        findings.hold(f"{where}: line {line}, terminalOutcome", known, f"{outcome!r}")
     rows["terminalOutcome"] = [outcome == "success" for outcome in outcomes]
-    found.same(f"{where}: seed", rows["seed"], [start + k for k in range(seeds)])
+    findings.same(f"{where}: seed", rows["seed"], [start + k for k in range(seeds)])
     for index, seed in enumerate(rows["seed"]):
         row = {name: column[index] for name, column in rows.items()}
         for name, wrong in _contradictions(int(seed), row).items():
             what = f"{row[name]!r} is told, {wrong}"
-            found.problem(f"{where}: line {index + 2}, {name}", what)
+            findings.problem(f"{where}: line {index + 2}, {name}", what)
     facts = SetFacts(
         start,
         sum(rows["terminalOutcome"]),
@@ -81,33 +81,35 @@ def check_set(
         _mean(rows["terminalAlignment"]),
         _mean(rows["steps"]),
     )
-    _check_summary(path.with_name(f"{path.stem}_summary.json"), facts, about, found)
+    _check_summary(path.with_name(f"{path.stem}_summary.json"), facts, about, findings)
     if policy is not None:
-        _replay(where, rows, policy, about["sensor_tier"], found)
+        _replay(where, rows, policy, about["sensor_tier"], findings)
     return facts
 
 
-def _check_summary(path: Path, facts: SetFacts, about: Mapping[str, Any], found: Findings) -> None:
-    told = json_of(path)
+def _check_summary(
+    path: Path, facts: SetFacts, about: Mapping[str, Any], findings: Findings
+) -> None:
+    summary = json_of(path)
     expected = {**about, **facts.figures, "success_count": facts.successes}
     for name, value in expected.items():
         where = f"{path.parents[1].name}/{path.name}: {name}"
-        found.same(where, told.get(name, MISSING), value, MEANS)
+        findings.same(where, summary.get(name, MISSING), value, MEANS)
 
 
 def _replay(
-    where: str, rows: Mapping[str, Any], policy: Mapping[str, Any], tier: str, found: Findings
+    where: str, rows: Mapping[str, Any], policy: Mapping[str, Any], tier: str, findings: Findings
 ) -> None:
-    found.sets += 1
+    findings.sets += 1
     if tier not in float64_world.TIERS:
-        found.noisy += 1
+        findings.noisy += 1
         return
     played = replay(rows, float64_world.policy_of(policy), tier)
-    found.borderline += played.borderline
-    found.replayed += not played.problems
+    findings.borderline += played.borderline
+    findings.replayed += not played.problems
     if played.problems:
         more = len(played.problems) - 1
-        found.problem(where, played.problems[0] + (f" (and {more} more)" if more else ""))
+        findings.problem(where, played.problems[0] + (f" (and {more} more)" if more else ""))
 
 
 def _mean(values: list[float]) -> float:

@@ -1,7 +1,7 @@
 """The cost model's arithmetic, by hand."""
 
 import pytest
-from cost_model import GPUS, PRECISIONS, Device, Flags, check, predict
+from cost_model import GPUS, PRECISIONS, Device, Flags, predict
 from kernels import Kernel
 
 from pathb_jax.errors import InputError
@@ -34,4 +34,4 @@ def test_lower_precision_is_never_slower():
 )
 def test_nothing_to_predict_is_refused(flags):
     with pytest.raises(InputError):
-        check(flags)
+        flags.check()

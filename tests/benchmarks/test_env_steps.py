@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from env_steps import Environments, Flags, check
+from env_steps import Environments, Flags
 
 from pathb_jax.errors import InputError
 
@@ -27,4 +27,4 @@ def test_episodes_begin_anew_and_everything_is_consumed():
 )
 def test_nothing_to_measure_is_refused(flags):
     with pytest.raises(InputError):
-        check(flags)
+        flags.check()

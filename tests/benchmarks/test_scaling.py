@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scaling import CLEAR_REFS, Flags, check, exponent, peak_memory, reset_peak_memory
+from scaling import CLEAR_REFS, Flags, exponent, peak_memory, reset_peak_memory
 from scipy.stats import linregress
 
 from pathb_jax.errors import InputError
@@ -45,4 +45,4 @@ def test_a_peak_is_seen_and_forgotten():
 )
 def test_nothing_to_fit_is_refused(flags):
     with pytest.raises(InputError):
-        check(flags)
+        flags.check()

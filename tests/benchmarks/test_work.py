@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from work import forward_flops, gradient_flops, layers, update_work
 
-from pathb_jax.config import TIERS, Hparams, NetworkSize, TrainConfig
+from pathb_jax.config import TIERS, NetworkSize, RunConfig, TaskConfig, TrainConfig
 from pathb_jax.learn import networks, update
+from pathb_jax.learn.hparams import traced
 
 MINIBATCH = 256
 OBS_DIM = 6
@@ -32,7 +33,8 @@ def test_parameters_are_those_of_the_networks(tier):
 # Besides products XLA counts what is done element by element: a share that falls with the width.
 @pytest.mark.parametrize(("tier", "tolerance"), [("Small", 0.06), ("Medium", 0.02)])
 def test_a_gradient_step_is_what_xla_counts(tier, tolerance):
-    size, hparams = TIERS[tier], Hparams(mixed_lambda=0.9)
+    size = TIERS[tier]
+    hparams = traced(RunConfig(TaskConfig("reward_ppo_dense")))
     params = networks.init_params(jax.random.key(0), size, OBS_DIM, -0.5)
     column = jnp.zeros(MINIBATCH)
     batch = update.Batch(

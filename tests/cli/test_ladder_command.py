@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from small_runs import BATCH_SIZE, VARIANT, read, rows, tree_of
 
 from pathb_jax.cli.ladder import main
 from pathb_jax.ladder import estimate
-from pathb_jax.runs import run
+from pathb_jax.runs import trainer
 from pathb_jax.store.record import read_record
 
 ADOPTED = ["mixed_0_90_pathb_lr1e4", "reward_phase3_pathb_lr1e4"]
@@ -65,16 +66,16 @@ def rejected(tmp_path_factory):
 def test_an_adoption_ends_with_0(adopted):
     assert adopted.code == 0, adopted.err
     record = read_record(adopted.folder / "ladder.json")
-    assert (record["verdict"], record["adopted"]) == ("adopted", "lr1e4")
-    assert (record["standing"], record["deviations"]) == ("registered", [])
+    assert (record.verdict, record.adopted) == ("adopted", "lr1e4")
+    assert (record.standing, record.deviations) == ("registered", [])
     assert "verdict: adopted lr1e4 (registered)" in adopted.out
 
 
 def test_a_rejection_ends_with_3(rejected):
     assert rejected.code == 3, rejected.err
     record = read_record(rejected.folder / "ladder.json")
-    assert record["verdict"] == "rejected"
-    assert [entry["status"] for entry in record["candidates"]] == ["rejected"] * 2
+    assert record.verdict == "rejected"
+    assert [entry.status for entry in record.candidates] == ["rejected"] * 2
     assert "verdict: rejected (registered)" in rejected.out
     assert "Traceback" not in rejected.err
 
@@ -105,22 +106,22 @@ def test_each_run_has_its_folder_and_its_files(request, name, labels):
 
 def test_the_record_agrees_with_the_runs_files(adopted):
     record = read_record(adopted.folder / "ladder.json")
-    for entry in (record["candidates"][0], record["batch"][0]):
-        run_dir = adopted.folder / entry["run_dir"]
-        summary = read(run_dir / "logs" / f"{entry['slug']}_evaluation_summary.json")
-        told = entry["summaries"]["10000"]
+    for entry in (record.candidates[0], record.batch[0]):
+        run_dir = adopted.folder / entry.run_dir
+        summary = read(run_dir / "logs" / f"{entry.slug}_evaluation_summary.json")
+        told = entry.summaries["10000"]
         for name in ("success_count", "seeds", "success_rate", "mean_terminal_alignment"):
-            assert told[name] == summary[name]
-        assert entry["env_steps"] == UPDATES * BATCH_SIZE
-        history = rows(run_dir / "logs" / f"{entry['slug']}_history.csv")
-        assert entry["wall_seconds"] == pytest.approx(float(history[-1]["wall_seconds"]))
-        manifest = read(run_dir / "manifests" / f"{entry['slug']}.json")
+            assert getattr(told, name) == summary[name]
+        assert entry.env_steps == UPDATES * BATCH_SIZE
+        history = rows(run_dir / "logs" / f"{entry.slug}_history.csv")
+        assert entry.wall_seconds == pytest.approx(float(history[-1]["wall_seconds"]))
+        manifest = read(run_dir / "manifests" / f"{entry.slug}.json")
         assert manifest["config"]["hparams"]["lr"] == 1e-4
-    stage = record["candidates"][0]["stages"][1]
+    stage = record.candidates[0].stages[1]
     history = rows(next(adopted.folder.glob("mixed*/logs/*_history.csv")))
-    assert stage["figures"]["entropy"] == float(history[-1]["entropy"])
-    assert record["compute"]["used_hours"] == pytest.approx(
-        sum(entry["wall_seconds"] for entry in (record["candidates"][0], record["batch"][0])) / 3600
+    assert stage.figures["entropy"] == float(history[-1]["entropy"])
+    assert record.compute.used_hours == pytest.approx(
+        sum(entry.wall_seconds for entry in (record.candidates[0], record.batch[0])) / 3600
     )
 
 
@@ -147,19 +148,23 @@ def test_the_plan_is_printed_before_the_run(adopted, rejected):
 
 def test_progress_can_be_switched_off(adopted, rejected):
     assert "steps/s" in adopted.err
-    assert rejected.err == ""
+    written = [rejected.folder / "ladder.json", rejected.folder / NOTE]
+    assert rejected.err == "record: {}\nnote:   {}\n".format(*written)
 
 
 @pytest.mark.parametrize("name", ["adopted", "rejected"])
 def test_run_again_it_trains_nothing_and_reports(request, name, monkeypatch, capsys):
     ladder = request.getfixturevalue(name)
     before = ladder.files
-    monkeypatch.setattr(run, "train", None)
+    monkeypatch.setattr(trainer, "train", None)
     monkeypatch.setattr(estimate, "measure", None)
     assert main(ladder.words) == ladder.code
-    out = capsys.readouterr().out
-    assert "this ladder has finished; nothing to train" in out
+    out, told = capsys.readouterr()
+    assert "this ladder has finished; nothing to train" in told
     assert out.splitlines()[-3:] == ladder.out.splitlines()[-3:]
+    assert main([*ladder.words, "--json", "-"]) == ladder.code
+    result = json.loads(capsys.readouterr().out)
+    assert result["record"] == read(ladder.folder / "ladder.json")
     assert ladder.files == before
 
 
@@ -195,7 +200,7 @@ def test_an_estimate_is_made_of_what_was_measured(tmp_path):
 
 
 def test_interrupted_it_goes_on(tmp_path, capsys, monkeypatch):
-    train, seen = run.train, []
+    train, seen = trainer.train, []
 
     def stop(config, observer):
         seen.append(config.output.run_label)
@@ -206,15 +211,15 @@ def test_interrupted_it_goes_on(tmp_path, capsys, monkeypatch):
     protocol = write_toml(tmp_path / "small.toml", small_table(passes=True))
     words = ["--protocol", str(protocol), "--out", str(tmp_path / "ladder")]
     with monkeypatch.context() as patch:
-        patch.setattr(run, "train", stop)
+        patch.setattr(trainer, "train", stop)
         assert main(words) == 130
     assert seen == ADOPTED
     record = read_record(tmp_path / "ladder" / "ladder.json")
-    assert (record["verdict"], record["batch"][0]["status"]) == ("adopted", "running")
+    assert (record.verdict, record.batch[0].status) == ("adopted", "running")
     capsys.readouterr()
     assert main(words) == 0
     record = read_record(tmp_path / "ladder" / "ladder.json")
-    assert record["batch"][0]["status"] == "finished"
+    assert record.batch[0].status == "finished"
 
 
 def test_another_protocol_in_the_same_folder_is_refused(rejected, tmp_path, capsys):

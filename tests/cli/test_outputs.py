@@ -6,7 +6,15 @@ import pytest
 from small_protocol import small_table, write_toml
 from small_runs import bad_input_line, tree_of
 
-from pathb_jax.cli import anchors, command, envelope, evaluate, ladder, reproducibility
+from pathb_jax.cli import (
+    anchors,
+    command,
+    envelope,
+    evaluate,
+    ladder,
+    output_files,
+    reproducibility,
+)
 from pathb_jax.cli.evaluate_flags import EvaluateFlags, check
 from pathb_jax.errors import InputError
 from pathb_jax.report.note import NOTE_NAME
@@ -116,7 +124,19 @@ def test_own_files_may_be_written_anew(played):
 
 
 def test_own_pages_are_written_anew(played):
-    run = AnchorRun("small-terminal-1M", 0, 3, 64, 0.5, 190.0, 1, 1.0, "abc", "0.10.2", "cpu")
+    run = AnchorRun(
+        anchor="small-terminal-1M",
+        training_seed=0,
+        successes=3,
+        seeds=64,
+        mean_terminal_alignment=0.5,
+        mean_steps=190.0,
+        env_steps=1,
+        env_steps_per_second=1.0,
+        commit="abc",
+        jax="0.10.2",
+        device_kind="cpu",
+    )
     anchors_table(played / "anchors.csv").add(run)
     assert anchors.main(["--page-only", "--out", str(played)]) == 0
     page, figure = played / "ANCHORS.md", played / "figures/anchors.png"
@@ -146,6 +166,6 @@ def test_a_file_that_cannot_be_read_is_not_ours(place):
     (place / "dead.json").symlink_to("nowhere")
     for name in ("figures", "a" * 300):
         with pytest.raises(InputError, match="--json"):
-            command.check_output("--json", place / name, is_own_json(), "file")
-    command.check_output("--json", None, is_own_json(), "file")
-    command.check_output("--json", place / "new.json", is_own_json(), "file")
+            output_files.check_output("--json", place / name, is_own_json(), "file")
+    output_files.check_output("--json", None, is_own_json(), "file")
+    output_files.check_output("--json", place / "new.json", is_own_json(), "file")

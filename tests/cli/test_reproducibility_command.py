@@ -11,7 +11,7 @@ from small_runs import SEEDS, SHAPES
 
 from pathb_jax.cli import reproducibility as command
 from pathb_jax.cli import train
-from pathb_jax.runs import running
+from pathb_jax.runs import run
 from pathb_jax.studies import reproducibility, reproducibility_checks
 from pathb_jax.studies.vmapped import Deviation
 from pathb_jax.system import backend
@@ -80,14 +80,14 @@ def test_kept_promises_are_printed_and_written(in_process, tmp_path, capsys):
 
 def test_a_broken_promise_is_named(in_process, monkeypatch, capsys):
     """Evaluations that change what is trained, which no other row can see."""
-    evaluate = running.Run._evaluate
+    evaluate = run.Run._evaluate
 
     def meddling(self):
         evaluate(self)
         params = jax.tree.map(lambda x: x * 1.0001, self.state.params)
         self.state = self.state.replace(params=params)
 
-    monkeypatch.setattr(running.Run, "_evaluate", meddling)
+    monkeypatch.setattr(run.Run, "_evaluate", meddling)
     assert command.main(ARGUMENTS, **SMALLER) == 1
     printed, told = capsys.readouterr()
     assert "1 broken" in printed
@@ -174,7 +174,6 @@ sys.exit(main({[*ARGUMENTS, "--backend", "cpu", "--json", str(tmp_path / "t")]},
         env={**os.environ, "PYTHONPATH": str(repository)},
         capture_output=True,
         text=True,
-        timeout=600,
     )
     assert ended.returncode == 0, ended.stderr
     found = {row["check"]: row for row in json.loads((tmp_path / "t").read_text())["findings"]}

@@ -9,7 +9,7 @@ from small_protocol import shipped_table, write_toml
 from small_runs import bad_input_line
 
 from pathb_jax.cli import evaluate, ladder, train
-from pathb_jax.cli.terminal import Terminal, say
+from pathb_jax.display.terminal import Terminal, say
 from pathb_jax.errors import InputError
 from pathb_jax.ladder import estimate
 from pathb_jax.text import visible
@@ -51,7 +51,8 @@ def test_an_error_message_is_one_printable_line(place):
 
 def test_no_command_prints_past_the_terminal(repository):
     """One mechanism: a print or a console of another module would not spell anything out."""
-    for path in (repository / "pathb_jax" / "cli").glob("*.py"):
+    rooms = [repository / "pathb_jax" / name for name in ("cli", "display")]
+    for path in (path for room in rooms for path in room.glob("*.py")):
         if path.name != "terminal.py":
             found = re.findall(r"(?<![\w.])(?:print|Console)\(", path.read_text("utf-8"))
             assert not found, path.name

@@ -1,11 +1,13 @@
 """Bad input of train_ppo: one line that names the flag, exit code 2, and nothing written."""
 
+import json
 import shutil
 
 import pytest
 from small_runs import VARIANT, bad_input_line, command_line
 
 from pathb_jax.cli.train import main
+from pathb_jax.store.integrity import seal
 
 REWARD = "reward_ppo_phase3"
 BAD = [
@@ -102,3 +104,22 @@ def test_a_folder_with_several_runs_needs_one_named(finished, capsys, tmp_path):
         shutil.copytree(finished.files.checkpoints, tmp_path / "runs" / "checkpoints" / name)
     words = command_line(variant=VARIANT, load_checkpoint="runs", eval_only=True)
     assert_bad_input(words, "--load-checkpoint", "a, b", capsys, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [("schedule", "updates", [6]), ("schedule", "seed", "one"), ("hparams", "lr", None)],
+)
+def test_a_checkpoint_whose_settings_are_of_another_kind(
+    group, name, value, finished, capsys, tmp_path
+):
+    """Sealed again, as whoever forges it would."""
+    step = tmp_path / "runs" / "6"
+    shutil.copytree(finished.files.checkpoints / "6", step)
+    state = json.loads((step / "state.json").read_text())
+    state["meta"]["config"][group][name] = value
+    (step / "state.json").write_text(json.dumps(state))
+    (step / "manifest.json").unlink()
+    seal(step)
+    words = command_line(variant=VARIANT, load_checkpoint="runs/6", eval_only=True)
+    assert_bad_input(words, name, "", capsys, tmp_path)

@@ -6,8 +6,8 @@ import pytest
 from small_runs import FLAGS, UPDATES, VARIANT, command_line, small_config, tree_of
 
 from pathb_jax.cli.train import main
-from pathb_jax.runs import run, running
-from pathb_jax.store.checkpoints import CheckpointStore
+from pathb_jax.runs import run, trainer
+from pathb_jax.store.checkpoint_store import CheckpointStore
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def test_asked_again_it_reports_what_it_had(finished, capsys):
     flags = {**FLAGS, "out": finished.files.out}
     before = tree_of(finished.files.out)
     assert main(command_line(**flags)) == 0
-    first = capsys.readouterr().out
-    assert "finished before; nothing to train" in first
+    first, told = capsys.readouterr()
+    assert "finished before; nothing to train" in told
     assert main(command_line(**{**flags, "success_floor": 1.0})) == 3
     assert capsys.readouterr().out.startswith(first.removesuffix("\n"))
     assert tree_of(finished.files.out) == before
@@ -52,7 +52,8 @@ def test_without_out_it_writes_under_results(tmp_path, monkeypatch):
 @pytest.mark.parametrize("asked", [False, True])
 def test_progress_is_shown_only_when_asked_for(words, capsys, asked, one_update_per_chunk):
     assert main([*words, "--progress"] if asked else words) == 0
-    lines = capsys.readouterr().err.splitlines()
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("files: ")
     assert len(lines) == (UPDATES if asked else 0)
     for number, line in enumerate(lines, start=1):
         assert f"update {number}/{UPDATES} " in line
@@ -79,7 +80,7 @@ def test_a_failure_ends_with_1_and_one_line(words, capsys, monkeypatch, tmp_path
         raise OSError(28, "No space left on device", "somewhere")
 
     if kind == "disk":
-        monkeypatch.setattr(running, "write_policy", fail)
+        monkeypatch.setattr(run, "write_policy", fail)
     else:
         monkeypatch.setattr(CheckpointStore, "_write", fail)
     assert main(words) == 1
@@ -98,7 +99,7 @@ def test_the_words_make_the_configuration_they_say(tmp_path, monkeypatch):
         seen.append(config)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "train", look)
+    monkeypatch.setattr(trainer, "train", look)
     flags = {"lr": 1e-4, "mixed_lambda": 0.9, "run_label": "x.y-z", "eval_seed_start": (1, 100)}
     flags |= {"tier": "Medium", "out": tmp_path, "seed": 7, "reward_compose_form": "delta"}
     assert main(command_line(**{**FLAGS, **flags})) == 130

@@ -29,7 +29,7 @@ def test_a_run_of_its_own(finished, tmp_path, capsys):
         (["{out}/nowhere"], "DIR: "),
         (["{out}"], "it holds neither ladder.json nor manifests/*.json"),
         (["{run}", "--json", "{out}"], "it is a folder"),
-        (["{run}", "--json", "{run}/logs/found.json"], "which is only read"),
+        (["{run}", "--json", "{run}/logs/found.json"], "give a path elsewhere"),
         ([], "DIR"),
     ],
 )

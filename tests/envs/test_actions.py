@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pathb_jax.envs.shadow_field import MesaShadowField, bind, limit_norm
+from pathb_jax.envs.dynamics import limit_action
+from pathb_jax.envs.shadow_field import MesaShadowField, bind
 
 ENV = MesaShadowField()
 KEY = jax.random.key(0)
@@ -14,7 +15,7 @@ HUGEST = float(np.finfo(np.float32).max)
 
 @jax.jit
 def limited(actions, limit):
-    return jax.vmap(limit_norm, in_axes=(0, None))(actions, limit)
+    return jax.vmap(limit_action, in_axes=(0, None))(actions, limit)
 
 
 @jax.jit

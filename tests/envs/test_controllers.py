@@ -118,6 +118,13 @@ def test_seek_gives_up_after_more_than_twenty_blind_steps(lost, after):
     np.testing.assert_allclose(np.linalg.norm(action), 0.025 * spiral_step, atol=1e-6)
 
 
+@pytest.mark.parametrize(("settle", "after"), [(3, Phase.SCAN), (4, Phase.TRACK)])
+def test_settling_wins_over_giving_up_in_the_same_call(settle, after):
+    """Blind for more than 20 steps, at samples of 0.5 that call for settling."""
+    state, _ = hc_call(hc_state(Phase.SEEK, lost=20, settle=settle), [0.5] * 4)
+    assert state.phase == after
+
+
 @pytest.mark.parametrize(("gradient", "blind"), [(9e-9, True), (1.1e-8, False)])
 def test_seek_is_blind_up_to_the_gradient_that_scan_leaves_for(gradient, blind):
     """Between 1e-9, from which on a direction is known, and 1e-8 it spirals all the same."""

@@ -1,12 +1,10 @@
 """What the default tier does not use costs it nothing: the program is the same without it."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import pytest
 
-from pathb_jax.envs import shadow_field
+from pathb_jax.envs import dynamics, sensors
 from pathb_jax.envs.interventions import reward_edit, stack_edits
 from pathb_jax.envs.shadow_field import MesaShadowField, bind
 
@@ -26,16 +24,17 @@ def bound():
 
 def test_without_edits_probes_delay_and_noise_the_step_is_the_same_program(bound, monkeypatch):
     complete = program_text(bound)
-    # Anything else that the step asked of interventions or of the delay would now be an error.
-    without = SimpleNamespace(edit_observation=lambda edits, time, observation: observation)
-    monkeypatch.setattr(shadow_field, "interventions", without)
-    monkeypatch.setattr(
-        shadow_field,
-        "edited_point",
-        lambda edits, channel, time, original, half_width: original,
-    )
-    monkeypatch.delattr(shadow_field.sensors, "push_samples")
-    monkeypatch.delattr(shadow_field.sensors, "read_samples")
+
+    def unedited(edits, channel, time, original, half_width):
+        return original
+
+    # Anything else that the step asked of edits, a decoy or the delay would now be an error.
+    for module in (dynamics, sensors):
+        monkeypatch.setattr(module, "edited_point", unedited)
+        monkeypatch.delattr(module, "edited_scale")
+    monkeypatch.setattr(sensors, "edit_observation", lambda edits, time, observation: observation)
+    for name in ("decoy_samples", "push_samples", "read_samples"):
+        monkeypatch.delattr(sensors, name)
     assert program_text(bound) == complete
     # Keys are split for gymnax's sake, which XLA removes; no number is drawn from one.
     assert "random_bits" not in complete

@@ -7,20 +7,23 @@ import json
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from quick import quick_jit
 
 from pathb_jax.envs import interventions as iv
 from pathb_jax.envs.shadow_field import MesaShadowField
 from pathb_jax.envs.start_states import start_states
-from pathb_jax.envs.world import bind
+from pathb_jax.envs.world import EnvParams, EnvState, bind
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TRAJECTORIES = json.loads((GOLDEN / "trajectories.json").read_text())["trajectories"]
 COLUMNS = json.loads((GOLDEN / "trajectories.json").read_text())["reward_columns"]
 DECAYS = {"linear": iv.Decay.LINEAR, "inv_sq": iv.Decay.INV_SQ, "gaussian": iv.Decay.GAUSSIAN}
-MIRRORS = {"x": iv.Mirror.X, "y": iv.Mirror.Y}
+MIRRORS = {None: iv.Mirror.NONE, "x": iv.Mirror.X, "y": iv.Mirror.Y}
 HORIZON = 200
 MAX_DELAY = 7
 MAX_EDITS = 3
@@ -52,13 +55,13 @@ def probe_of(entry: dict) -> iv.Probe:
         rotate=entry.get("rotate", 0.0),
         translate=entry.get("translate", (0.0, 0.0)),
         scale=entry.get("scale", 1.0),
-        mirror=MIRRORS.get(entry.get("mirror"), iv.Mirror.NONE),
+        mirror=MIRRORS[entry.get("mirror")],
         delay=entry.get("sensor_delay", iv.KEEP_DELAY),
         decoy=decoy and iv.decoy(decoy["strength"], DECAYS[decoy["decay"]], decoy["at"]),
     )
 
 
-def world_of(entry: dict):
+def world_of(entry: dict) -> tuple[MesaShadowField, EnvParams]:
     """Return `(env, params)` of a golden entry.
 
     Entries with an edit, a decoy or a delay get all of them, those they lack doing nothing: so the
@@ -81,19 +84,18 @@ def world_of(entry: dict):
     return env, iv.apply_probe(params, probe_of(probe))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def replay(envs, params, actions):
+def replay(envs: tuple[MesaShadowField, ...], params: EnvParams, actions: Any) -> Any:
     """Open-loop replay of a group: `actions` `[B, T, 2]`; returns first readings and all steps.
 
     The environments differ in what they observe, not in how the world moves: one of them moves it
     and each reads it. The scan runs past the end of an episode; readers look at the rows before.
     """
 
-    def one(params, actions):
+    def episode(params: EnvParams, actions: jax.Array) -> Any:
         key = jax.random.key(0)
         first = envs[0].start_state(key, params)
 
-        def step(state, action):
+        def step(state: EnvState, action: jax.Array) -> Any:
             state, outcome = envs[0].transition(key, state, action, params)
             readings = [env.sense(key, state, params) for env in envs]
             return state, (state, outcome, readings, envs[0].episode_metrics(state, params))
@@ -101,16 +103,16 @@ def replay(envs, params, actions):
         readings = [env.sense(key, first, params) for env in envs]
         return readings, jax.lax.scan(step, first, actions)[1]
 
-    return jax.vmap(one)(params, actions)
+    return jax.vmap(episode)(params, actions)
 
 
 def groups() -> list[list[tuple]]:
     """Return `(entry, env, params)` of all golden entries by what they compile to."""
-    found = defaultdict(list)
+    by_program = defaultdict(list)
     for entry in TRAJECTORIES:
         env, params = world_of(entry)
-        found[env.max_delay, jax.tree.structure(params)].append((entry, env, params))
-    return list(found.values())
+        by_program[env.max_delay, jax.tree.structure(params)].append((entry, env, params))
+    return list(by_program.values())
 
 
 def run_group(group: list[tuple]) -> dict[str, dict]:
@@ -122,14 +124,16 @@ def run_group(group: list[tuple]) -> dict[str, dict]:
     for row, (entry, _, _) in enumerate(group):
         commanded = golden[f"{entry['name']}_action"]
         actions[row, : len(commanded)] = commanded
-    results = jax.device_get(replay(envs, params, actions))
+    # In float32 as training compiles it; in float64 it is the formulas that are compared.
+    jit = quick_jit if jnp.result_type(float) == jnp.float64 else jax.jit
+    results = jax.device_get(jit(replay, static_argnums=0)(envs, params, actions))
     return {
         entry["name"]: _result(jax.tree.map(lambda leaf: leaf[row], results), envs.index(env), own)  # noqa: B023
         for row, (entry, env, own) in enumerate(group)
     }
 
 
-def _result(results, reader, params):
+def _result(results: Any, reader: int, params: EnvParams) -> dict[str, Any]:
     first, (states, outcomes, readings, metrics) = results
     done = outcomes.terminated | outcomes.truncated
     last = int(np.argmax(done))

@@ -36,9 +36,10 @@ def written(path: Path, **changes: Any) -> PolicyFile:
 
 def in_float64(policy: PolicyFile, observation: np.ndarray) -> np.ndarray:
     """Return the action by the file's reading rule, the norm limited by the world."""
-    x = (observation - policy.obs_mean.astype(float)) / np.maximum(policy.obs_std, 1e-8)
-    for weight, bias in policy.layers:
-        x = np.tanh(weight.astype(float) @ x + bias)
+    mean, std = policy.normalization.obs_mean, policy.normalization.obs_std
+    x = (observation - mean.astype(float)) / np.maximum(std, 1e-8)
+    for layer in policy.layers:
+        x = np.tanh(layer.weight.astype(float) @ x + layer.bias)
     return policy.action_scale * x
 
 

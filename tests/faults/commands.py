@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from small_protocol import small_table
 from small_runs import FLAGS, command_line
 
-from pathb_jax.store.digest import digest
+from pathb_jax.studies.digest import digest
 
 REPOSITORY = Path(__file__).parents[2]
 LIMIT = 1200
@@ -54,7 +55,9 @@ def train_words(out: Path, **flags: Any) -> list[str]:
     return command_line(**{**FLAGS, "out": out, **flags})
 
 
-def start(command: str, words: list[str], sabotage: Any = None, **environment: str | None):
+def start(
+    command: str, words: list[str], sabotage: Any = None, **environment: str | None
+) -> subprocess.Popen[str]:
     """Start a command (a script's name, such as ladder.py) with this checkout's code.
 
     Args:
@@ -102,7 +105,7 @@ def sha(folder: Path) -> str:
     return digest(folder)["all"]
 
 
-def wait_for(condition, seconds: float = LIMIT, pause: float = 0.02) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = LIMIT, pause: float = 0.02) -> None:
     """Wait until a condition holds; fail if it never does."""
     end = time.monotonic() + seconds
     while not condition():

@@ -23,7 +23,7 @@ WORDS = st.one_of(
 )
 """What may stand on a command line (it cannot hold a NUL)."""
 
-_VALUES = [
+_VALUES: list[Any] = [
     *(None, True, False, 0, -1, 1, 2**31, 2**32, 2**63, 2**64, 10**400),
     *(0.5, -0.0, 1e308, float("nan"), float("inf")),
     *("", "x", "\n", "a" * 300, "../up", "/etc/passwd", "\0", "nan", "float32", "object", "|O8"),

@@ -28,10 +28,10 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 def category(event: str, path: str) -> str:
     """Name a write point without what differs between runs and updates.
 
-    >>> category("open", "mixed_0_90/checkpoints/mixed_ppo_x/45/.state.json.0a1b2c3d.tmp")
+    >>> category("open", "mixed_0_90/checkpoints/mixed_ppo_x/45/.state.json.71-0a1b2c3d.tmp")
     'open RUN/checkpoints/SLUG/N/.state.json.tmp'
     """
-    parts = re.sub(r"\.[0-9a-f]{8}\.tmp", ".tmp", path).split("/")
+    parts = re.sub(r"\.[0-9]+-[0-9a-f]{8}\.tmp", ".tmp", path).split("/")
     if re.match(r"(mixed|reward)_", parts[0]):
         parts[0] = "RUN"
     slug = r"(mixed|reward)_ppo[a-z0-9_]*?(?=_history|_evaluation|\.json|\.policy|$)"
@@ -59,11 +59,11 @@ def watch_writes(out: Path, seen: Callable[[str], None]) -> None:
         elif event in ("os.rmdir", "os.remove") and arguments[-1] not in (-1, None):
             seen(f"{event} within a deletion")
 
-    fsync = os.fsync
+    fsync: Callable[[Any], None] = os.fsync
 
-    def audited_fsync(descriptor: int) -> None:
-        sys.audit("pathb.fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink()))
-        fsync(descriptor)
+    def audited_fsync(fd: Any) -> None:
+        sys.audit("pathb.fsync", str(Path(f"/proc/self/fd/{fd}").readlink()))
+        fsync(fd)
 
     os.fsync = audited_fsync
     sys.addaudithook(hook)
@@ -73,9 +73,9 @@ def kill_at(out: Path, wanted: str, nth: int) -> None:
     """SIGKILL this process right before the `nth` write point of a category."""
     left = nth
 
-    def seen(found: str) -> None:
+    def seen(point: str) -> None:
         nonlocal left
-        left -= found == wanted
+        left -= point == wanted
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -85,10 +85,12 @@ def kill_at(out: Path, wanted: str, nth: int) -> None:
 def trace(out: Path, file: Path) -> None:
     """List the categories in the order of their occurrence."""
     stream = file.open("a")
-    watch_writes(out, lambda found: print(found, file=stream, flush=True))
+    watch_writes(out, lambda point: print(point, file=stream, flush=True))
 
 
-def signals_when(where: str, nth: int, delay: float, signals: list[int], gap: float, mark: Path):
+def signals_when(
+    where: str, nth: int, delay: float, signals: list[int], gap: float, mark: Path
+) -> None:
     """Send signals to this process `delay` seconds after the `nth` call of a function began."""
     module_name, _, dotted = where.partition(":")
     *owners, name = dotted.split(".")
@@ -121,7 +123,9 @@ def nan_after(update: int, entropy_coef: float) -> None:
 
     train = Program.train
 
-    def poisoned(self, state, hparams, env_params, updates, span=(0, 0)):
+    def poisoned(
+        self: Program, state: Any, hparams: Any, env_params: Any, updates: int, span: Any = (0, 0)
+    ) -> Any:
         done = int(state.update)
         if span != (0, 0) and abs(float(hparams.entropy_coef) - entropy_coef) < 1e-6:
             if done < update:
@@ -131,7 +135,7 @@ def nan_after(update: int, entropy_coef: float) -> None:
                 state = state.replace(params={**state.params, "log_std": bad})
         return train(self, state, hparams, env_params, updates, span)
 
-    Program.train = poisoned
+    Program.train = poisoned  # type: ignore[method-assign]
 
 
 def main() -> int:
@@ -153,7 +157,7 @@ def main() -> int:
     elif "nan_after" in what:
         nan_after(what["nan_after"], what["entropy_coef"])
     sys.argv[:2] = [f"{command}.py"]
-    return importlib.import_module(f"pathb_jax.cli.{command}").main(words)
+    return int(importlib.import_module(f"pathb_jax.cli.{command}").main(words))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import REPOSITORY
+from commands import LIMIT, REPOSITORY
 from small_runs import VARIANT, tree_of
 
 pytestmark = pytest.mark.faults
@@ -45,7 +45,7 @@ def test_bad_input_to_real_commands(tmp_path, tally):
             [sys.executable, str(REPOSITORY / "scripts" / script), *words],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=LIMIT,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             cwd=tmp_path,
         )

@@ -18,7 +18,7 @@ from small_runs import SHAPES, VARIANT, read
 
 from pathb_jax.cli import anchors, evaluate, ladder, reproducibility, train
 from pathb_jax.ladder import estimate
-from pathb_jax.runs import loading, run, running
+from pathb_jax.runs import evaluating, trainer
 from pathb_jax.store.integrity import seal
 
 pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("ignore")]
@@ -86,10 +86,10 @@ def place(tmp_path_factory, finished, whole):
     folder = tmp_path_factory.mktemp("place")
     before = os.getcwd()  # noqa: PTH109
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "train", accept)
+        patch.setattr(trainer, "train", accept)
         patch.setattr(estimate, "measure", accept)
         patch.setattr(evaluator, "evaluate", accept)
-        patch.setattr(loading, "evaluate_policy", accept)
+        patch.setattr(evaluating, "evaluate_policy", accept)
         patch.setattr("pathb_jax.studies.anchors.train_one", accept)
         os.chdir(folder)
         yield folder
@@ -242,7 +242,7 @@ def test_checkpoint_metadata(finished, place, counted):
 
 def test_files_of_a_run(finished, place, counted, monkeypatch):
     """Histories, evaluations, summaries, manifests: by the digest, and by the run read back."""
-    monkeypatch.setattr(run, "train", real_train)
+    monkeypatch.setattr(trainer, "train", real_train)
     names = [
         path.relative_to(finished.files.out).as_posix()
         for folder in ("logs", "manifests")
@@ -267,13 +267,13 @@ def test_files_of_a_run(finished, place, counted, monkeypatch):
         from small_runs import command_line
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(running.Run, "begin", accept)  # resuming is for test_damage.py
+            patch.setattr(trainer, "begin", accept)  # resuming is for test_damage.py
             assert_handled("train", command_line(**{**RUN, "out": out}), counted)
 
     each()
 
 
-real_train = run.train
+real_train = trainer.train
 
 
 def test_ladder_records(place, counted, whole):

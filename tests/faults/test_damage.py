@@ -10,8 +10,9 @@ from small_runs import Watcher, small_config, tree_of
 
 from pathb_jax.cli import evaluate, reproducibility
 from pathb_jax.cli.train import main
-from pathb_jax.runs import running
-from pathb_jax.runs.run import run_files, train
+from pathb_jax.runs import run
+from pathb_jax.runs.outcome import run_files
+from pathb_jax.runs.trainer import train
 from pathb_jax.store.step_folders import complete_steps
 
 pytestmark = pytest.mark.faults
@@ -51,7 +52,7 @@ def stopped(tmp_path_factory):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "CHUNK_SECONDS", 0.0)
+        patch.setattr(run, "CHUNK_SECONDS", 0.0)
         whole = small_config(folder / "whole", eval_every=1)
         train(whole)
         config = small_config(folder / "stopped", eval_every=1)

@@ -44,5 +44,5 @@ def test_nan_in_the_first_candidate(after, whole, tmp_path, tally):
     assert sha(out / second["run_dir"]) == sha(twin)
     again = run("ladder.py", words)
     assert again.code == 0
-    assert "has finished; nothing to train" in again.out
+    assert "has finished; nothing to train" in again.err
     tally(f"NaN in a parameter after update {after}", 1, 1, first["diverged"])

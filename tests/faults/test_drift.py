@@ -11,11 +11,11 @@ import pytest
 from commands import REPOSITORY, Ended, finish, ladder_words, run, sha, start, wait_for
 from small_runs import read, tree_of
 
-from pathb_jax.store.digest import digest
+from pathb_jax.studies.digest import digest
 
 pytestmark = pytest.mark.faults
 
-STOP = {"when": "pathb_jax.runs.running:Run._chunk", "nth": 15, "delay": 0.0, "signals": [9]}
+STOP = {"when": "pathb_jax.runs.run:Run._chunk", "nth": 15, "delay": 0.0, "signals": [9]}
 """SIGKILL in the second run of the ladder."""
 
 
@@ -235,7 +235,7 @@ from pathlib import Path
 from pathb_jax.system import backend
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.runs.run import train
+from pathb_jax.runs.trainer import train
 backend.select_backend("auto")
 protocol = load_protocol(sys.argv[1])
 plan = LadderPlan(

@@ -16,7 +16,7 @@ from sabotage import watch_writes
 from pathb_jax.cli import ladder
 from pathb_jax.cli.train import main
 from pathb_jax.ladder import estimate
-from pathb_jax.runs import running
+from pathb_jax.runs import run
 from pathb_jax.store.integrity import find_damage
 from pathb_jax.store.json_files import read_json
 from pathb_jax.store.step_folders import complete_steps
@@ -68,7 +68,7 @@ def disk(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(running, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(run, "CHUNK_SECONDS", 0.0)
     monkeypatch.setattr(estimate, "PROBE_SECONDS", 0.0)
 
 
@@ -183,7 +183,7 @@ def test_a_file_size_limit(limit, tmp_path, tally):
 
 def at_chunk(monkeypatch, number, action):
     """Do something right before the run's chunk of this number."""
-    chunk, calls = running.Run._chunk, []
+    chunk, calls = run.Run._chunk, []
 
     def first_act(self, updates):
         calls.append(updates)
@@ -191,7 +191,7 @@ def at_chunk(monkeypatch, number, action):
             action()
         return chunk(self, updates)
 
-    monkeypatch.setattr(running.Run, "_chunk", first_act)
+    monkeypatch.setattr(run.Run, "_chunk", first_act)
 
 
 def test_a_read_only_file_system_from_the_start(disk, capsys, tally):

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from commands import REPOSITORY, ladder_words, run, sha, train_words, wait_for
 
-from pathb_jax.cli import command, reproducibility
+from pathb_jax.cli import command, devices, reproducibility
 from pathb_jax.studies import reproducibility as study
 from pathb_jax.system import signals
 
@@ -63,7 +63,7 @@ def test_a_command_ends_with_its_own_code(name, lost, request, monkeypatch, caps
 
 def test_bad_input_and_failures_keep_their_codes_too(full, monkeypatch):
     monkeypatch.setattr(sys, "stderr", full)
-    assert command.run(lambda: command.check_parallel_runs(0, "Small") or 0) == 2
+    assert command.run(lambda: devices.check_parallel_runs(0, "Small") or 0) == 2
 
 
 def test_a_terminal_without_a_character_is_given_its_code(monkeypatch):

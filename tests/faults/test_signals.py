@@ -20,13 +20,13 @@ PHASES = {
     "the import of JAX": ("pathb_jax.system.backend:select_backend", 1, 0.0, {}),
     "compile": ("pathb_jax.learn.program:Program.__init__", 1, 2.0, COLD),
     "the probe": ("pathb_jax.ladder.estimate:evaluate_policy", 1, 0.001, {}),
-    "a run's beginning": ("pathb_jax.runs.running:Run.begin", 1, 0.001, {}),
-    "training": ("pathb_jax.runs.running:Run._chunk", 4, 0.005, {}),
-    "evaluation": ("pathb_jax.runs.running:Run._play", 3, 0.001, {}),
-    "saving": ("pathb_jax.store.checkpoints:CheckpointStore._write", 3, 0.001, {}),
-    "a run's last files": ("pathb_jax.runs.running:write_policy", 1, 0.0, {}),
+    "a run's beginning": ("pathb_jax.runs.trainer:begin", 1, 0.001, {}),
+    "training": ("pathb_jax.runs.run:Run._chunk", 4, 0.005, {}),
+    "evaluation": ("pathb_jax.runs.run:Run._play", 3, 0.001, {}),
+    "saving": ("pathb_jax.store.checkpoint_store:CheckpointStore._write", 3, 0.001, {}),
+    "a run's last files": ("pathb_jax.runs.run:write_policy", 1, 0.0, {}),
     "the record": ("pathb_jax.ladder.ladder:write_record", 2, 0.0, {}),
-    "the second run": ("pathb_jax.runs.running:Run._chunk", 15, 0.005, {}),
+    "the second run": ("pathb_jax.runs.run:Run._chunk", 15, 0.005, {}),
 }
 
 
@@ -87,7 +87,7 @@ def test_a_run_says_that_it_is_incomplete(signum, tmp_path, tally):
     assert run("train_ppo.py", words).code == 0
     out = tmp_path / "out"
     words = train_words(out, updates=40, eval_every=4)
-    at = ("pathb_jax.runs.running:Run._chunk", 5, 0.0, {})
+    at = ("pathb_jax.runs.run:Run._chunk", 5, 0.0, {})
     ended, _ = stopped("train_ppo.py", words, tmp_path / "mark", at, [signum])
     assert ended.code == 128 + signum, ended
     assert read(next((out / "manifests").iterdir()))["status"] == "incomplete"
@@ -103,7 +103,7 @@ def test_medium_stops_in_time(tmp_path, tally):
     words += ["--success-floor", "0", "--out", str(tmp_path / "out")]
     for name, at in (
         ("compile", ("pathb_jax.learn.program:Program.__init__", 1, 2.0, COLD)),
-        ("training", ("pathb_jax.runs.running:Run._chunk", 1, 0.5, {})),
+        ("training", ("pathb_jax.runs.run:Run._chunk", 1, 0.5, {})),
     ):
         ended, seconds = stopped("train_ppo.py", words, tmp_path / name, at, [signal.SIGTERM])
         assert (ended.code, seconds < WITHIN * patience()) == (143, True), (ended, seconds)

@@ -1,4 +1,4 @@
-"""Runs that are told how they end: `run.train` replaced by figures given in a test."""
+"""Runs that are told how they end: `trainer.train` replaced by figures given in a test."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from pathb_jax.config import RunConfig
+from pathb_jax.runs.manifest import RunManifest
+from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.outcome import RunOutcome, run_files
-from pathb_jax.runs.run import Observer
-from pathb_jax.system import backend
+from pathb_jax.store.models import parse
+from pathb_jax.system import provenance
 
 SEEDS = 32
 GOOD = {"success": {10000: 20, 20000: 21, 30000: 19}}
@@ -32,10 +34,10 @@ def history(updates: int, figures: Mapping[str, Any]) -> dict[str, np.ndarray]:
     }
 
 
-def manifest(config: RunConfig, figures: Mapping[str, Any]) -> dict[str, Any]:
+def manifest(config: RunConfig, figures: Mapping[str, Any]) -> RunManifest:
     """Return what a run says of what trained it; `figures` may hold a "manifest" that differs."""
     updates = config.schedule.updates
-    return {
+    content = {
         "status": "diverged" if "diverged" in figures else "completed",
         "config": config.to_dict(),
         "update": updates,
@@ -47,15 +49,17 @@ def manifest(config: RunConfig, figures: Mapping[str, Any]) -> dict[str, Any]:
         "ended": "2026-01-02T04:05:06Z",
         "host": "here",
         "environment_changes": [],
-        **backend.environment(),
+        **provenance.environment(),
         **figures.get("manifest", {}),
     }
+    return parse(RunManifest, content, "")
 
 
 def outcome(config: RunConfig, figures: Mapping[str, Any], trained: bool) -> RunOutcome:
     """Return what a run with these figures would."""
     diverged = figures.get("diverged")
     updates = diverged["update"] - 1 if diverged else config.schedule.updates
+    told = manifest(config, figures)
     summaries = {
         start: {
             "success_count": count,
@@ -79,14 +83,14 @@ def outcome(config: RunConfig, figures: Mapping[str, Any], trained: bool) -> Run
         history=history(updates, figures),
         summaries=summaries,
         evaluations=evaluations,
-        diverged=diverged,
+        diverged=told.diverged,
         trained=trained,
-        manifest=manifest(config, figures),
+        manifest=told,
     )
 
 
 class PretendedRuns:
-    """Stands for `run.train`.
+    """Stands for `trainer.train`.
 
     Args:
         figures: run label, or the tag at its end, -> figures; runs not named here are GOOD.

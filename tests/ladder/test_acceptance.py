@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from pathb_jax.ladder.acceptance import (
     Grade,
-    StageReceipt,
     difference,
     grade_predictions,
     judge,
@@ -20,6 +19,8 @@ from pathb_jax.ladder.acceptance import (
     within,
 )
 from pathb_jax.ladder.protocol import load_protocol
+from pathb_jax.store.models import to_json
+from pathb_jax.store.record_schema import StageRecord
 
 PLAN = load_protocol("path_b")
 STAGES = PLAN.stages
@@ -41,11 +42,11 @@ def history(
     }
 
 
-def outcome(first: int, second: int, columns: dict[str, list[float]]) -> list[StageReceipt]:
+def outcome(first: int, second: int, columns: dict[str, list[float]]) -> list[StageRecord]:
     return judge(STAGES, {10000: (first, 32), 20000: (second, 32)}, columns)
 
 
-def passed(receipts: list[StageReceipt]) -> list[bool | None]:
+def passed(receipts: list[StageRecord]) -> list[bool | None]:
     return [receipt.passed for receipt in receipts]
 
 
@@ -100,7 +101,7 @@ def test_programme_vc0_25_fails_stage_3_strictly() -> None:
 
 
 def test_receipt_as_in_the_record() -> None:
-    receipt = outcome(7, 9, history())[0].to_dict()
+    receipt = to_json(outcome(7, 9, history())[0])
     assert list(receipt) == ["stage", "name", "passed", "figures", "reasons"]
     assert (receipt["stage"], receipt["name"], receipt["passed"]) == (1, "success_floor", False)
     assert receipt["figures"] == {
@@ -174,7 +175,7 @@ def test_never_raises_and_fits_json(
     counts: dict[int, tuple[int, int]], columns: dict[str, list[float]]
 ) -> None:
     receipts = judge(STAGES, counts, columns)
-    json.dumps([receipt.to_dict() for receipt in receipts], allow_nan=False)
+    json.dumps([to_json(receipt) for receipt in receipts], allow_nan=False)
     states = passed(receipts)
     failed = states.index(False) if False in states else 3
     assert states == [True] * failed + [False] * (failed < 3) + [None] * (2 - failed)

@@ -11,10 +11,12 @@ from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.opening import open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
+from pathb_jax.runs.manifest import write_manifest
 from pathb_jax.runs.outcome import run_files
-from pathb_jax.store.artifacts import write_manifest
+from pathb_jax.store.models import to_json
 from pathb_jax.store.record import read_record
-from pathb_jax.system import backend
+from pathb_jax.system import provenance
+from pathb_jax.system.source import program_digest
 
 FIRST, SECOND = "mixed_0_90_pathb_lr1e4", "mixed_0_90_pathb_vc0_25"
 BATCH = "reward_phase3_pathb_vc0_25"
@@ -29,7 +31,7 @@ def plan(tmp_path) -> LadderPlan:
 
 def elsewhere(**changes):
     """Return figures of a run that another environment trained."""
-    there = copy.deepcopy(backend.environment())
+    there = copy.deepcopy(provenance.environment())
     # The suite takes the program for committed, but not yet where this is called.
     there["source"] |= {"dirty": False} | changes.pop("source", {})
     there["backend"] |= changes
@@ -65,12 +67,12 @@ def test_a_run_from_another_environment_is_refused_or_listed(plan, pretend, figu
     assert "\n" not in str(caught.value)
     accepting = dataclasses.replace(plan, accept_environment_change=True)
     record = run_ladder(accepting)
-    listed = [line for line in record["deviations"] if line.startswith(f"environment: {label}: ")]
+    listed = [line for line in record.deviations if line.startswith(f"environment: {label}: ")]
     assert said in listed[0]
-    assert (record["standing"], record["canonical"]) == ("exploratory", False)
+    assert (record.standing, record.canonical) == ("exploratory", False)
     # What was accepted and is recorded needs no second acceptance.
     again = dataclasses.replace(plan, train_seeds=2)
-    assert run_ladder(again)["deviations"] == record["deviations"]
+    assert run_ladder(again).deviations == record.deviations
 
 
 def put_manifest(plan, candidate, figures):
@@ -94,58 +96,58 @@ def test_a_change_of_the_whole_ladder_is_listed_once(plan, pretend, monkeypatch)
     runs.stop_at = SECOND
     with pytest.raises(KeyboardInterrupt):
         run_ladder(plan)
-    old, new = backend.environment(), backend.environment()
+    old, new = provenance.environment(), provenance.environment()
     old["backend"]["cores"], new["backend"]["cores"] = 1000, 1001
     record = read_record(plan.record_path)
-    record["environment"] = old
+    record.environment = old
     monkeypatch.setattr("pathb_jax.ladder.opening.read_ladder", lambda path: record)
-    monkeypatch.setattr(backend, "environment", lambda: new)
+    monkeypatch.setattr(provenance, "environment", lambda: new)
     change = "backend.cores: 1000 -> 1001"
     resumed = {"environment_changes": [{"resumed_after_update": 1, "changes": [change]}]}
     pretend(lr1e4=WEAK, vc0_25={"manifest": resumed})
     accepting = dataclasses.replace(plan, accept_environment_change=True)
-    assert run_ladder(accepting)["deviations"] == [f"environment: {change}"]
+    assert run_ladder(accepting).deviations == [f"environment: {change}"]
 
 
 def test_the_record_tells_what_trained_each_run(plan, pretend):
     pretend(lr1e4=WEAK)
     record = run_ladder(dataclasses.replace(plan, train_seeds=2))
-    source = backend.environment()["source"]
-    entries = [*record["candidates"][:2], *record["batch"]]
-    entries += [item for entry in record["candidates"] for item in entry.get("other_seeds", [])]
+    source = provenance.environment()["source"]
+    entries = [*record.candidates[:2], *record.batch]
+    entries += [item for entry in record.candidates for item in entry.other_seeds]
     assert len(entries) == 8
     for entry in entries:
-        assert entry["trained"] == {
+        assert to_json(entry.trained) == {
             "started": "2026-01-02T03:04:05Z",
             "ended": "2026-01-02T04:05:06Z",
             "host": "here",
             "commit": source["commit"],
             "dirty": False,
-            "program": backend.program_digest(),
+            "program": program_digest(),
             "environment_changes": [],
             "before_ladder": False,
         }
-    assert record["started"] == record["ended"] == "2026-01-02T03:04:05Z"
-    assert record["host"]
-    assert "trained" not in record["candidates"][3]
+    assert record.started == record.ended == "2026-01-02T03:04:05Z"
+    assert record.host
+    assert "trained" not in to_json(record.candidates[3])
 
 
 def test_a_run_that_began_before_the_ladder_is_told(plan, pretend):
     pretend(lr1e4=WEAK, vc0_25={"manifest": EARLIER})
     record = run_ladder(plan)
-    told = [entry["trained"]["before_ladder"] for entry in record["candidates"][:2]]
+    told = [entry.trained.before_ladder for entry in record.candidates[:2]]
     assert told == [False, True]
-    assert record["deviations"] == []
+    assert record.deviations == []
 
 
 def test_a_record_deleted_and_made_anew_tells_that_runs_were_there(plan, pretend, monkeypatch):
     pretend(lr1e4=WEAK)
     run_ladder(plan)
     plan.record_path.unlink()
-    monkeypatch.setattr(backend, "utc_now", lambda: "2026-01-02T05:00:00Z")
+    monkeypatch.setattr(provenance, "utc_now", lambda: "2026-01-02T05:00:00Z")
     record = run_ladder(plan)
-    runs = [*record["candidates"][:2], *record["batch"]]
-    assert [entry["trained"]["before_ladder"] for entry in runs] == [True] * 6
+    runs = [*record.candidates[:2], *record.batch]
+    assert [entry.trained.before_ladder for entry in runs] == [True] * 6
 
 
 # What no protocol pinned is a departure from the first minute on.
@@ -164,17 +166,17 @@ def test_a_record_deleted_and_made_anew_tells_that_runs_were_there(plan, pretend
     ],
 )
 def test_an_environment_that_departs_is_exploratory(plan, pretend, monkeypatch, there, said):
-    monkeypatch.setattr(backend, "environment", lambda: copy.deepcopy(there["manifest"]))
+    monkeypatch.setattr(provenance, "environment", lambda: copy.deepcopy(there["manifest"]))
     departures = [f"environment: {said}"] if said else []
-    assert open_record(plan)["deviations"][:1] == departures
+    assert open_record(plan).deviations[:1] == departures
     runs = pretend()
     runs.stop_at = FIRST
     with pytest.raises(KeyboardInterrupt):
         run_ladder(plan)
     record = run_ladder(plan)
-    assert record["deviations"][:1] == departures
-    assert len(set(record["deviations"])) == len(record["deviations"])
-    assert record["standing"] == ("exploratory" if said else "canonical")
+    assert record.deviations[:1] == departures
+    assert len(set(record.deviations)) == len(record.deviations)
+    assert record.standing == ("exploratory" if said else "canonical")
 
 
 def test_a_program_edited_since_with_the_same_sources_is_no_longer_canonical(
@@ -184,9 +186,9 @@ def test_a_program_edited_since_with_the_same_sources_is_no_longer_canonical(
     runs.stop_at = FIRST
     with pytest.raises(KeyboardInterrupt):
         run_ladder(plan)
-    assert read_record(plan.record_path)["canonical"]
+    assert read_record(plan.record_path).canonical
     dirty = elsewhere(source={"dirty": True, "commit": "0" * 40})["manifest"]
-    monkeypatch.setattr(backend, "environment", lambda: copy.deepcopy(dirty))
+    monkeypatch.setattr(provenance, "environment", lambda: copy.deepcopy(dirty))
     record = run_ladder(plan)
     departure = "environment: program: as committed -> with uncommitted changes"
-    assert record["deviations"] == [departure]
+    assert record.deviations == [departure]

@@ -2,16 +2,17 @@
 
 import json
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pathb_jax.ladder.failure_modes import MODES, FailureMode, classify, window_rows
+from pathb_jax.ladder.failure_modes import FailureMode, Mode, classify, window_rows
 from pathb_jax.ladder.protocol import load_protocol
 
 TABLE = load_protocol("path_b").failure_modes
+MODES = get_args(Mode)
 
 
 def columns(

@@ -11,6 +11,7 @@ from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.opening import is_finished, open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
+from pathb_jax.store.models import to_json
 from pathb_jax.store.record import read_record
 
 SHIPPED = (resources.files("pathb_jax") / "protocols" / "path_b.toml").read_text("utf-8")
@@ -94,7 +95,7 @@ def test_line_ends_are_no_change(tmp_path, pretend, own):
     out = tmp_path / "ladder"
     stop(runs, make_plan(out, own), RUNS[1])
     own.write_bytes(SHIPPED.replace("\n", "\r\n").encode())
-    assert run_ladder(make_plan(out, own))["adopted"] == "ec0_001"
+    assert run_ladder(make_plan(out, own)).adopted == "ec0_001"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_skipping_the_batch_may_change_between(tmp_path, pretend):
     plan = make_plan(tmp_path / "ladder")
     stop(runs, plan, RUNS[1])
     record = run_ladder(dataclasses.replace(plan, skip_batch=True))
-    assert record["verdict"] == "adopted"
+    assert record.verdict == "adopted"
     assert runs.trained == RUNS[:3]
 
 
@@ -146,20 +147,20 @@ def test_a_broken_record_is_bad_input(tmp_path):
 def test_the_shipped_protocol_without_departures_is_canonical(tmp_path, pretend):
     pretend()
     record = run_ladder(make_plan(tmp_path / "ladder"))
-    assert (record["standing"], record["canonical"]) == ("canonical", True)
-    assert record["deviations"] == []
+    assert (record.standing, record.canonical) == ("canonical", True)
+    assert record.deviations == []
 
 
 def test_the_shipped_text_under_another_name_is_the_shipped_protocol(tmp_path, own):
-    assert open_record(make_plan(tmp_path / "ladder", own))["standing"] == "canonical"
+    assert open_record(make_plan(tmp_path / "ladder", own)).standing == "canonical"
 
 
 def test_a_protocol_of_ones_own_is_registered(tmp_path, pretend, own):
     pretend()
     own.write_text(SHIPPED.replace("threshold = 0.40", "threshold = 0.45"), encoding="utf-8")
     record = run_ladder(make_plan(tmp_path / "ladder", own))
-    assert (record["standing"], record["canonical"]) == ("registered", False)
-    assert record["protocol"]["file"] == "mine.toml"
+    assert (record.standing, record.canonical) == ("registered", False)
+    assert record.protocol.file == "mine.toml"
 
 
 @pytest.mark.parametrize(
@@ -176,13 +177,13 @@ def test_a_protocol_of_ones_own_is_registered(tmp_path, pretend, own):
 def test_departures_are_listed_and_make_it_exploratory(tmp_path, pretend, flags, deviations):
     pretend()
     record = run_ladder(make_plan(tmp_path / "ladder", **flags))
-    assert record["deviations"] == deviations
-    assert (record["standing"], record["canonical"]) == ("exploratory", False)
-    assert record["compute"]["planned_hours"] is None
+    assert record.deviations == deviations
+    assert (record.standing, record.canonical) == ("exploratory", False)
+    assert record.compute.planned_hours is None
     plan = {"tier": "Large", "updates": 1221, "seed": 0, **flags}
-    assert record["plan"] == {**plan, "env_steps": plan["updates"] * 8192}
+    assert to_json(record.plan) == {**plan, "env_steps": plan["updates"] * 8192}
 
 
 def test_flags_that_repeat_the_protocol_are_no_departure(tmp_path):
     plan = make_plan(tmp_path / "ladder", tier="Large", updates=1221, seed=0)
-    assert open_record(plan)["standing"] == "canonical"
+    assert open_record(plan).standing == "canonical"

@@ -1,7 +1,6 @@
 """The protocol file: pinned numbers, strictness, differences and standing."""
 
 import copy
-import dataclasses
 import hashlib
 import json
 import re
@@ -24,6 +23,7 @@ from pathb_jax.ladder.protocol import (
     run_label,
     standing,
 )
+from pathb_jax.store.models import to_json
 
 SHIPPED = (resources.files("pathb_jax") / "protocols" / "path_b.toml").read_bytes()
 TABLE = tomllib.loads(SHIPPED.decode())
@@ -112,9 +112,9 @@ def test_shipped_protocol_states_the_ladder_page() -> None:
         10_002_432,
     )
     stages = plan.stages
-    assert dataclasses.astuple(stages.success_floor) == (10000, 0.40)
-    assert dataclasses.astuple(stages.training_dynamics) == (50, 2.28, 0.0, 400.0)
-    assert dataclasses.astuple(stages.seed_shift) == (20000, 0.10)
+    assert tuple(dict(stages.success_floor).values()) == (10000, 0.40)
+    assert tuple(dict(stages.training_dynamics).values()) == (50, 2.28, 0.0, 400.0)
+    assert tuple(dict(stages.seed_shift).values()) == (20000, 0.10)
     assert (plan.seed_sets, plan.evaluation.seeds) == ((10000, 20000, 30000), 32)
     assert [run_label(b.label, "vc0_25") for b in plan.batch] == [
         "mixed_0_95_pathb_vc0_25",
@@ -142,6 +142,14 @@ def test_line_ends_do_not_matter_and_copies_are_shipped_too(tmp_path: Path) -> N
     assert is_shipped(plan)
     assert plan.file == "copy.toml"
     assert parse_protocol(plan.text.encode(), plan.file) == plan
+
+
+def test_a_stored_protocol_is_read_whole() -> None:
+    """The protocol of a small ladder; what was read is what the file says."""
+    path = Path(__file__).parents[1] / "stored" / "protocol.toml"
+    table = tomllib.loads(path.read_text())
+    content = to_json(load_protocol(path))
+    assert {name: content[name] for name in table} == table
 
 
 def test_rebuilt_table_reads_the_same() -> None:

@@ -62,7 +62,7 @@ def another_prediction(record):
 )
 def test_a_record_that_its_protocol_contradicts(tmp_path, record, edit, said):
     path = tmp_path / "ladder.json"
-    assert read_ladder(path)["standing"] == "canonical"
+    assert read_ladder(path).standing == "canonical"
     edit(record)
     path.write_text(json.dumps(record))
     before = sorted(tmp_path.rglob("*"))

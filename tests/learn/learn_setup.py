@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import quick_jit
 
 from pathb_jax import config as c
+from pathb_jax.config_checks import validated
 from pathb_jax.learn import rollout, training, update
-from pathb_jax.learn.program import traced
+from pathb_jax.learn.hparams import TracedHparams, traced
 from pathb_jax.learn.task import make_env, task_params
 
 TINY_TIERS = {
@@ -26,16 +28,8 @@ SHAPES = {
     "minibatch_size": 16,
     "epochs": 2,
 }
-VARIANT = "mixed_ppo_phase3_lambda_0_9"
+VARIANT: c.VariantName = "mixed_ppo_phase3_lambda_0_9"
 
-# Programs that run for milliseconds need no optimising: it takes three quarters of their
-# compilation. What is compiled is the same.
-_QUICK = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-}
-quick_jit = functools.partial(jax.jit, compiler_options=_QUICK)
 train_chunk = quick_jit(training.train_chunk, static_argnums=(0, 1))
 init = quick_jit(training.init, static_argnums=(0, 1))
 collect = quick_jit(rollout.collect, static_argnums=(0, 3, 6, 7))
@@ -47,7 +41,7 @@ class Setup(NamedTuple):
     config: c.TrainConfig
     env: Any
     env_params: Any
-    hparams: c.Hparams
+    hparams: TracedHparams
 
     def init(self, seed: int = 0, log_std_init: float = -0.5) -> training.TrainState:
         # Nothing else matters to a fresh state: setups share the program.
@@ -56,12 +50,12 @@ class Setup(NamedTuple):
             shapes,
             self.env,
             self.env_params,
-            traced(c.Hparams(mixed_lambda=0.9)),
+            traced_hparams(),
             np.uint32(seed),
             jnp.asarray(log_std_init, float),
         )
 
-    def collect(self, state: training.TrainState, key: jax.Array):
+    def collect(self, state: training.TrainState, key: jax.Array) -> Any:
         """One rollout with a key of its own: the carry after it, and what it kept."""
         return collect(
             self.env,
@@ -74,12 +68,16 @@ class Setup(NamedTuple):
             self.config.truncation == "bootstrap",
         )
 
-    def update(self, state: training.TrainState, span: training.Span | None = None):
+    def update(
+        self, state: training.TrainState, span: training.Span | None = None
+    ) -> tuple[training.TrainState, dict[str, Any]]:
         """One update: the next state, and its row of metrics by name."""
         state, chunk = self.chunk(state, 1, span)
-        return state, dict(zip(training.METRICS, chunk.metrics[0], strict=True))
+        return state, {name: column[0] for name, column in chunk.metrics.items()}
 
-    def chunk(self, state: training.TrainState, updates: int, span: training.Span | None = None):
+    def chunk(
+        self, state: training.TrainState, updates: int, span: training.Span | None = None
+    ) -> tuple[training.TrainState, training.Chunk]:
         """Up to `updates` updates: the state, and the chunk on the host."""
         span = make_span(0, 0) if span is None else span
         state, chunk = train_chunk(
@@ -97,11 +95,16 @@ class Setup(NamedTuple):
         """Change hyper-parameters and shapes by name."""
         names = {field.name for field in dataclasses.fields(c.TrainConfig)}
         shapes = {name: value for name, value in changes.items() if name in names}
-        numbers = {name: _number(changes[name]) for name in changes.keys() - names}
+        numbers: dict[str, Any] = {name: _number(changes[name]) for name in changes.keys() - names}
         return self._replace(
             config=dataclasses.replace(self.config, **shapes),
             hparams=self.hparams._replace(**numbers),
         )
+
+
+def traced_hparams(**hparams: float) -> TracedHparams:
+    """Return hyper-parameters as the program gets them; the default ones where none are given."""
+    return traced(c.RunConfig(c.TaskConfig(VARIANT), hparams=c.Hparams(**hparams)))
 
 
 def _number(value: float | None) -> jax.Array | None:
@@ -112,15 +115,20 @@ def make_span(first_update: int, updates: int) -> training.Span:
     return training.Span(np.int32(first_update), np.int32(updates))
 
 
-def run_config(variant: str = VARIANT, seed_start: int = 20000, **flags: Any) -> c.RunConfig:
+def run_config(
+    variant: c.VariantName = VARIANT, seed_start: int = 20000, **flags: Any
+) -> c.RunConfig:
     """Return the validated configuration of a small run; shapes and hyper-parameters by name."""
-    hparams = {name: flags.pop(name) for name in c.Hparams._fields if name in flags}
-    return c.RunConfig(
-        c.TaskConfig(variant),
-        train=c.TrainConfig(**{**SHAPES, **flags}),
-        hparams=c.Hparams(**hparams),
-        schedule=c.ScheduleConfig(seed_start=seed_start),
-    ).validated()
+    names = [field.name for field in dataclasses.fields(c.Hparams)]
+    hparams = {name: flags.pop(name) for name in names if name in flags}
+    return validated(
+        c.RunConfig(
+            c.TaskConfig(variant),
+            train=c.TrainConfig(**{**SHAPES, **flags}),
+            hparams=c.Hparams(**hparams),
+            schedule=c.ScheduleConfig(seed_start=seed_start),
+        )
+    )
 
 
 def shadow_field(world: dict[str, Any] | None = None, **flags: Any) -> Setup:
@@ -132,13 +140,13 @@ def shadow_field(world: dict[str, Any] | None = None, **flags: Any) -> Setup:
         name: jnp.asarray(value, getattr(env_params, name).dtype)
         for name, value in (world or {}).items()
     }
-    return Setup(config.train, env, env_params.replace(**changed), traced(config.hparams))
+    return Setup(config.train, env, env_params.replace(**changed), traced(config))
 
 
 def on_stub(env: Any, env_params: Any, **flags: Any) -> Setup:
     """Return a small run on a stub environment."""
     config = run_config(**flags)
-    return Setup(config.train, env, env_params, traced(config.hparams))
+    return Setup(config.train, env, env_params, traced(config))
 
 
 class Learned(NamedTuple):
@@ -146,7 +154,7 @@ class Learned(NamedTuple):
 
     batch: update.Batch
     """`[T * N, ...]`, time first."""
-    hparams: c.Hparams
+    hparams: TracedHparams
     """Of this update, after schedules."""
     key: jax.Array
 
@@ -165,9 +173,9 @@ _caught: list[Learned] = []
 
 
 def _catching(real: Any) -> Any:
-    def run_epochs(params, opt_state, config, size, batch, hparams, key):
-        _caught.append(Learned(batch, hparams, key))
-        return real(params, opt_state, config, size, batch, hparams, key)
+    def run_epochs(*arguments: Any) -> Any:
+        _caught.append(Learned(*arguments[4:]))  # batch, hparams, key
+        return real(*arguments)
 
     return run_epochs
 
@@ -177,7 +185,7 @@ def _learning(config: c.TrainConfig, env: Any) -> Any:
     """Return the update as a function that returns what it handed to its epochs."""
 
     @quick_jit
-    def learn(state, hparams, env_params, span):
+    def learn(state: Any, hparams: Any, env_params: Any, span: Any) -> Any:
         training.train_update(config, env, state, hparams, env_params, span)
         return _caught.pop()
 
@@ -187,19 +195,6 @@ def _learning(config: c.TrainConfig, env: Any) -> Any:
 def in_time(flat: np.ndarray, config: c.TrainConfig) -> np.ndarray:
     """`[T * N, ...]` to `[T, N, ...]`."""
     return np.asarray(flat).reshape((config.rollout_length, config.batch_envs, *flat.shape[1:]))
-
-
-def assert_same_bits(first: Any, second: Any) -> None:
-    """Fail unless two trees hold the same bits."""
-    assert jax.tree.structure(first) == jax.tree.structure(second)
-    pairs = zip(
-        jax.tree_util.tree_leaves_with_path(jax.device_get(first)),
-        jax.tree.leaves(jax.device_get(second)),
-        strict=True,
-    )
-    for (path, a), b in pairs:
-        name = jax.tree_util.keystr(path)
-        assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"{name} differs"
 
 
 def largest_difference(first: Any, second: Any) -> float:

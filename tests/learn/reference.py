@@ -1,6 +1,6 @@
 """The trainer's formulas once more, in NumPy float64, written from the specification alone.
 
-Source: trainer page, "Policy and value networks", "Acting", "Observation normalisation",
+Source: docs/spec/trainer.md, "Networks", "Acting", "Normalising observations",
 "Rollout and advantages", "Update". Nothing here looks at the implementation but for the names
 under which parameters are stored. Speed does not matter; being easy to check does.
 """
@@ -134,11 +134,11 @@ def critic_value(params: Any, obs: np.ndarray) -> np.ndarray:
 
 
 def log_prob(raw: np.ndarray, mean: np.ndarray, log_std: np.ndarray) -> np.ndarray:
-    return stats.norm.logpdf(raw, loc=mean, scale=np.exp(log_std)).sum(axis=-1)
+    return np.asarray(np.sum(stats.norm.logpdf(raw, loc=mean, scale=np.exp(log_std)), axis=-1))
 
 
 def entropy(log_std: np.ndarray) -> float:
-    return float(stats.norm.entropy(scale=np.exp(log_std)).sum())
+    return float(np.sum(stats.norm.entropy(scale=np.exp(log_std))))
 
 
 # ---------------------------------------------------------------- loss

@@ -1,6 +1,6 @@
 """The task on the default sensor tier, one point at a time, in plain Python floats.
 
-Written from the specification's environment page for replaying a trainer's rollout.
+Written from docs/spec/environment.md for replaying a trainer's rollout.
 """
 
 import math

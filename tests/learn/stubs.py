@@ -24,15 +24,6 @@ class StubParams:
 UNBOUND = StubParams()
 
 
-@struct.dataclass
-class Ends:
-    """How a stub's step ends: what is seen before an auto-reset, and the two flags."""
-
-    final_obs: jax.Array
-    terminated: jax.Array
-    truncated: jax.Array
-
-
 @dataclass(frozen=True)
 class Scripted:
     """Plays `params.start` `[K, 2]` (terminated, truncated per step) and pays `params.goal` `[K]`.
@@ -43,10 +34,10 @@ class Scripted:
 
     obs_dim: ClassVar[int] = 2
 
-    def reset(self, key, params):
+    def reset(self, key: jax.Array, params: Any) -> Any:
         return jnp.array([0.0, -1.0]), jnp.int32(0)
 
-    def step(self, key, state, action, params):
+    def step(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> Any:
         terminated, truncated = params.start[state, 0], params.start[state, 1]
         reward = params.goal[state]
         state = state + 1
@@ -72,11 +63,11 @@ class Walk:
     times_out: bool = False
     obs_dim: ClassVar[int] = 3
 
-    def reset(self, key, params):
+    def reset(self, key: jax.Array, params: Any) -> Any:
         state = jnp.zeros(3)
         return state, state
 
-    def step(self, key, state, action, params):
+    def step(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> Any:
         place = state[:2] + 0.2 * action
         moved = jnp.concatenate([place, state[2:] + 1.0])
         done = moved[2] >= self.length
@@ -94,10 +85,10 @@ class TurnsNaN:
     after: int
     obs_dim: ClassVar[int] = 1
 
-    def reset(self, key, params):
+    def reset(self, key: jax.Array, params: Any) -> Any:
         return jnp.zeros(1), jnp.int32(0)
 
-    def step(self, key, state, action, params):
+    def step(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> Any:
         state = state + 1
         reward = jnp.where(state > self.after, jnp.nan, 1.0)
         done = state % 2 == 0
@@ -134,15 +125,15 @@ class Probe:
 
     obs_dim: ClassVar[int] = 1
 
-    def _begin(self, key, tables):
+    def _begin(self, key: jax.Array, tables: Tables) -> jax.Array:
         odds = jnp.where(tables.starts, 0.0, -jnp.inf)
         return jax.random.categorical(key, odds)
 
-    def reset(self, key, params):
+    def reset(self, key: jax.Array, params: Any) -> Any:
         state = self._begin(key, params.start)
         return params.start.observation[state][None], state
 
-    def step(self, key, state, action, params):
+    def step(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> Any:
         tables = params.start
         gap = jnp.sum(jnp.square(action - tables.target[state]))
         reward = tables.reward[state] - tables.cost * gap

@@ -8,17 +8,17 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from learn_setup import TINY_TIERS, learned_from, on_stub, quick_jit
+from learn_setup import TINY_TIERS, learned_from, on_stub, traced_hparams
+from quick import quick_jit
 from scipy import stats
 from stubs import UNBOUND, Walk
 
-from pathb_jax.config import Hparams
 from pathb_jax.learn import networks, update
 from pathb_jax.learn.training import explained_variance
 
 SIZE = TINY_TIERS["1x3"]
 CLIP = 0.2
-HPARAMS = Hparams(clip_range=CLIP)
+HPARAMS = traced_hparams(clip_range=CLIP)
 loss = quick_jit(update.loss, static_argnums=1)
 
 

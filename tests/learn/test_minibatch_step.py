@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from learn_setup import TINY_TIERS, on_stub, quick_jit
+from learn_setup import TINY_TIERS, on_stub, traced_hparams
+from quick import quick_jit
 from stubs import UNBOUND, Walk
 
 from pathb_jax.config import Hparams
 from pathb_jax.learn import networks, update
-from pathb_jax.learn.program import traced
 
 OBS_DIM, COUNT, MINIBATCH = 4, 48, 12
 SIZE = TINY_TIERS["1x3"]
@@ -74,14 +74,14 @@ def test_the_references_gradient_is_that_of_its_loss(x64, name, seed):
 @pytest.mark.parametrize("name", CASES)
 def test_steps_with_gradients_from_central_differences(x64, name):
     """Three steps on other minibatches, so that Adam's moments and their bias correction count."""
-    hparams = CASES[name]
+    hparams, traced = CASES[name], traced_hparams(**vars(CASES[name]))
     params, batch, samples = problem()
     learner = reference.Learner(params, reference.differenced_gradient)
-    opt_state = update.optimizer(traced(hparams)).init(params)
+    opt_state = update.optimizer(traced).init(params)
     for number in range(3):
         chosen = np.arange(number, COUNT, 3)
         minibatch = jax.tree.map(lambda x, at=chosen: x[at], batch)
-        params, opt_state, metrics = step(params, opt_state, SIZE, minibatch, traced(hparams))
+        params, opt_state, metrics = step(params, opt_state, SIZE, minibatch, traced)
         figures = learner.step(samples.at(chosen), hparams)
         np.testing.assert_allclose(
             as_vector(params), reference.flatten(learner.params), rtol=0, atol=TOLERANCE
@@ -98,6 +98,7 @@ def test_steps_with_gradients_from_central_differences(x64, name):
 @pytest.mark.parametrize("name", CASES)
 def test_one_epoch_with_gradients_from_central_differences(x64, name):
     hparams, key = CASES[name], jax.random.key(5)
+    traced = traced_hparams(**vars(hparams))
     params, batch, samples = problem()
     config = on_stub(
         Walk(), UNBOUND, batch_envs=4, rollout_length=12, minibatch_size=MINIBATCH, epochs=1
@@ -105,9 +106,9 @@ def test_one_epoch_with_gradients_from_central_differences(x64, name):
     learner = reference.Learner(params, reference.differenced_gradient)
     order = np.asarray(update.random_order(key, COUNT)).reshape(-1, MINIBATCH)
     figures = [learner.step(samples.at(chosen), hparams) for chosen in order]
-    opt_state = update.optimizer(traced(hparams)).init(params)
+    opt_state = update.optimizer(traced).init(params)
     params, _, metrics = quick_jit(update.run_epochs, static_argnums=(2, 3))(
-        params, opt_state, config, SIZE, batch, traced(hparams), key
+        params, opt_state, config, SIZE, batch, traced, key
     )
     np.testing.assert_allclose(
         as_vector(params), reference.flatten(learner.params), rtol=0, atol=TOLERANCE
@@ -121,7 +122,7 @@ def test_adam_by_hand(x64):
     """The first step is lr g / (|g| + eps): the bias corrections cancel, eps does not."""
     params = {"actor": jnp.array([3.0]), "critic": jnp.array([-2.0]), "log_std": jnp.array([0.0])}
     grads = {"actor": jnp.array([1e-8]), "critic": jnp.array([-0.4]), "log_std": jnp.array([0.0])}
-    optimizer = update.optimizer(traced(Hparams(lr=0.1, max_grad_norm=1.0)))
+    optimizer = update.optimizer(traced_hparams(lr=0.1, max_grad_norm=1.0))
     updates, _ = optimizer.update(grads, optimizer.init(params))
     np.testing.assert_allclose(updates["actor"], [-0.1 * 0.5], rtol=1e-9)
     np.testing.assert_allclose(updates["critic"], [0.1 / (1.0 + 2.5e-8)], rtol=1e-12)
@@ -131,7 +132,7 @@ def test_adam_by_hand(x64):
 @pytest.mark.parametrize(("limit", "factor"), [(10.0, 1.0), (5.0, 1.0), (2.5, 0.5)])
 def test_the_norm_is_that_of_all_parameters_together(x64, limit, factor):
     grads = {"actor": jnp.array([3.0]), "critic": jnp.array([0.0]), "log_std": jnp.array([4.0])}
-    optimizer = update.optimizer(traced(Hparams(max_grad_norm=limit)))
+    optimizer = update.optimizer(traced_hparams(max_grad_norm=limit))
     _, state = optimizer.update(grads, optimizer.init(grads))
     first = next(s.mu for s in jax.tree.leaves(state, is_leaf=_has_moments) if _has_moments(s))
     np.testing.assert_allclose(first["actor"], [0.1 * 3.0 * factor], rtol=1e-12)

@@ -8,7 +8,8 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from learn_setup import TINY_TIERS, quick_jit
+from learn_setup import TINY_TIERS
+from quick import quick_jit
 from scipy import stats
 
 from pathb_jax.config import NetworkSize

@@ -6,18 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from learn_setup import (
-    assert_same_bits,
-    largest_difference,
-    make_span,
-    on_stub,
-    quick_jit,
-    run_config,
-    shadow_field,
-)
+from learn_setup import largest_difference, make_span, on_stub, run_config, shadow_field
+from quick import quick_jit
+from small_runs import assert_same_bits
 from stubs import UNBOUND, Walk
 
-from pathb_jax import config as c
+from pathb_jax.config_checks import validated
 from pathb_jax.learn import networks, training, update
 from pathb_jax.learn.program import program
 
@@ -36,12 +30,11 @@ OFF = {
 
 def changed(config, groups):
     """Replace fields of a configuration's groups."""
-    made = {}
-    for name, fields in groups.items():
-        group = getattr(config, name)
-        replace = group._replace if isinstance(group, c.Hparams) else None
-        made[name] = replace(**fields) if replace else dataclasses.replace(group, **fields)
-    return dataclasses.replace(config, **made).validated()
+    made = {
+        name: dataclasses.replace(getattr(config, name), **fields)
+        for name, fields in groups.items()
+    }
+    return validated(dataclasses.replace(config, **made))
 
 
 @pytest.mark.parametrize("option", OFF)
@@ -111,7 +104,7 @@ def outcome(setup, **changes):
     """State and rows after a few updates."""
     setup = setup.replace(**changes)
     state, chunk = setup.chunk(setup.init(), UPDATES, make_span(0, UPDATES))
-    return state, chunk.metrics
+    return state, np.stack(list(chunk.metrics.values()))
 
 
 @pytest.fixture(scope="module")

@@ -9,20 +9,22 @@ import pytest
 import reference
 from learn_setup import (
     TINY_TIERS,
-    assert_same_bits,
     largest_difference,
     learned_from,
     make_span,
     on_stub,
-    quick_jit,
     run_config,
     shadow_field,
 )
+from quick import quick_jit
 from scipy import stats
+from small_runs import assert_same_bits
 from stubs import UNBOUND, Walk
 
+from pathb_jax.config_checks import validated
 from pathb_jax.envs.start_states import start_states
 from pathb_jax.learn import networks, update
+from pathb_jax.learn.hparams import traced
 
 FALSE_ALARM = 1e-6
 
@@ -127,10 +129,11 @@ def test_a_schedule_of_one_update_is_at_its_beginning():
 def test_the_flags_set_the_ends():
     schedule = {"lr_schedule": "linear:1e-5", "entropy_schedule": "linear:-0.02"}
     config = run_config()
-    config = dataclasses.replace(
-        config, schedule=dataclasses.replace(config.schedule, **schedule)
-    ).validated()
-    assert (config.hparams.lr_end, config.hparams.entropy_coef_end) == (1e-5, -0.02)
+    config = validated(
+        dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, **schedule))
+    )
+    hparams = traced(config)
+    assert (hparams.lr_end, hparams.entropy_coef_end) == (np.float32(1e-5), np.float32(-0.02))
 
 
 def test_a_rate_that_ends_at_zero_leaves_the_last_update_without_effect():
@@ -230,7 +233,7 @@ def test_fresh_starts_train():
     setup = shadow_field({"max_steps_in_episode": 5}, train_starts="fresh")
     state, chunk = setup.chunk(setup.init(), 2)
     assert chunk.finite
-    assert np.all(chunk.metrics[:2, 1] > 0)  # episodes ended
+    assert np.all(chunk.metrics["episode_done_rate"][:2] > 0)  # episodes ended
     assert largest_difference(state.params, setup.init().params) > 1e-4
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from learn_setup import TINY_TIERS, on_stub, quick_jit
+from learn_setup import TINY_TIERS, on_stub
+from quick import quick_jit
 from scipy import stats
 from stubs import UNBOUND, Walk
 

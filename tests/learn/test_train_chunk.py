@@ -6,20 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from learn_setup import (
-    assert_same_bits,
-    in_time,
-    learned_from,
-    on_stub,
-    quick_jit,
-    run_config,
-    shadow_field,
-)
+from learn_setup import in_time, learned_from, on_stub, run_config, shadow_field
+from quick import quick_jit
+from small_runs import assert_same_bits
 from stubs import UNBOUND, TurnsNaN, Walk
 
 from pathb_jax.envs.start_states import start_states
 from pathb_jax.learn import normalizer, training
-from pathb_jax.learn.program import program, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
 
 continue_from = quick_jit(training.continue_from, static_argnums=(0, 1))
@@ -37,9 +32,9 @@ def compiled():
         state = made.init(dataclasses.replace(config, schedule=schedule), env_params)
         rows = []
         for updates in chunks:
-            state, chunk = made.train(state, traced(config.hparams), env_params, updates)
+            state, chunk = made.train(state, traced(config), env_params, updates)
             assert (int(chunk.updates), bool(chunk.finite)) == (updates, True)
-            rows.append(np.asarray(chunk.metrics)[:updates])
+            rows.append(np.stack(list(chunk.metrics.values()), axis=1)[:updates])
         return jax.device_get(state), np.concatenate(rows)
 
     return run
@@ -87,9 +82,11 @@ def test_no_noise_repeats_between_updates_seeds_or_environments():
 def test_rows_beyond_the_updates_are_zero():
     setup = on_stub(Walk(), UNBOUND)
     _, chunk = setup.chunk(setup.init(), 3)
-    assert chunk.metrics.shape == (training.CHUNK_CAPACITY, len(training.METRICS))
-    assert np.all(np.any(chunk.metrics[:3] != 0, axis=1))
-    assert not np.any(chunk.metrics[3:])
+    assert set(chunk.metrics) == set(training.METRICS)
+    for column in chunk.metrics.values():
+        assert column.shape == (training.CHUNK_CAPACITY,)
+        assert not np.any(column[3:])
+    assert np.all(chunk.metrics["entropy"][:3] != 0)
 
 
 def test_it_stops_at_the_first_figure_that_is_not_finite():
@@ -97,16 +94,17 @@ def test_it_stops_at_the_first_figure_that_is_not_finite():
     setup = on_stub(TurnsNaN(after=40), UNBOUND)
     state, chunk = setup.chunk(setup.init(), 8)
     assert (chunk.updates, chunk.finite, state.update) == (3, False, 3)
-    assert np.all(np.isfinite(chunk.metrics[:2]))
-    bad = dict(zip(training.METRICS, ~np.isfinite(chunk.metrics[2]), strict=True))
+    bad = {name: not np.isfinite(column[2]) for name, column in chunk.metrics.items()}
     assert bad["mean_reward"]
     assert bad["value_loss"]
     assert not bad["episode_done_rate"]
-    assert not np.any(chunk.metrics[3:])
     # What was finite is that of a run which was told to do two.
     _, two = setup.chunk(setup.init(), 2)
     assert two.finite
-    np.testing.assert_array_equal(two.metrics[:2], chunk.metrics[:2])
+    for name, column in chunk.metrics.items():
+        assert np.all(np.isfinite(column[:2]))
+        assert not np.any(column[3:])
+        np.testing.assert_array_equal(two.metrics[name][:2], column[:2])
 
 
 def test_a_parameter_that_is_not_finite_is_noticed_in_its_own_update():
@@ -116,7 +114,7 @@ def test_a_parameter_that_is_not_finite_is_noticed_in_its_own_update():
     ).replace(critic_lr=float("nan"))
     _, chunk = setup.chunk(setup.init(), 5)
     assert (chunk.updates, chunk.finite) == (1, False)
-    assert np.all(np.isfinite(chunk.metrics[0]))
+    assert np.all(np.isfinite([column[0] for column in chunk.metrics.values()]))
 
 
 def test_the_last_update_may_be_the_bad_one():

@@ -15,9 +15,11 @@ from pathb_jax.report.anchors_page import write_anchors_page
 from pathb_jax.report.envelope_page import write_envelope_page
 from pathb_jax.report.figures import success_png
 from pathb_jax.report.paths import EpisodePath, paths_png
+from pathb_jax.report.remarks import REMARKS
 from pathb_jax.report.style import FigureError
 from pathb_jax.studies.anchors import ANCHORS, compare
-from pathb_jax.studies.envelope import EnvelopeRun, envelope
+from pathb_jax.studies.envelope import envelope
+from pathb_jax.studies.envelope_table import EnvelopeRun
 
 RATES = {"lr1e4": {"10000": (0.5, 0.3, 0.7)}}
 RC = b"text.usetex: True\nfigure.facecolor: red\nfont.size: 3\nbackend: nonsense\n"
@@ -99,7 +101,7 @@ def test_the_note_says_which_figure_is_missing(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_no_figures")
 def test_pages_say_which_figure_is_missing(tmp_path: Path) -> None:
     run = EnvelopeRun(
-        settings="--tier Small`\n# x",
+        settings="--tier Small",
         mixed_lambda=0.9,
         training_seed=0,
         diverged=0,
@@ -115,8 +117,11 @@ def test_pages_say_which_figure_is_missing(tmp_path: Path) -> None:
         jax="0.10.2",
         device_kind="cpu",
     )
-    write_anchors_page(tmp_path / "a.md", [compare(ANCHORS[0], [])], tmp_path / "a.csv", "Remarks.")
-    write_envelope_page(tmp_path / "e.md", envelope([run]), tmp_path / "e.csv", "Remarks.")
+    run = run.model_copy(update={"settings": "--tier Small`\n# x"})
+    for name in ("a.md", "e.md"):
+        (tmp_path / name).write_text(f"{REMARKS}\n\nRemarks.\n")
+    write_anchors_page(tmp_path / "a.md", [compare(ANCHORS[0], [])], tmp_path / "a.csv")
+    write_envelope_page(tmp_path / "e.md", envelope([run]), tmp_path / "e.csv")
     for name in ("a.md", "e.md"):
         text = (tmp_path / name).read_text()
         assert "could not be drawn" in text
@@ -129,7 +134,7 @@ def test_a_picture_that_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixt
     picture, rows = tmp_path / "picture.png", tmp_path / "rows.csv"
     words = ["--controller", "oracle", "--eval-seeds", "1"]
     assert evaluate.main([*words, "--render", str(picture), "--csv", str(rows)]) == 1
-    line = capsys.readouterr().err
+    line = capsys.readouterr().err.splitlines(keepends=True)[-1]
     assert line == "error: the picture could not be drawn: RuntimeError: no font |x| at all\n"
     assert rows.exists()
     assert not picture.exists()

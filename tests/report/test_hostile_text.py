@@ -15,6 +15,8 @@ from test_note import OWN, adopted, own, rejected, with_other_seeds, written
 from pathb_jax.errors import InputError
 from pathb_jax.report.markdown import code, escaped, link
 from pathb_jax.report.note import write_note
+from pathb_jax.store.models import parse, to_json
+from pathb_jax.store.record_schema import LadderRecord
 from pathb_jax.text import visible
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -124,8 +126,9 @@ def hostile_protocol(text: str) -> str:
     return "\n".join(lines)
 
 
-def hostile_record(record: Any, text: str) -> Any:
+def hostile_record(tame: LadderRecord, text: str) -> LadderRecord:
     """Put the text wherever a record has words of its own."""
+    record = to_json(tame)
     record["deviations"], record["standing"] = [text], "exploratory"
     record["backend"] |= {"platform": text, "device_kind": text, "versions": {text: text}}
     record["command"] = text
@@ -139,7 +142,7 @@ def hostile_record(record: Any, text: str) -> Any:
         for stage in run.get("stages", []):
             stage["name"], stage["figures"] = text, {text: 1.0}
             stage["reasons"] = [text] if stage["passed"] is not True else []
-    return record
+    return parse(LadderRecord, record, "")
 
 
 def skeleton(note: str) -> list[tuple[str, str]]:
@@ -183,12 +186,11 @@ def test_a_note_has_the_same_skeleton_whatever_the_texts(
     ],
 )
 def test_parts_that_a_record_lacks(key: str, value: Any, tmp_path: Path) -> None:
-    record: Any = with_other_seeds(tmp_path)
-    written(record, tmp_path)
+    record = to_json(with_other_seeds(tmp_path))
     if key == "passes":
         value[0]["interval"] = [0.5]
     record["training_seeds"][key] = value
-    (tmp_path / "ladder.json").write_text(json.dumps(record, default=float))
+    (tmp_path / "ladder.json").write_text(json.dumps(record))
     with pytest.raises(InputError, match=key):
         write_note(tmp_path / "ladder.json")
 

@@ -6,25 +6,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_records import new_batch_run, new_candidate, new_record, new_summary
 
 from pathb_jax.errors import InputError
-from pathb_jax.ladder.acceptance import grade_predictions, judge
+from pathb_jax.ladder.acceptance import grade_predictions, judge, passed_all
 from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.protocol import load_protocol, parse_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson, success_floor_flip
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.report.note import NOTE_NAME, is_own_note, write_note
-from pathb_jax.store.artifacts import HISTORY_COLUMNS, RunFiles, write_history
+from pathb_jax.store.artifacts import PINNED_HISTORY_COLUMNS, RunFiles, write_history
+from pathb_jax.store.json_files import write_json
+from pathb_jax.store.models import to_json
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import (
+    NOTHING_YET,
+    BackendRecord,
     CandidateRecord,
     LadderRecord,
-    new_batch_run,
-    new_candidate,
-    new_other_seed,
-    new_record,
-    new_seed_overlap,
-    new_set_summary,
+    PlanRecord,
+    ProtocolRecord,
+    SeedOverlap,
+    SeedRecord,
+    TrainedRecord,
+    TrainingSeeds,
+    VerificationRecord,
 )
 
 PLAN = load_protocol("path_b")
@@ -33,7 +39,7 @@ Successes = tuple[int, int, int]
 
 def history(entropy: float) -> dict[str, np.ndarray]:
     rows = 60
-    columns: dict[str, np.ndarray] = {name: np.full(rows, 0.5) for name in HISTORY_COLUMNS}
+    columns: dict[str, np.ndarray] = {name: np.full(rows, 0.5) for name in PINNED_HISTORY_COLUMNS}
     columns["update"] = np.arange(1, rows + 1)
     columns["env_steps"] = columns["update"] * 8192
     columns["entropy"] = np.linspace(2.0, entropy, rows)
@@ -43,32 +49,21 @@ def history(entropy: float) -> dict[str, np.ndarray]:
 
 def sets(successes: Successes) -> dict[str, Any]:
     return {
-        str(start): new_set_summary(
-            {
-                "success_count": count,
-                "seeds": 32,
-                "success_rate": count / 32,
-                "mean_terminal_alignment": 0.832,
-                "mean_steps": 171.25,
-            },
-            clopper_pearson(count, 32),
-        )
+        str(start): new_summary(count, clopper_pearson(count, 32))
         for start, count in zip(PLAN.seed_sets, successes, strict=True)
     }
 
 
 def finish(candidate: CandidateRecord, successes: Successes, entropy: float, folder: Path) -> None:
     """Fill in a candidate as the ladder does, and write its history."""
-    files = RunFiles(folder / candidate["run_dir"], candidate["slug"])
+    files = RunFiles(folder / candidate.run_dir, candidate.slug)
     columns = history(entropy)
-    write_history(files.history, np.column_stack(list(columns.values())))
+    write_history(files.history, columns)
     calm = {**columns, "value_loss": np.full(60, 10.0)} if entropy < 2.28 else columns
     counts = {start: (count, 32) for start, count in zip(PLAN.seed_sets, successes, strict=True)}
-    receipts = judge(PLAN.stages, counts, calm)
-    candidate["stages"] = [receipt.to_dict() for receipt in receipts]  # type: ignore[misc]
-    passed = all(receipt.passed for receipt in receipts)
-    candidate["status"] = "adopted" if passed else "rejected"
-    candidate["summaries"] = sets(successes)
+    candidate.stages = judge(PLAN.stages, counts, calm)
+    candidate.status = "adopted" if passed_all(candidate.stages) else "rejected"
+    candidate.summaries = sets(successes)
     mode = classify(
         PLAN.failure_modes,
         columns,
@@ -78,78 +73,72 @@ def finish(candidate: CandidateRecord, successes: Successes, entropy: float, fol
         half_alignment=0.7,
         log_std_init=-0.5,
     )
-    candidate["failure_mode"], candidate["failure_figures"] = mode.name, mode.figures
-    candidate["env_steps"], candidate["wall_seconds"] = 10002432, 71.25
-    candidate["env_steps_per_second"] = 140385.0
+    candidate.failure_mode, candidate.failure_figures = mode.name, mode.figures
+    candidate.env_steps, candidate.wall_seconds = 10002432, 71.25
+    candidate.env_steps_per_second = 140385.0
 
 
 def empty_record(deviations: list[str] | None = None, tier: str = "Large") -> LadderRecord:
     labels = [run_label(PLAN.run.label, candidate.tag) for candidate in PLAN.candidates]
     return new_record(
-        protocol={
-            "name": PLAN.name,
-            "sha256": PLAN.sha256,
-            "file": PLAN.file,
-            "text": PLAN.text,
-        },
+        protocol=ProtocolRecord(name=PLAN.name, sha256=PLAN.sha256, file=PLAN.file, text=PLAN.text),
         standing="exploratory" if deviations else "canonical",
         deviations=deviations or [],
-        backend={
-            "platform": "cpu",
-            "device_kind": "some | processor",
-            "device_count": 2,
-            "versions": {"jax": "0.10.2"},
-        },
-        seed_overlap=new_seed_overlap(20000, 64, PLAN.seed_sets, 32),
+        backend=BackendRecord(
+            platform="cpu",
+            device_kind="some | processor",
+            device_count=2,
+            versions={"jax": "0.10.2"},
+        ),
+        seed_overlap=SeedOverlap.of(20000, 64, PLAN.seed_sets, 32),
         candidates=[
             new_candidate(c.order, c.tag, dict(c.change), label, f"slug_{label}")
             for c, label in zip(PLAN.candidates, labels, strict=True)
         ],
         predictions=[prediction.id for prediction in PLAN.predictions],
         planned_hours=33.0,
-        plan={"tier": tier, "updates": 1221, "seed": 0, "env_steps": 10002432},
+        plan=PlanRecord(tier=tier, updates=1221, seed=0, env_steps=10002432),
         command="python scripts/ladder.py --tier " + tier,
     )
 
 
 def conclude(record: LadderRecord) -> None:
     outcomes = {
-        candidate["tag"]: [stage["passed"] for stage in candidate["stages"]]
-        for candidate in record["candidates"]
-        if candidate["stages"]
+        candidate.tag: [stage.passed for stage in candidate.stages]
+        for candidate in record.candidates
+        if candidate.stages
     }
-    record["predictions"] = grade_predictions(PLAN.predictions, outcomes)
-    record["compute"]["used_hours"] = 1.375
+    record.predictions = grade_predictions(PLAN.predictions, outcomes)
+    record.compute.used_hours = 1.375
 
 
 def adopted(folder: Path) -> LadderRecord:
     record = empty_record()
-    finish(record["candidates"][0], (7, 9, 8), 2.0, folder)
-    finish(record["candidates"][1], (17, 16, 20), 1.42, folder)
-    record["verdict"], record["adopted"] = "adopted", "vc0_25"
+    finish(record.candidates[0], (7, 9, 8), 2.0, folder)
+    finish(record.candidates[1], (17, 16, 20), 1.42, folder)
+    record.verdict, record.adopted = "adopted", "vc0_25"
     for item in PLAN.batch:
         label = run_label(item.label, "vc0_25")
         run = new_batch_run(label, item.variant, item.mixed_lambda, f"slug_{label}")
-        record["batch"].append(run)
-    done = record["batch"][0]
-    done["status"], done["success_rate"], done["mean_terminal_alignment"] = "finished", 3 / 32, 0.6
-    done["summaries"] = sets((3, 4, 5))
-    done["failure_mode"] = "unclassified"
+        record.batch.append(run)
+    done = record.batch[0]
+    done.status, done.success_rate, done.mean_terminal_alignment = "finished", 3 / 32, 0.6
+    done.summaries = sets((3, 4, 5))
+    done.failure_mode = "unclassified"
     conclude(record)
     return record
 
 
 def rejected(folder: Path) -> LadderRecord:
     record = empty_record(["tier: Large -> Small"], "Small")
-    finish(record["candidates"][0], (7, 9, 8), 2.0, folder)
-    finish(record["candidates"][1], (17, 13, 20), 1.42, folder)
-    finish(record["candidates"][2], (20, 20, 20), 2.5, folder)
-    last = record["candidates"][3]
-    last["status"], last["failure_mode"] = "diverged", "diverged"
-    last["diverged"] = "value_loss at update 7"
-    receipts = judge(PLAN.stages, {}, {}, diverged=last["diverged"])
-    last["stages"] = [receipt.to_dict() for receipt in receipts]  # type: ignore[misc]
-    record["verdict"] = "rejected"
+    finish(record.candidates[0], (7, 9, 8), 2.0, folder)
+    finish(record.candidates[1], (17, 13, 20), 1.42, folder)
+    finish(record.candidates[2], (20, 20, 20), 2.5, folder)
+    last = record.candidates[3]
+    last.status, last.failure_mode = "diverged", "diverged"
+    last.diverged = "value_loss at update 7"
+    last.stages = judge(PLAN.stages, {}, {}, diverged=last.diverged)
+    record.verdict = "rejected"
     conclude(record)
     return record
 
@@ -157,33 +146,38 @@ def rejected(folder: Path) -> LadderRecord:
 def with_other_seeds(folder: Path) -> LadderRecord:
     """Two more seeds, of which one would have adopted the first candidate."""
     record = adopted(folder)
-    first, second = record["candidates"][:2]
+    first, second = record.candidates[:2]
     for candidate, seed, like in [
         (first, 1, second),
         (first, 2, first),
         (second, 1, second),
         (second, 2, first),
     ]:
-        other = new_other_seed(seed, f"{candidate['run_dir']}_seed_{seed}", "slug")
-        for name in ("stages", "summaries", "failure_mode"):
-            other[name] = like[name]  # type: ignore[literal-required]
-        candidate.setdefault("other_seeds", []).append(other)
+        other = SeedRecord(
+            seed=seed,
+            status="finished",
+            run_dir=f"{candidate.run_dir}_seed_{seed}",
+            slug="slug",
+            stages=like.stages,
+            **NOTHING_YET,
+        )
+        other.summaries, other.failure_mode = like.summaries, like.failure_mode
+        candidate.other_seeds = [*candidate.other_seeds, other]
     receipts = {
-        c["tag"]: {0: c["stages"]} | {s["seed"]: s["stages"] for s in c.get("other_seeds", [])}
-        for c in record["candidates"]
+        c.tag: {0: c.stages} | {s.seed: s.stages for s in c.other_seeds} for c in record.candidates
     }
-    record["training_seeds"] = {
-        "seeds": [0, 1, 2],
-        "passes": [{**p._asdict(), "interval": list(p.interval)} for p in count_passes(receipts)],
-        "verdicts": {str(seed): verdict_of(receipts, seed) for seed in (0, 1, 2)},
-    }
+    record.training_seeds = TrainingSeeds(
+        seeds=[0, 1, 2],
+        passes=count_passes(receipts),
+        verdicts={str(seed): verdict_of(receipts, seed) for seed in (0, 1, 2)},
+    )
     return record
 
 
 def incomplete(folder: Path) -> LadderRecord:
     record = empty_record()
-    finish(record["candidates"][0], (7, 9, 8), 2.0, folder)
-    record["candidates"][1]["status"] = "running"
+    finish(record.candidates[0], (7, 9, 8), 2.0, folder)
+    record.candidates[1].status = "running"
     return record
 
 
@@ -210,22 +204,22 @@ def test_verdict_first_and_every_figure_of_the_record(kind: str, tmp_path: Path)
     record = build(tmp_path)
     text = written(record, tmp_path)
     assert text.splitlines()[2].startswith(f"**{verdict}")
-    assert record["standing"] in text
+    assert record.standing in text
     assert PLAN.sha256 in text
-    assert record["command"] in text
-    assert all(f"- {line}" in text for line in record["deviations"])
-    for run in [*record["candidates"], *record["batch"]]:
-        for summary in run.get("summaries", {}).values():
-            low, high = summary["interval"]
-            assert f"{summary['success_count']} of {summary['seeds']}" in text
-            assert f"| {summary['success_rate']:.3f} | {low:.3f} to {high:.3f} |" in text
-    for candidate in record["candidates"]:
-        for stage in candidate["stages"]:
-            assert all(reason in text for reason in stage["reasons"])
-            for name, value in stage["figures"].items():
+    assert record.command in text
+    assert all(f"- {line}" in text for line in record.deviations)
+    for run in [*record.candidates, *record.batch]:
+        for summary in run.summaries.values():
+            low, high = summary.interval
+            assert f"{summary.success_count} of {summary.seeds}" in text
+            assert f"| {summary.success_rate:.3f} | {low:.3f} to {high:.3f} |" in text
+    for candidate in record.candidates:
+        for stage in candidate.stages:
+            assert all(reason in text for reason in stage.reasons)
+            for name, value in stage.figures.items():
                 shown = "-" if value is None else f"{value:.3f}"
                 assert f"{name} {value if isinstance(value, int) else shown}" in text
-        for name, value in candidate.get("failure_figures", {}).items():
+        for name, value in candidate.failure_figures.items():
             assert value is None or f"{name} {value:.3f}" in text
     assert "None" not in text
     assert "Undefined" not in text
@@ -309,23 +303,24 @@ def test_the_same_record_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_record_with_the_fixed_keys_alone(tmp_path: Path) -> None:
-    record: Any = adopted(tmp_path)
+    record = to_json(adopted(tmp_path))
     for key in ("plan", "command"):
         del record[key]
     del record["protocol"]["text"]
     for run in [*record["candidates"], *record["batch"]]:
         for key in ("slug", "summaries", "failure_figures", "diverged"):
             del run[key]
-    text = written(record, tmp_path)
+    write_json(tmp_path / "ladder.json", record)
+    text = write_note(tmp_path / "ladder.json").read_text()
     assert "does not hold the protocol's text" in text
     assert "None" not in text
 
 
 def test_a_protocol_text_that_is_not_the_one_named(tmp_path: Path) -> None:
     record = untouched(tmp_path)
-    record["protocol"]["text"] += "# changed\n"
+    record.protocol.text += "# changed\n"
     assert "does not have the SHA-256 that it states" in written(record, tmp_path)
-    record["protocol"]["text"] = "broken ["
+    record.protocol.text = "broken ["
     assert "cannot be read" in written(record, tmp_path)
 
 
@@ -341,8 +336,8 @@ def test_a_note_is_recognised_with_and_without_its_marker(tmp_path: Path) -> Non
 
 def test_broken_histories_are_left_out(tmp_path: Path) -> None:
     record = incomplete(tmp_path)
-    candidate = record["candidates"][0]
-    RunFiles(tmp_path / candidate["run_dir"], candidate["slug"]).history.write_text("nothing\n1\n")
+    candidate = record.candidates[0]
+    RunFiles(tmp_path / candidate.run_dir, candidate.slug).history.write_text("nothing\n1\n")
     assert "dynamics.png" not in written(record, tmp_path)
 
 
@@ -367,42 +362,39 @@ def test_other_training_seeds_are_told_apart_from_the_one_that_votes(tmp_path: P
     assert "### Other training seeds" not in written(adopted(tmp_path), tmp_path)
 
 
-TRAINED = {
-    "started": "2026-01-02T03:04:05Z",
-    "ended": "2026-01-02T04:05:06Z",
-    "host": "a|host",
-    "commit": "12345e678901" + "0" * 28,
-    "dirty": False,
-    "program": "ab" * 32,
-    "environment_changes": [],
-    "before_ladder": False,
-}
+TRAINED = TrainedRecord(
+    started="2026-01-02T03:04:05Z",
+    ended="2026-01-02T04:05:06Z",
+    host="a|host",
+    commit="12345e678901" + "0" * 28,
+    dirty=False,
+    program="ab" * 32,
+    environment_changes=[],
+    before_ladder=False,
+)
 
 
 def test_what_trained_each_run_and_when(tmp_path: Path) -> None:
     record = with_other_seeds(tmp_path)
-    record["started"], record["host"] = "2026-01-02T03:00:00Z", "here"
-    record["ended"] = "2026-01-03T00:00:00Z"
-    record["verification"] = {
-        "at": "2026-01-03T00:00:01Z",
-        "figures": 3,
-        "reproduced": 3,
-        "problems": [],
-        "said": {},
-    }
-    runs = [*record["candidates"][:2], record["batch"][0]]
-    runs += [item for c in record["candidates"] for item in c.get("other_seeds", [])]
+    record.started, record.host = "2026-01-02T03:00:00Z", "here"
+    record.ended = "2026-01-03T00:00:00Z"
+    record.verification = VerificationRecord(
+        at="2026-01-03T00:00:01Z", figures=3, reproduced=3, problems=[], said={}
+    )
+    runs = [*record.candidates[:2], record.batch[0]]
+    runs += [item for c in record.candidates for item in c.other_seeds]
     for run in runs:
-        run["trained"] = dict(TRAINED)
+        run.trained = TRAINED
     changed = {"resumed_after_update": 7, "changes": ["backend.cores: 2 -> 4"]}
-    runs[-1]["trained"] |= {"environment_changes": [changed], "dirty": True}
+    late = {"environment_changes": [changed], "dirty": True}
+    runs[-1].trained = TRAINED.model_copy(update=late)
     text = written(record, tmp_path)
     plain = (
         "| 2026-01-02T03:04:05Z | 2026-01-02T04:05:06Z | a\\|host | 12345e678901 | abababababab |"
     )
     assert text.count(f"{plain} - |") == 6
     remarks = "with uncommitted changes; after update 7 in another environment"
-    assert f"| {runs[-1]['run_dir']} {plain} {remarks} |" in text
+    assert f"| {runs[-1].run_dir} {plain} {remarks} |" in text
     assert "opened: 2026-01-02T03:00:00Z (host: here). Its end: 2026-01-03T00:00:00Z." in text
     assert "not recorded" not in text.lower()
     assert "before this ladder" not in text
@@ -410,11 +402,11 @@ def test_what_trained_each_run_and_when(tmp_path: Path) -> None:
 
 def test_runs_from_before_the_ladder_are_said_to_be(tmp_path: Path) -> None:
     record = adopted(tmp_path)
-    record["started"] = "2026-01-02T05:00:00Z"
-    first = record["candidates"][0]
-    first["trained"] = {**TRAINED, "before_ladder": True}  # type: ignore[typeddict-item]
+    record.started = "2026-01-02T05:00:00Z"
+    first = record.candidates[0]
+    first.trained = TRAINED.model_copy(update={"before_ladder": True})
     text = written(record, tmp_path)
-    assert f"Begun before this ladder was opened: {first['run_dir']}." in text
+    assert f"Begun before this ladder was opened: {first.run_dir}." in text
     assert "began before the ladder was opened |" in text
 
 
@@ -423,16 +415,16 @@ def test_what_a_record_does_not_tell_is_said_not_to_be_recorded(tmp_path: Path) 
     text = written(record, tmp_path)
     assert "opened: not recorded (host: not recorded). Its end: not recorded." in text
     row = " | not recorded" * 5
-    for run in (*record["candidates"][:2], record["batch"][0]):
-        assert f"| {run['run_dir']}{row} | - |" in text
+    for run in (*record.candidates[:2], record.batch[0]):
+        assert f"| {run.run_dir}{row} | - |" in text
     assert "Not recorded when it began: the ladder, mixed_0_90_pathb_lr1e4, " in text
     assert "It is not over." in written(incomplete(tmp_path), tmp_path)
 
 
 def test_published_figures_stand_beside_a_ladder_of_their_tier(tmp_path: Path) -> None:
     record = rejected(tmp_path)
-    assert record.get("plan")
-    record["plan"]["tier"] = "Large"  # type: ignore[typeddict-item]
+    assert record.plan
+    record.plan.tier = "Large"
     text = written(record, tmp_path)
     assert text.startswith("# Path B: results")
     assert "Path A's best state stays the reference: ext2, 8,340,000" in text
@@ -449,10 +441,9 @@ OWN = PLAN.text.replace('name = "path_b"', 'name = "mine"').replace(
 def own(record: LadderRecord, text: str) -> LadderRecord:
     """Make it the record of another protocol, without a departure."""
     plan = parse_protocol(text.encode(), "own.toml")
-    record["protocol"] |= {"name": plan.name, "sha256": plan.sha256, "text": text}
-    record["protocol"]["file"] = "own.toml"
-    record["standing"], record["canonical"], record["deviations"] = "registered", False, []
-    record["plan"] = {"tier": plan.run.tier, "updates": 1221, "seed": 0, "env_steps": 10002432}
+    record.protocol = ProtocolRecord(name=plan.name, sha256=plan.sha256, file="own.toml", text=text)
+    record.standing, record.canonical, record.deviations = "registered", False, []
+    record.plan = PlanRecord(tier=plan.run.tier, updates=1221, seed=0, env_steps=10002432)
     return record
 
 

@@ -15,16 +15,11 @@ import numpy as np
 import optax
 import pytest
 
-from pathb_jax.errors import InputError
-from pathb_jax.store import checkpoints, integrity
-from pathb_jax.store.checkpoints import (
-    CheckpointError,
-    CheckpointStore,
-    latest_good,
-    read_meta,
-    resolve_checkpoint,
-    restore,
-)
+from pathb_jax.errors import CheckpointError, InputError
+from pathb_jax.store import checkpoint_store, integrity
+from pathb_jax.store.checkpoint_store import CheckpointStore, best_step
+from pathb_jax.store.checkpoints import read_meta, read_state, resolve_checkpoint, restore
+from pathb_jax.store.step_folders import complete_steps, latest_good
 
 
 class EnvState(NamedTuple):
@@ -168,14 +163,12 @@ def test_snapshot_is_taken_before_save_returns(tmp_path):
         np.testing.assert_array_equal(leaf, [0, 1, 2, 3])
 
 
-def test_partial_template(two_steps):
+def test_a_template_names_every_leaf_and_no_more(two_steps):
     directory, trees = two_steps
-    some = {"params": trees[2]["params"], "update": trees[2]["update"]}
-    assert_same(restore(directory / "2", some, partial=True), some)
     with pytest.raises(CheckpointError, match="is not expected"):
-        restore(directory / "2", some)
+        restore(directory / "2", {"params": trees[2]["params"]})
     with pytest.raises(CheckpointError, match="it has no more"):
-        restore(directory / "2", {**some, "more": np.zeros(1)}, partial=True)
+        restore(directory / "2", {**trees[2], "more": np.zeros(1)})
 
 
 @pytest.mark.parametrize(
@@ -230,10 +223,10 @@ def test_what_cannot_be_stored_is_refused_at_once(tmp_path, tree, meta, rate, er
 def test_keeps_the_last_two_and_the_best(tmp_path, rates, best, kept):
     tree = {"a": np.ones(2)}
     with CheckpointStore(tmp_path) as store:
-        assert (store.latest(), store.best()) == (None, None)
+        assert best_step(tmp_path) is None
         for update, rate in enumerate(rates, start=1):
             store.save(update, tree, {}, rate)
-        assert (store.latest(), store.best()) == (5, best)
+    assert best_step(tmp_path) == best
     assert step_names(tmp_path) == kept
 
 
@@ -245,11 +238,11 @@ def test_best_survives_a_restart(tmp_path):
     assert step_names(tmp_path) == ["1", "3", "4"]
 
 
-def test_keep_last(tmp_path):
-    with CheckpointStore(tmp_path, keep_last=1) as store:
-        for update in (9, 10, 11):  # as numbers, not as text
+def test_the_last_are_told_by_number_and_not_by_name(tmp_path):
+    with CheckpointStore(tmp_path) as store:
+        for update in (9, 10, 11):
             store.save(update, {"a": np.ones(2)}, {}, None)
-    assert step_names(tmp_path) == ["11"]
+    assert step_names(tmp_path) == ["10", "11"]
 
 
 def test_saving_an_update_again_replaces_it(tmp_path):
@@ -257,7 +250,7 @@ def test_saving_an_update_again_replaces_it(tmp_path):
         store.save(3, {"a": np.zeros(2)}, {"try": 1}, 0.5)
     with CheckpointStore(tmp_path) as store:
         store.save(3, {"a": np.ones(2)}, {"try": 2}, None)
-        assert store.best() == 3  # its success rate carries over
+    assert read_state(tmp_path / "3").success_rate == 0.5  # it carries over
     assert step_names(tmp_path) == ["3"]
     assert read_meta(tmp_path / "3") == {"try": 2}
     assert restore(tmp_path / "3", {"a": np.zeros(2)})["a"].tolist() == [1, 1]
@@ -272,10 +265,10 @@ def fail_writing(monkeypatch, error):
         (path / "part").write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(checkpoints, "write_arrays", write)
+    monkeypatch.setattr(checkpoint_store, "write_arrays", write)
 
 
-@pytest.mark.parametrize("surfaces_at", ["wait", "close", "save", "latest", "leaving"])
+@pytest.mark.parametrize("surfaces_at", ["wait", "close", "save", "leaving"])
 def test_background_error_surfaces(tmp_path, monkeypatch, surfaces_at):
     saved(tmp_path, updates=(1,))
     fail_writing(monkeypatch, OSError(28, "No space left on device"))
@@ -285,7 +278,6 @@ def test_background_error_surfaces(tmp_path, monkeypatch, surfaces_at):
         "wait": store.wait,
         "close": store.close,
         "save": lambda: store.save(3, {"a": np.ones(2)}, {}, None),
-        "latest": store.latest,
         "leaving": lambda: store.__exit__(None, None, None),
     }
     with pytest.raises(CheckpointError, match=r"saving update 2 .*No space left") as raised:
@@ -303,7 +295,7 @@ def test_saving_works_again_after_an_error(tmp_path, monkeypatch):
             with pytest.raises(CheckpointError):
                 store.wait()
         store.save(2, {"a": np.ones(2)}, {}, None)
-        assert store.latest() == 2
+    assert complete_steps(tmp_path) == [2]
 
 
 def test_error_of_the_body_is_not_hidden(tmp_path, monkeypatch):
@@ -325,8 +317,8 @@ def test_killed_before_the_manifest_is_no_checkpoint(tmp_path, monkeypatch, func
         raise OSError(5, "killed here")
 
     trees = saved(tmp_path, updates=(1,))
-    monkeypatch.setattr(checkpoints, function, killed)
-    monkeypatch.setattr(checkpoints.shutil, "rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(checkpoint_store, function, killed)
+    monkeypatch.setattr(checkpoint_store.shutil, "rmtree", lambda *_, **__: None)
     with pytest.raises(CheckpointError), CheckpointStore(tmp_path) as store:
         store.save(2, trees[1], {}, 0.9)
     monkeypatch.undo()
@@ -443,8 +435,7 @@ def test_damaged_twice(two_steps, tmp_path):
 def test_damaged_best_is_not_trusted(tmp_path):
     saved(tmp_path, updates=(1, 2), rates=(0.9, 0.5))
     damage_flip(tmp_path / "1" / "state.json")
-    with CheckpointStore(tmp_path) as store:
-        assert store.best() == 2
+    assert best_step(tmp_path) == 2
 
 
 def test_no_checkpoint_at_all(tmp_path):
@@ -493,7 +484,7 @@ def test_forged_state_is_refused(two_steps, tmp_path, state):
 def test_forged_manifest_reads_nothing_outside(two_steps, tmp_path, name):
     copy = copy_of(two_steps, tmp_path)
     files = {name: {"size": 0, "sha256": "0"}}
-    forged = {"format": integrity.FORMAT, "files": files}
+    forged = {"format": "pathb-manifest-v1", "files": files}
     forged["files_sha256"] = integrity._digest_of(files)
     (copy / "2" / "manifest.json").write_text(json.dumps(forged))
     assert integrity.find_damage(copy / "2") is not None
@@ -543,10 +534,10 @@ def test_orbax_is_imported_late_and_quietly(tmp_path):
     script = f"""
 import logging, sys
 logging.basicConfig(level=logging.INFO)
-from pathb_jax.store import checkpoints
+from pathb_jax.store import checkpoint_store, checkpoints
 assert "orbax" not in sys.modules
 import numpy as np
-with checkpoints.CheckpointStore({str(tmp_path)!r}) as store:
+with checkpoint_store.CheckpointStore({str(tmp_path)!r}) as store:
     store.save(1, {{"a": np.ones(3)}}, {{}}, None)
 checkpoints.restore(checkpoints.resolve_checkpoint({str(tmp_path)!r}), {{"a": np.ones(3)}})
 """
@@ -562,11 +553,6 @@ def test_relative_directory(tmp_path, monkeypatch):
     with CheckpointStore(Path("run")) as store:
         store.save(1, {"a": np.ones(3)}, {}, None)
     assert restore(Path("run/1"), {"a": np.zeros(3)})["a"].tolist() == [1, 1, 1]
-
-
-def test_keep_last_is_checked(tmp_path):
-    with pytest.raises(ValueError, match="keep_last"):
-        CheckpointStore(tmp_path, keep_last=0)
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_policies_that_no_world_can_take(policy_json, tmp_path, key):
         return
     for scale in (1e300, 3.5e38, 1e-39, 5e-324, 0, -1.0, -1e300):
         path.write_text(json.dumps({**content, "action_scale": scale}))
-        with pytest.raises(InputError, match=r"action_scale: .* finite in float32"):
+        with pytest.raises(InputError, match=r"action_scale: .*give a number >= 1\.17549"):
             read_policy(path)
         with pytest.raises(ValueError, match="action_scale"):
             write_policy(tmp_path / "p.json", **{**actor(), "action_scale": scale})
@@ -119,7 +119,7 @@ def test_figures_of_a_history_may_be_missing(history, cell):
 def test_in_run_evaluations_hold_figures(tmp_path, name, cell):
     path = tmp_path / "e.csv"
     row = dict.fromkeys(EVALUATIONS_COLUMNS, 0.5) | dict.fromkeys(EVALUATIONS_COLUMNS[:4], 64)
-    write_evaluations(path, [row, row])
+    write_evaluations(path, {column: np.full(2, cell) for column, cell in row.items()})
     assert read_evaluations(path)["seeds"].tolist() == [64, 64]
     spoilt(path, name, cell)
     with pytest.raises(InputError, match=r"e\.csv, line 3: "):

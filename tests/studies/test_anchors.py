@@ -18,7 +18,19 @@ from pathb_jax.studies.anchors import (
 
 
 def finished(anchor: str, seed: int, successes: int) -> AnchorRun:
-    return AnchorRun(anchor, seed, successes, 64, 0.5, 190.0, 999_424, 1e5, "abc", "0.10.2", "cpu")
+    return AnchorRun(
+        anchor=anchor,
+        training_seed=seed,
+        successes=successes,
+        seeds=64,
+        mean_terminal_alignment=0.5,
+        mean_steps=190.0,
+        env_steps=999_424,
+        env_steps_per_second=1e5,
+        commit="abc",
+        jax="0.10.2",
+        device_kind="cpu",
+    )
 
 
 def anchor(name: str):
@@ -149,10 +161,10 @@ def test_rows_of_a_process_that_started_later_are_kept(tmp_path, monkeypatch):
 
 
 def test_a_run_that_diverged_is_no_row_and_stops_nothing(tmp_path, monkeypatch, capsys):
-    from pathb_jax.runs import run
+    from pathb_jax.runs import trainer
 
     lost = SimpleNamespace(diverged={"update": 3, "quantity": "loss"}, summaries={}, trained=True)
-    monkeypatch.setattr(run, "train", lambda config, observer: lost)
+    monkeypatch.setattr(trainer, "train", lambda config, observer: lost)
     words = ["--anchors", "small-terminal-1M", "--train-seeds", "2", "--out", str(tmp_path)]
     assert command.main(words) == 0
     assert not (tmp_path / "anchors.csv").exists()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import subprocess
@@ -11,15 +12,14 @@ import pytest
 from pathb_jax.cli import envelope as command
 from pathb_jax.config import VARIANTS, Hparams, OutputConfig
 from pathb_jax.studies.envelope import (
-    EnvelopeRun,
     Study,
     basin_preference,
     envelope,
-    envelope_table,
     missing_runs,
     run_config,
     settings,
 )
+from pathb_jax.studies.envelope_table import EnvelopeRun, envelope_table
 
 STUDY = Study("Small", 2, 4, Hparams())
 LAMBDAS = ("0.0", "0.9")
@@ -43,7 +43,7 @@ def finished(mixed_lambda: float, seed: int, alignment: float = 0.95, **changes)
         jax="0.10.2",
         device_kind="cpu",
     )
-    return run._replace(**changes)
+    return run.model_copy(update=changes)
 
 
 def diverged(mixed_lambda: float, seed: int) -> EnvelopeRun:
@@ -72,7 +72,7 @@ def table_of(folder: Path, *runs: EnvelopeRun):
 @pytest.fixture
 def trained(monkeypatch):
     """Replace training; returns what was asked for, as (lambda, seed)."""
-    from pathb_jax.runs import placement
+    from pathb_jax.runs import side_by_side
     from pathb_jax.studies import envelope as study
     from pathb_jax.system import backend
 
@@ -84,7 +84,7 @@ def trained(monkeypatch):
             yield SimpleNamespace(position=position, outcome=None)
 
     monkeypatch.setattr(backend, "select_backend", lambda *_, **__: None)
-    monkeypatch.setattr(placement, "train_all", train_all)
+    monkeypatch.setattr(side_by_side, "train_all", train_all)
     monkeypatch.setattr("pathb_jax.runs.outcome.check_trained_here", lambda *_: None)
     monkeypatch.setattr(
         study, "finished_run", lambda study, mixed_lambda, seed, _: finished(mixed_lambda, seed)
@@ -111,7 +111,7 @@ def test_runs_differ_in_nothing_but_lambda_seed_and_folder(tmp_path):
     configs = [run_config(study, at, seed, output) for at in (0.95, 0.97) for seed in (0, 1)]
     assert len({config.output.out for config in configs}) == 4
     assert {config.output.out.parent for config in configs} == {tmp_path}
-    assert {config.hparams._replace(mixed_lambda=None) for config in configs} == {study.hparams}
+    assert {dataclasses.replace(c.hparams, mixed_lambda=None) for c in configs} == {study.hparams}
     assert {config.train for config in configs} == {configs[0].train}
     assert [config.schedule.seed for config in configs] == [0, 1, 0, 1]
 
@@ -155,23 +155,23 @@ def test_every_run_is_written_as_it_ends_and_none_is_repeated(tmp_path, trained,
     trained.clear()
     assert command.main(words(tmp_path)) == 0
     assert trained == []
-    assert "nothing to train" in capsys.readouterr().out
+    assert "nothing to train" in capsys.readouterr().err
 
 
 def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
-    from pathb_jax.runs import placement
+    from pathb_jax.runs import side_by_side
     from pathb_jax.system.signals import StopRequested
 
     def train_all(configs, observer, parallel_runs, cluster=None):
         yield SimpleNamespace(position=1, outcome=None)
         raise StopRequested(15)
 
-    whole = placement.train_all
-    monkeypatch.setattr(placement, "train_all", train_all)
+    whole = side_by_side.train_all
+    monkeypatch.setattr(side_by_side, "train_all", train_all)
     assert command.main(words(tmp_path)) == 143
     (row,) = table_of(tmp_path).read()
     assert (row.mixed_lambda, row.training_seed) == (0.9, 0)
-    monkeypatch.setattr(placement, "train_all", whole)
+    monkeypatch.setattr(side_by_side, "train_all", whole)
     assert command.main(words(tmp_path)) == 0
     assert len(trained) == 3
 
@@ -179,6 +179,7 @@ def test_what_is_finished_before_a_stop_is_kept(tmp_path, trained, monkeypatch):
 def test_other_settings_need_another_table(tmp_path, trained, capsys):
     assert command.main(words(tmp_path)) == 0
     before = (tmp_path / "envelope.csv").read_bytes()
+    capsys.readouterr()
     assert command.main(words(tmp_path, "--value-coef", "0.25")) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: --table: ")
@@ -211,6 +212,11 @@ def test_page_is_written_from_the_data_and_keeps_remarks(tmp_path, capsys):
         assert "Going up in lambda. Trough with recovery" in told
     assert (tmp_path / "figures/envelope.png").read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "runs").exists()
+    assert command.main(words(tmp_path, "--page-only", "--json", "-")) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [point["mixed_lambda"] for point in result["points"]] == [*levels]
+    assert result["points"][0]["diverged"] == 1
+    assert result["statements"][0] in printed
 
 
 def told_of(folder: Path, capsys, *runs: EnvelopeRun) -> str:
@@ -338,18 +344,18 @@ def test_what_is_shipped_is_no_run_of_ones_own(repository, tmp_path, trained, mo
 
 def test_the_rows_of_a_second_command_are_kept(tmp_path, trained, monkeypatch):
     """One command starts, trains and ends while another is between two of its runs."""
-    from pathb_jax.runs import placement
+    from pathb_jax.runs import side_by_side
 
     def train_all(configs, observer, parallel_runs, cluster=None):
         for position in range(len(configs)):
             yield SimpleNamespace(position=position, outcome=None)
             if position == 0:
-                monkeypatch.setattr(placement, "train_all", alone)
+                monkeypatch.setattr(side_by_side, "train_all", alone)
                 other = words(tmp_path, "--lambdas", "0.3", "--train-seeds", "2")
                 assert command.main(other) == 0
 
-    alone = placement.train_all
-    monkeypatch.setattr(placement, "train_all", train_all)
+    alone = side_by_side.train_all
+    monkeypatch.setattr(side_by_side, "train_all", train_all)
     assert command.main(words(tmp_path)) == 0
     rows = [(row.mixed_lambda, row.training_seed) for row in table_of(tmp_path).read()]
     assert rows == [(at, seed) for at in (0.0, 0.3, 0.9) for seed in (0, 1)]
@@ -373,7 +379,7 @@ def test_help_does_not_wait_for_jax():
 def test_a_real_study(tmp_path, repository):
     script = [sys.executable, str(repository / "scripts/envelope.py")]
     wanted = [*script, *words(tmp_path, "--train-seeds", "1", "--backend", "cpu")]
-    done = subprocess.run(wanted, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(wanted, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = table_of(tmp_path).read()
     assert [row.mixed_lambda for row in rows] == [0.0, 0.9]
@@ -388,5 +394,5 @@ def test_a_real_study(tmp_path, repository):
     assert rows[0].mean_basin_distance != rows[1].mean_basin_distance
     # A run that was finished but not yet in the data file is read, not trained again.
     (tmp_path / "envelope.csv").unlink()
-    assert subprocess.run(wanted, capture_output=True, timeout=900).returncode == 0
+    assert subprocess.run(wanted, capture_output=True).returncode == 0
     assert table_of(tmp_path).read() == rows

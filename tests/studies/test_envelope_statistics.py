@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from pathb_jax.studies.envelope_published import PUBLISHED, beside
 from pathb_jax.studies.envelope_statistics import (
@@ -51,6 +52,16 @@ def test_the_interval_is_students():
     found = mean_interval(np.array([1.0, 3.0, 3.0, 5.0]) * np.sqrt(1.5))
     assert found.mean == pytest.approx(3 * np.sqrt(1.5))
     assert found.interval == pytest.approx((found.mean - 3.182446, found.mean + 3.182446), abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_interval_is_that_of_a_t_test(seed):
+    """To 1e-12; where all figures are alike, which the t-test refuses, it has no width."""
+    random = np.random.default_rng(seed)
+    values = random.normal(random.normal(), 10 ** random.uniform(-2, 2), random.integers(2, 9))
+    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert mean_interval(values).interval == pytest.approx(tuple(expected), rel=1e-12, abs=1e-12)
+    assert mean_interval(np.full(3, values[0])).interval == pytest.approx((values[0], values[0]))
 
 
 def test_the_interval_ends_where_figures_do():

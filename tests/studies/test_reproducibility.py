@@ -4,12 +4,15 @@ import math
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_runs import build, small_config
 
+from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
-from pathb_jax.learn.program import program, together, traced
+from pathb_jax.learn.hparams import traced
+from pathb_jax.learn.program import program, together
 from pathb_jax.learn.task import task_params
 from pathb_jax.studies import reproducibility, vmapped
 from pathb_jax.studies.reproducibility import (
@@ -91,7 +94,7 @@ def test_the_command_line_is_the_configuration(tmp_path: Path):
     config = setting.run("alone/2", seed=2, eval_every=1)
     flags = {"variant": reproducibility.VARIANT, "tier": "Medium", "updates": 3, "batch_envs": 8}
     flags |= {"seed": 2, "eval_every": 1, "success_floor": 0.0, "out": tmp_path / "alone/2"}
-    assert config == build(**flags).validated()
+    assert config == validated(build(**flags))
     assert setting.run("alone/2").eval_every == 3
 
 
@@ -136,7 +139,7 @@ def test_a_vmapped_run_has_its_own_numbers(tmp_path):
 
     def train(*rates):
         states = [compiled.init(c, p) for c, p in zip(configs, params, strict=True)]
-        hparams = [traced(configs[0].hparams._replace(lr=rate)) for rate in rates]
+        hparams = [traced(configs[0])._replace(lr=jnp.asarray(rate)) for rate in rates]
         ended, chunks = shared.train(states, hparams, params, [1, 1], [(0, 1)] * 2)
         assert [int(chunk.updates) for chunk in chunks] == [1, 1]
         return [jax.device_get(state.params["log_std"]) for state in ended]

@@ -10,8 +10,8 @@ from pathb_jax.errors import InputError
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
-from pathb_jax.store.digest import digest
 from pathb_jax.store.record import read_record
+from pathb_jax.studies.digest import digest
 
 ADOPTED = "mixed_0_90_pathb_vc0_25"
 
@@ -35,7 +35,7 @@ def test_runs_that_are_taken_up_are_checked(plan, monkeypatch):
     """The record is gone, a summary says more than its rows: that is refused, not used."""
     plan.record_path.unlink()
     count_one_more(plan.out)
-    monkeypatch.setattr("pathb_jax.runs.running.Run.begin", None)  # nothing is trained
+    monkeypatch.setattr("pathb_jax.runs.trainer.begin", None)  # nothing is trained
     with pytest.raises(InputError, match=f"{ADOPTED}.*success_count"):
         run_ladder(plan)
 
@@ -81,7 +81,7 @@ def test_a_verification_that_is_not_possible_ends_no_ladder(plan, monkeypatch):
 
     monkeypatch.setattr("pathb_jax.ladder.verifying.verify", broken)
     record = run_ladder(plan)
-    assert record["verdict"] == "adopted"
-    (problem,) = record["verification"]["problems"]
+    assert record.verdict == "adopted"
+    (problem,) = record.verification.problems
     assert "verification was not possible: the disk is gone" in problem
     assert read_record(plan.record_path) == record

@@ -10,6 +10,7 @@ from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.protocol import load_protocol
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import verdict_of
+from pathb_jax.store.record_schema import StageRecord
 from pathb_jax.verification import rules
 
 PROTOCOL, TABLE = load_protocol("path_b"), shipped_table()
@@ -94,7 +95,9 @@ def test_both_grade_alike(passed):
 def test_both_say_what_a_seed_would_have(by_seed):
     passed = dict(zip(TAGS, by_seed, strict=False))
     stages = {
-        tag: {seed: [{"passed": p} for p in run] for seed, run in runs.items()}
+        tag: {
+            seed: [StageRecord.model_construct(passed=p) for p in run] for seed, run in runs.items()
+        }
         for tag, runs in passed.items()
     }
     for seed in range(3):

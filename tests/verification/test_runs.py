@@ -5,7 +5,7 @@ import shutil
 import pytest
 from small_runs import Watcher, small_config
 
-from pathb_jax.runs.run import train
+from pathb_jax.runs.trainer import train
 from pathb_jax.system import signals
 from pathb_jax.verification.verify import verify
 

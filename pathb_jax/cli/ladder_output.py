@@ -1,0 +1,108 @@
+"""What the ladder's command prints: its plan, its verdict, and what does not hold."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from pathb_jax.display.terminal import Terminal, duration, notice
+from pathb_jax.ladder.statistics import clopper_pearson
+
+if TYPE_CHECKING:
+    from pathb_jax.ladder.estimate import Estimate
+    from pathb_jax.ladder.plan import LadderPlan
+    from pathb_jax.store.record_schema import LadderRecord
+
+
+def plan_result(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate") -> dict[str, Any]:
+    """Return what `--plan --json` says."""
+    from pathb_jax.store.models import to_json
+
+    return {
+        "protocol": plan.protocol.name,
+        "sha256": plan.protocol.sha256,
+        "run": to_json(plan.run),
+        "candidates": [to_json(candidate) for candidate in plan.protocol.candidates],
+        "standing": record.standing,
+        "deviations": record.deviations,
+        "estimate": {**estimate._asdict(), "run_seconds": estimate.run_seconds},
+    }
+
+
+def print_verification(record: "LadderRecord") -> bool:
+    """Say what does not hold of the record; return whether everything does."""
+    problems = record.verification.problems if record.verification else []
+    for problem in problems:
+        notice(f"does not hold: {problem}")
+    return not problems
+
+
+def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate") -> None:
+    """Print what a plan would train, and how long that would take here."""
+    console = Terminal()
+    planned, protocol = plan.run, plan.protocol
+    console.print(
+        f"protocol {protocol.name} (sha256 {protocol.sha256[:12]}), tier {planned.tier}, "
+        f"{planned.updates} updates = {planned.env_steps:,} environment steps per run, "
+        f"training seed {planned.seed}"
+    )
+    table = Table("order", "tag", "change", "why")
+    for candidate in protocol.candidates:
+        defaults = protocol.hparams
+        change = ", ".join(f"{k} {defaults[k]:g} -> {v:g}" for k, v in candidate.change.items())
+        table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
+    console.print(table)
+    departures = "; ".join(record.deviations) or "none"
+    console.print(f"verdict will be {record.standing}; departures: {departures}")
+    console.print(f"files: {plan.out}")
+    runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
+    seeds = plan.train_seeds
+    climb = (
+        estimate.seconds_of(runs * seeds) if plan.speculative else runs * estimate.seconds_of(seeds)
+    )
+    console.print(
+        f"measured here: compile {estimate.compile_seconds:.1f} s once, "
+        f"{estimate.env_steps_per_second:,.0f} environment steps/s, "
+        f"evaluation {estimate.evaluation_seconds:.2f} s"
+    )
+    console.print(
+        f"estimate (h:mm:ss): one run {duration(estimate.run_seconds)}, at most {runs} candidates"
+        f"{f' of {seeds} seeds' if seeds > 1 else ''} {duration(climb)}, "
+        f"batch of {batch} after an adoption {duration(estimate.seconds_of(batch))}; "
+        f"{estimate.devices} at a time"
+    )
+
+
+def print_record(record: "LadderRecord") -> None:
+    """Print the verdict and what it rests on."""
+    console = Terminal()
+    table = Table("candidate", "status", "success", "95 % interval", "stages", "failure mode")
+    for entry in record.candidates:
+        first = next(iter(entry.summaries.values()), None)
+        success, interval = "-", "-"
+        if first is not None:
+            count, seeds = first.success_count, first.seeds
+            low, high = clopper_pearson(count, seeds)
+            success, interval = f"{count}/{seeds}", f"[{low:.3f}, {high:.3f}]"
+        marks = {True: "pass", False: "fail", None: "-"}
+        stages = " ".join(marks[stage.passed] for stage in entry.stages)
+        mode = entry.failure_mode or "-"
+        table.add_row(entry.tag, entry.status, success, interval, stages, mode)
+    console.print(table)
+    if others := record.training_seeds:
+        for passes in others.passes:
+            low, high = passes.interval
+            console.print(
+                f"{passes.tag}, stage {passes.stage}: {passes.passed} of "
+                f"{passes.seeds} training seeds pass [{low:.3f}, {high:.3f}]"
+            )
+        for seed, verdict in others.verdicts.items():
+            console.print(f"training seed {seed}: {verdict}")
+    for item in record.batch:
+        rate = item.success_rate
+        shown = item.status if rate is None else f"success {rate:.3f}"
+        console.print(f"batch {item.label}: {shown}")
+    adopted = f" {record.adopted}" if record.adopted else ""
+    console.print(
+        f"verdict: {record.verdict}{adopted} ({record.standing}), "
+        f"{record.compute.used_hours:.2f} h of training"
+    )
