@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pathb_jax.certainty import rates
+from pathb_jax.judging import rates
 
 SEEDS = 32
 

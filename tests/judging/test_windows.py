@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pathb_jax.certainty import windows as w
+from pathb_jax.judging import windows as w
 
 RULE = w.Rule(window=50, entropy_below=2.28, log_std_rise_at_most=0.0, value_loss_at_most=400.0)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pathb_jax.certainty.paths import along_the_run
-from pathb_jax.certainty.training_seeds import interquartile_mean, next_seed_disagrees
+from pathb_jax.judging.paths import along_the_run
+from pathb_jax.judging.training_seeds import interquartile_mean, next_seed_disagrees
 
 
 def test_a_path_that_swings():

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pathb_jax.certainty.rates import Count
+from pathb_jax.judging.rates import Count
 from pathb_jax.ladder.acceptance import successes_needed
 
 

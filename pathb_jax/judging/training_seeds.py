@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pathb_jax.certainty.rates import JEFFREYS
+from pathb_jax.judging.rates import JEFFREYS
 
 
 class Interquartile(NamedTuple):
