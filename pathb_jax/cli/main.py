@@ -30,6 +30,7 @@ COMMANDS = {
     "verify": Command(
         "verify", "VerifyFlags", "recompute a ladder or run from its files, replay its policies"
     ),
+    "judge": Command("judge", "JudgeFlags", "judge any finished runs, and say how sure that is"),
     "evaluate": Command(
         "evaluate", "EvaluateFlags", "play a checkpoint, policy file or reference controller"
     ),

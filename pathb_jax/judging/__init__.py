@@ -1,0 +1,1 @@
+"""Any finished run under a protocol, and how sure the judgement is."""

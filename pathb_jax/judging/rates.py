@@ -1,0 +1,248 @@
+"""How sure the stages on success rates are: predictive odds, error curves, equivalence.
+
+Every evaluation seed is taken as one independent trial with the set's success probability. SciPy
+takes long to import, so it is imported where it is used.
+"""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from pathb_jax.ladder.acceptance import decimal, successes_needed
+
+Count = tuple[int, int]
+"""(successes, seeds) of an evaluation set, at least one seed."""
+
+JEFFREYS = 0.5
+"""Both parameters of the Beta prior of a success probability; the posterior of k of n is
+Beta(k + 1/2, n - k + 1/2)."""
+
+
+def floor_flip(count: Count, threshold: float, seeds: int | None = None) -> float:
+    """Return the posterior-predictive probability that a fresh set says the opposite of stage 1.
+
+    The success probability is not known: it has Jeffreys' posterior given the set, so that 0 of 32
+    does not mean "never".
+
+    Args:
+        count: the set that was judged.
+        threshold: least success rate that passes.
+        seeds: of the fresh set; None: as many as there were.
+    """
+    successes, judged = count
+    fresh = seeds or judged
+    below = math.fsum(_predictive(count, fresh)[: successes_needed(threshold, fresh)])
+    passed = successes >= successes_needed(threshold, judged)
+    return _probability(below if passed else 1 - below)
+
+
+def shift_flip(first: Count, second: Count, difference: float) -> float:
+    """Return the posterior-predictive probability that fresh sets say the opposite of stage 3.
+
+    Args:
+        first: the set of stage 1.
+        second: the shifted set.
+        difference: largest difference of the two rates that passes.
+    """
+    passing = _passes(
+        _predictive(first, first[1]), _predictive(second, second[1]), decimal(difference)
+    )
+    passed = abs(Fraction(*second) - Fraction(*first)) <= decimal(difference)
+    return _probability(1 - passing if passed else passing)
+
+
+class ErrorCurve(NamedTuple):
+    """What a rule does over the true success probability."""
+
+    probability: np.ndarray
+    """True success probabilities, ascending."""
+    wrong: np.ndarray
+    """Probability of the wrong answer: a pass below the threshold, a fail at or above it."""
+
+
+def floor_errors(seeds: int, threshold: float, points: int = 101) -> ErrorCurve:
+    """Return how often stage 1 is wrong, over the true success probability.
+
+    Args:
+        seeds: of the set.
+        threshold: least success rate that passes.
+        points: how many probabilities from 0 to 1.
+    """
+    from scipy.stats import binom
+
+    probability = np.linspace(0.0, 1.0, points)
+    passes = binom.sf(successes_needed(threshold, seeds) - 1, seeds, probability)
+    return ErrorCurve(probability, np.where(probability < threshold, passes, 1 - passes))
+
+
+def shift_false_fails(seeds: int, difference: float, points: int = 101) -> ErrorCurve:
+    """Return how often stage 3 fails a policy that is equally good on both sets.
+
+    Args:
+        seeds: of each of the two sets.
+        difference: largest difference of the two rates that passes.
+        points: how many probabilities from 0 to 1.
+    """
+    probability = np.linspace(0.0, 1.0, points)
+    return ErrorCurve(
+        probability,
+        np.array([shift_error(seeds, p, p, difference) for p in probability.tolist()]),
+    )
+
+
+def shift_error(seeds: int, first: float, second: float, difference: float) -> float:
+    """Return how often stage 3 is wrong about two true success probabilities.
+
+    Args:
+        seeds: of each of the two sets.
+        first: true success probability on stage 1's set.
+        second: on the shifted set.
+        difference: largest difference that is to pass.
+
+    >>> round(shift_error(32, 0.45, 0.45, 0.10), 2)
+    0.38
+    """
+    allowed = decimal(difference)
+    passing = _passes(_binomial(seeds, first), _binomial(seeds, second), allowed)
+    to_pass = abs(decimal(second) - decimal(first)) <= allowed
+    return _probability(1 - passing if to_pass else passing)
+
+
+def seeds_needed(
+    probability: float, difference: float, error: float = 0.05, most: int = 2**14
+) -> int | None:
+    """Return the least power of two of seeds at which stage 3 seldom fails an equal policy.
+
+    Args:
+        probability: the policy's success probability on both sets.
+        difference: largest difference of the two rates that passes.
+        error: how often it may fail.
+        most: the largest set to consider.
+
+    Returns:
+        Seeds of each set, or None if `most` are too few.
+    """
+    sizes = [2**power for power in range(3, most.bit_length())]
+    return next(
+        (n for n in sizes if shift_error(n, probability, probability, difference) <= error), None
+    )
+
+
+class Equivalence(NamedTuple):
+    """Two one-sided tests of whether two rates differ by less than a margin."""
+
+    difference: float
+    """Second rate less the first."""
+    interval: tuple[float, float]
+    """Newcombe's hybrid score interval at 1 - 2 alpha; inside the margin both tests reject."""
+    equivalent: bool
+
+
+def equivalence(first: Count, second: Count, margin: float, alpha: float = 0.05) -> Equivalence:
+    """Test whether two independent rates differ by less than a margin, by two one-sided tests.
+
+    Both tests reject at level `alpha` where the interval of the difference at 1 - 2 alpha lies
+    inside (-margin, margin). The interval is Newcombe's method 10 (Statistics in Medicine 17,
+    1998): the Wilson intervals of the two rates, combined.
+
+    Args:
+        first: the set of stage 1.
+        second: the shifted set.
+        margin: differences of this size or more are not equivalent.
+        alpha: level of each of the two tests.
+    """
+    low, high = newcombe(first, second, 1 - 2 * alpha)
+    difference = second[0] / second[1] - first[0] / first[1]
+    return Equivalence(difference, (low, high), -margin < low and high < margin)
+
+
+def newcombe(first: Count, second: Count, confidence: float) -> tuple[float, float]:
+    """Return Newcombe's hybrid score interval of the second rate less the first.
+
+    Args:
+        first: one set.
+        second: the other, independent of it.
+        confidence: level of the two-sided interval.
+    """
+    rate1, low1, high1 = _wilson(first, confidence)
+    rate2, low2, high2 = _wilson(second, confidence)
+    difference = rate2 - rate1
+    return (
+        difference - math.hypot(rate2 - low2, high1 - rate1),
+        difference + math.hypot(high2 - rate2, rate1 - low1),
+    )
+
+
+class Paired(NamedTuple):
+    """Two policies on the same seeds."""
+
+    only_first: int
+    """Seeds on which the first alone succeeds."""
+    only_second: int
+    p_value: float
+    """Of McNemar's exact test that neither is better, two-sided."""
+
+
+def paired(first: Sequence[bool] | np.ndarray, second: Sequence[bool] | np.ndarray) -> Paired:
+    """Compare two policies on equal seeds by McNemar's exact test.
+
+    Args:
+        first: success per seed.
+        second: success per seed, of the same seeds in the same order.
+
+    Raises:
+        ValueError: not the same number of seeds.
+    """
+    from scipy.stats import binomtest
+
+    one, other = np.asarray(first, bool), np.asarray(second, bool)
+    if one.shape != other.shape:
+        raise ValueError(f"{one.size} seeds against {other.size}")
+    only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
+    discordant = only_first + only_second
+    p_value = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    return Paired(only_first, only_second, p_value)
+
+
+def _wilson(count: Count, confidence: float) -> tuple[float, float, float]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(*count).proportion_ci(confidence, method="wilson")
+    return count[0] / count[1], float(interval.low), float(interval.high)
+
+
+def _predictive(count: Count, fresh: int) -> np.ndarray:
+    """Return P(K = k) of a fresh set given a judged one, for k = 0..fresh."""
+    from scipy.stats import betabinom
+
+    successes, seeds = count
+    shape = successes + JEFFREYS, seeds - successes + JEFFREYS
+    return np.asarray(betabinom.pmf(np.arange(fresh + 1), fresh, *shape))
+
+
+def _binomial(seeds: int, probability: float) -> np.ndarray:
+    from scipy.stats import binom
+
+    return np.asarray(binom.pmf(np.arange(seeds + 1), seeds, probability))
+
+
+def _passes(first: np.ndarray, second: np.ndarray, allowed: Fraction) -> float:
+    """Return P(|K2/n2 - K1/n1| <= allowed) of independent counts with these probabilities."""
+    seeds1, seeds2 = len(first) - 1, len(second) - 1
+    cumulative = np.concatenate([[0.0], np.cumsum(second)])
+    total = 0.0
+    for successes, probability in enumerate(first.tolist()):
+        rate = Fraction(successes, seeds1)
+        low = max(0, math.ceil((rate - allowed) * seeds2))
+        high = min(seeds2, math.floor((rate + allowed) * seeds2))
+        if low <= high:
+            total += probability * float(cumulative[high + 1] - cumulative[low])
+    return total
+
+
+def _probability(value: float) -> float:
+    """Return `value` without the rounding that summing left beyond [0, 1]."""
+    return min(1.0, max(0.0, value))

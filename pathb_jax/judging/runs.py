@@ -1,0 +1,156 @@
+"""Any finished run under a protocol's stages: read from its folder, whoever trained it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pathb_jax.errors import InputError
+from pathb_jax.judging.rates import Count
+from pathb_jax.ladder.acceptance import judge
+from pathb_jax.ladder.failure_modes import FailureMode, classify
+from pathb_jax.ladder.protocol import Protocol, deviation
+from pathb_jax.ladder.schema import PlannedRun
+from pathb_jax.runs.evidence import check_evidence
+from pathb_jax.runs.manifest import RecordedConfig, RunManifest, read_manifest
+from pathb_jax.runs.outcome import find_set
+from pathb_jax.store import artifacts
+from pathb_jax.store.artifacts import RunFiles, evaluation_sets
+from pathb_jax.store.record_schema import StageRecord
+
+
+class Evaluations(NamedTuple):
+    """In-run evaluations on one seed set, oldest first."""
+
+    updates: list[int]
+    """Updates of this run that were done."""
+    counts: list[Count]
+    alignments: list[float]
+
+
+class JudgedRun(NamedTuple):
+    """A finished run and what a protocol says of it."""
+
+    folder: Path
+    slug: str
+    differs: list[str]
+    """Where the run is not the protocol's, "lr: 0.0003 -> 0.0001": its candidate's change too."""
+    env_steps: int
+    diverged: str | None
+    history: Mapping[str, np.ndarray]
+    counts: Mapping[int, Count]
+    """First seed of each of the protocol's sets -> successes and seeds, where it was evaluated."""
+    along: Evaluations
+    """On stage 1's set."""
+    receipts: list[StageRecord]
+    failure_mode: FailureMode
+
+
+def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
+    """Read a finished run and judge it. A run's files that contradict each other are refused.
+
+    Args:
+        folder: a run's folder, with `manifests/`.
+        protocol: its stages, failure modes and seed sets. Sets of another size are judged by their
+            rates.
+
+    Raises:
+        InputError: there is no run, more than one, one that is not over, or damaged files.
+    """
+    files = _files(folder)
+    manifest = read_manifest(files)
+    if not manifest.is_finished:
+        allowed = f"run {files.slug} is {manifest.status}; judge it when it is over"
+        raise InputError("RUN", str(folder), allowed)
+    check_evidence(files)
+    summaries = _summaries(files, manifest, protocol)
+    counts = {
+        start: (summary["success_count"], summary["seeds"]) for start, summary in summaries.items()
+    }
+    history = artifacts.read_history(files.history)
+    start = protocol.stages.success_floor.seed_start
+    along = _along(files, manifest, start)
+    schedule = manifest.config.schedule
+    diverged = None
+    if manifest.diverged is not None:
+        diverged = f"{manifest.diverged.quantity} not finite at update {manifest.diverged.update}"
+    half = [
+        alignment
+        for update, alignment in zip(along.updates, along.alignments, strict=True)
+        if update == schedule["updates"] // 2
+    ]
+    return JudgedRun(
+        folder=folder,
+        slug=files.slug,
+        differs=_differences(manifest.config, protocol),
+        env_steps=manifest.env_steps,
+        diverged=diverged,
+        history=history,
+        counts=counts,
+        along=along,
+        receipts=judge(protocol.stages, counts, history, diverged=diverged or ""),
+        failure_mode=classify(
+            protocol.failure_modes,
+            history,
+            updates=schedule["updates"],
+            success=counts.get(start),
+            alignment=summaries.get(start, {}).get("mean_terminal_alignment"),
+            half_alignment=half[0] if half else None,
+            log_std_init=schedule["log_std_init"],
+            diverged=diverged or "",
+        ),
+    )
+
+
+def _files(folder: Path) -> RunFiles:
+    if not folder.is_dir():
+        raise InputError("RUN", str(folder), "there is no such folder")
+    slugs = sorted(path.stem for path in (folder / "manifests").glob("*.json"))
+    if len(slugs) != 1:
+        runs = f"the runs {', '.join(slugs)}" if slugs else "no run"
+        raise InputError("RUN", str(folder), f"it holds {runs}; give a folder of one run")
+    return RunFiles(folder, slugs[0])
+
+
+def _summaries(
+    files: RunFiles, manifest: RunManifest, protocol: Protocol
+) -> dict[int, dict[str, Any]]:
+    """Read the protocol's sets: those of its size where there are such, else the run's own."""
+    if manifest.diverged is not None:
+        return {}
+    own = evaluation_sets(manifest.config.evaluation.eval_seed_start)
+    found = {}
+    for start in protocol.seed_sets:
+        sets = [find_set(files, manifest, start, protocol.evaluation.seeds)]
+        if start in own:
+            sets.append(files.own_set(start, first=start == own[0]))
+        for where in sets:
+            if where.summary.exists():
+                found[start] = artifacts.read_evaluation_summary(where.summary)
+                break
+    return found
+
+
+def _along(files: RunFiles, manifest: RunManifest, start: int) -> Evaluations:
+    rows = artifacts.read_evaluations(files.evaluations)
+    of_set = rows["seed_start"] == start
+    of_set &= rows["seeds"] == manifest.config.evaluation.eval_seeds
+    updates = (rows["update"][of_set] - manifest.first_update).astype(int).tolist()
+    seeds = rows["seeds"][of_set].astype(int)
+    successes = np.rint(rows["success_rate"][of_set] * seeds).astype(int)
+    counts = list(zip(successes.tolist(), seeds.tolist(), strict=True))
+    return Evaluations(updates, counts, rows["mean_terminal_alignment"][of_set].tolist())
+
+
+def _differences(config: RecordedConfig, protocol: Protocol) -> list[str]:
+    """List where a run is not the protocol's with its default hyper-parameters."""
+    recorded = {**config.task, **config.train, **config.hparams, **config.schedule}
+    pinned = {
+        name: getattr(protocol.run, name) for name in PlannedRun.model_fields if name != "label"
+    }
+    return [
+        deviation(name, value, recorded.get(name))
+        for name, value in {**pinned, **protocol.hparams}.items()
+        if recorded.get(name) != value
+    ]
