@@ -11,6 +11,7 @@ from rich.table import Table
 from pathb_jax.cli import command
 from pathb_jax.cli.exit_codes import OK
 from pathb_jax.cli.json_result import check_json, json_result
+from pathb_jax.cli.ladder_output import MARKS, stages_cell, success_cells
 from pathb_jax.config import DefaultHint
 from pathb_jax.display.terminal import Terminal, say
 from pathb_jax.errors import InputError
@@ -34,7 +35,6 @@ Exit status: 0 the runs were judged, whatever the stages say; 2 bad input, such 
 over or whose files contradict each other."""
 
 FORMAT = "pathb-judgement-v1"
-MARKS = {True: "pass", False: "fail", None: "-"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,17 +107,12 @@ def _result(run: "JudgedRun", sure: "HowSure") -> dict[str, Any]:
 def _print(
     judged: Sequence["JudgedRun"], certainties: Sequence["HowSure"], protocol: "Protocol"
 ) -> None:
-    from pathb_jax.ladder.statistics import clopper_pearson
-
     start = protocol.stages.success_floor.seed_start
     table = Table("run", "success", "95 % interval", "stages", "failure mode")
     for run in judged:
-        success, interval = "-", "-"
-        if (count := run.counts.get(start)) is not None:
-            low, high = clopper_pearson(*count)
-            success, interval = f"{count[0]}/{count[1]}", f"[{low:.3f}, {high:.3f}]"
-        stages = " ".join(MARKS[receipt.passed] for receipt in run.receipts)
-        table.add_row(run.folder.name, success, interval, stages, run.failure_mode.name)
+        success = success_cells(run.counts.get(start))
+        stages = stages_cell(run.receipts)
+        table.add_row(run.folder.name, *success, stages, run.failure_mode.name)
     Terminal().print(table)
     for run, sure in zip(judged, certainties, strict=True):
         say(f"{run.folder}: {'; '.join(run.differs) or 'as the protocol has it'}")

@@ -1,5 +1,6 @@
 """What the ladder's command prints: its plan, its verdict, and what does not hold."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -10,7 +11,23 @@ from pathb_jax.ladder.statistics import clopper_pearson
 if TYPE_CHECKING:
     from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.store.record_schema import LadderRecord
+    from pathb_jax.store.record_schema import LadderRecord, StageRecord
+
+
+MARKS = {True: "pass", False: "fail", None: "-"}
+
+
+def success_cells(count: tuple[int, int] | None) -> tuple[str, str]:
+    """Return a set's (successes, seeds) and its exact 95 % interval as cells of a table."""
+    if count is None:
+        return "-", "-"
+    low, high = clopper_pearson(*count)
+    return f"{count[0]}/{count[1]}", f"[{low:.3f}, {high:.3f}]"
+
+
+def stages_cell(receipts: "Sequence[StageRecord]") -> str:
+    """Return what each stage said as a cell of a table."""
+    return " ".join(MARKS[receipt.passed] for receipt in receipts)
 
 
 def plan_result(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate") -> dict[str, Any]:
@@ -78,15 +95,9 @@ def print_record(record: "LadderRecord") -> None:
     table = Table("candidate", "status", "success", "95 % interval", "stages", "failure mode")
     for entry in record.candidates:
         first = next(iter(entry.summaries.values()), None)
-        success, interval = "-", "-"
-        if first is not None:
-            count, seeds = first.success_count, first.seeds
-            low, high = clopper_pearson(count, seeds)
-            success, interval = f"{count}/{seeds}", f"[{low:.3f}, {high:.3f}]"
-        marks = {True: "pass", False: "fail", None: "-"}
-        stages = " ".join(marks[stage.passed] for stage in entry.stages)
+        success = success_cells((first.success_count, first.seeds) if first else None)
         mode = entry.failure_mode or "-"
-        table.add_row(entry.tag, entry.status, success, interval, stages, mode)
+        table.add_row(entry.tag, entry.status, *success, stages_cell(entry.stages), mode)
     console.print(table)
     if others := record.training_seeds:
         for passes in others.passes:

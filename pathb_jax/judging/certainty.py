@@ -76,13 +76,7 @@ def how_sure(run: JudgedRun, protocol: Protocol) -> HowSure:
 
 
 def _dynamics(run: JudgedRun, protocol: Protocol) -> Dynamics | None:
-    rule = protocol.stages.training_dynamics
-    found = windows.windows(
-        run.history,
-        windows.Rule(
-            rule.window, rule.entropy_below, rule.log_std_rise_at_most, rule.value_loss_at_most
-        ),
-    )
+    found = windows.windows(run.history, protocol.stages.training_dynamics)
     share, rises = windows.share_passed(found), windows.rank_of_rise(found)
     if share is None or rises is None:
         return None

@@ -6,12 +6,12 @@ takes long to import, so it is imported where it is used.
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pathb_jax.ladder.acceptance import decimal, successes_needed
+from pathb_jax.ladder.acceptance import decimal, successes_needed, within
+from pathb_jax.ladder.statistics import as_probability, rates_within
 
 Count = tuple[int, int]
 """(successes, seeds) of an evaluation set, at least one seed."""
@@ -21,7 +21,7 @@ JEFFREYS = 0.5
 Beta(k + 1/2, n - k + 1/2)."""
 
 
-def floor_flip(count: Count, threshold: float, seeds: int | None = None) -> float:
+def floor_flip(count: Count, threshold: float) -> float:
     """Return the posterior-predictive probability that a fresh set says the opposite of stage 1.
 
     The success probability is not known: it has Jeffreys' posterior given the set, so that 0 of 32
@@ -30,13 +30,11 @@ def floor_flip(count: Count, threshold: float, seeds: int | None = None) -> floa
     Args:
         count: the set that was judged.
         threshold: least success rate that passes.
-        seeds: of the fresh set; None: as many as there were.
     """
-    successes, judged = count
-    fresh = seeds or judged
-    below = math.fsum(_predictive(count, fresh)[: successes_needed(threshold, fresh)])
-    passed = successes >= successes_needed(threshold, judged)
-    return _probability(below if passed else 1 - below)
+    successes, seeds = count
+    needed = successes_needed(threshold, seeds)
+    fresh = _predictive(count)
+    return float((fresh.cdf if successes >= needed else fresh.sf)(needed - 1))
 
 
 def shift_flip(first: Count, second: Count, difference: float) -> float:
@@ -47,11 +45,8 @@ def shift_flip(first: Count, second: Count, difference: float) -> float:
         second: the shifted set.
         difference: largest difference of the two rates that passes.
     """
-    passing = _passes(
-        _predictive(first, first[1]), _predictive(second, second[1]), decimal(difference)
-    )
-    passed = abs(Fraction(*second) - Fraction(*first)) <= decimal(difference)
-    return _probability(1 - passing if passed else passing)
+    passing = rates_within(first[1], _predictive(first), second[1], _predictive(second), difference)
+    return as_probability(1 - passing if within(first, second, difference) else passing)
 
 
 class ErrorCurve(NamedTuple):
@@ -105,10 +100,11 @@ def shift_error(seeds: int, first: float, second: float, difference: float) -> f
     >>> round(shift_error(32, 0.45, 0.45, 0.10), 2)
     0.38
     """
-    allowed = decimal(difference)
-    passing = _passes(_binomial(seeds, first), _binomial(seeds, second), allowed)
-    to_pass = abs(decimal(second) - decimal(first)) <= allowed
-    return _probability(1 - passing if to_pass else passing)
+    from scipy.stats import binom
+
+    passing = rates_within(seeds, binom(seeds, first), seeds, binom(seeds, second), difference)
+    to_pass = abs(decimal(second) - decimal(first)) <= decimal(difference)
+    return as_probability(1 - passing if to_pass else passing)
 
 
 def seeds_needed(
@@ -214,35 +210,9 @@ def _wilson(count: Count, confidence: float) -> tuple[float, float, float]:
     return count[0] / count[1], float(interval.low), float(interval.high)
 
 
-def _predictive(count: Count, fresh: int) -> np.ndarray:
-    """Return P(K = k) of a fresh set given a judged one, for k = 0..fresh."""
+def _predictive(count: Count) -> Any:
+    """Return the distribution of a fresh set's successes given a judged one of as many seeds."""
     from scipy.stats import betabinom
 
     successes, seeds = count
-    shape = successes + JEFFREYS, seeds - successes + JEFFREYS
-    return np.asarray(betabinom.pmf(np.arange(fresh + 1), fresh, *shape))
-
-
-def _binomial(seeds: int, probability: float) -> np.ndarray:
-    from scipy.stats import binom
-
-    return np.asarray(binom.pmf(np.arange(seeds + 1), seeds, probability))
-
-
-def _passes(first: np.ndarray, second: np.ndarray, allowed: Fraction) -> float:
-    """Return P(|K2/n2 - K1/n1| <= allowed) of independent counts with these probabilities."""
-    seeds1, seeds2 = len(first) - 1, len(second) - 1
-    cumulative = np.concatenate([[0.0], np.cumsum(second)])
-    total = 0.0
-    for successes, probability in enumerate(first.tolist()):
-        rate = Fraction(successes, seeds1)
-        low = max(0, math.ceil((rate - allowed) * seeds2))
-        high = min(seeds2, math.floor((rate + allowed) * seeds2))
-        if low <= high:
-            total += probability * float(cumulative[high + 1] - cumulative[low])
-    return total
-
-
-def _probability(value: float) -> float:
-    """Return `value` without the rounding that summing left beyond [0, 1]."""
-    return min(1.0, max(0.0, value))
+    return betabinom(seeds, successes + JEFFREYS, seeds - successes + JEFFREYS)

@@ -72,9 +72,7 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
     start = protocol.stages.success_floor.seed_start
     along = _along(files, manifest, start)
     schedule = manifest.config.schedule
-    diverged = None
-    if manifest.diverged is not None:
-        diverged = f"{manifest.diverged.quantity} not finite at update {manifest.diverged.update}"
+    diverged = manifest.diverged.text if manifest.diverged else None
     half = [
         alignment
         for update, alignment in zip(along.updates, along.alignments, strict=True)

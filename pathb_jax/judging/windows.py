@@ -6,19 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from pathb_jax.ladder.acceptance import difference
+from pathb_jax.ladder.schema import TrainingDynamics
 
 SHIFTS = (10, 25, 50, 100)
 """Updates by which the window is ended earlier."""
-
-
-class Rule(NamedTuple):
-    """Stage 2: what a window of history rows has to keep."""
-
-    window: int
-    """Rows."""
-    entropy_below: float
-    log_std_rise_at_most: float
-    value_loss_at_most: float
 
 
 class Windows(NamedTuple):
@@ -38,12 +29,12 @@ class Windows(NamedTuple):
     passed_monotone: np.ndarray
 
 
-def windows(history: Mapping[str, Sequence[float] | np.ndarray], rule: Rule) -> Windows:
+def windows(history: Mapping[str, Sequence[float] | np.ndarray], rule: TrainingDynamics) -> Windows:
     """Evaluate stage 2 on every window that ends in the run's last third.
 
     Args:
         history: the columns entropy, log_std and value_loss, one number per update.
-        rule: the protocol's.
+        rule: the protocol's stage 2.
 
     Returns:
         One entry per window, oldest first; none where the run is shorter than a window.

@@ -161,9 +161,7 @@ def _half_alignment(outcome: RunOutcome, seed_start: int, updates: int) -> float
 
 
 def _diverged_text(outcome: RunOutcome) -> str | None:
-    if outcome.diverged is None:
-        return None
-    return f"{outcome.diverged.quantity} not finite at update {outcome.diverged.update}"
+    return outcome.diverged.text if outcome.diverged else None
 
 
 def count_hours(record: LadderRecord) -> None:

@@ -6,6 +6,7 @@ SciPy takes seconds to import, so it is imported where it is used.
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -61,8 +62,11 @@ def seed_shift_flip(first: tuple[int, int], second: tuple[int, int], difference:
         second: the same of stage 3's.
         difference: the largest difference of rates that passes.
     """
-    passing = _seed_shift_passes(first[1], _rate(first), second[1], _rate(second), difference)
-    return _probability(1 - passing if within(first, second, difference) else passing)
+    from scipy.stats import binom
+
+    (_, n1), (_, n2) = first, second
+    passing = rates_within(n1, binom(n1, _rate(first)), n2, binom(n2, _rate(second)), difference)
+    return as_probability(1 - passing if within(first, second, difference) else passing)
 
 
 def seed_shift_false_alarm(
@@ -73,27 +77,38 @@ def seed_shift_false_alarm(
     That probability is taken to be the pooled rate of the two sets. It says how often a candidate
     that is not at all specific to its seeds is rejected by chance alone.
     """
-    pooled = (first[0] + second[0]) / (first[1] + second[1])
-    return _probability(1 - _seed_shift_passes(first[1], pooled, second[1], pooled, difference))
-
-
-def _seed_shift_passes(n1: int, p1: float, n2: int, p2: float, difference: float) -> float:
-    """Return P(|K2/n2 - K1/n1| <= difference) for independent binomial K1, K2."""
     from scipy.stats import binom
 
+    (_, n1), (_, n2) = first, second
+    pooled = (first[0] + second[0]) / (n1 + n2)
+    return as_probability(
+        1 - rates_within(n1, binom(n1, pooled), n2, binom(n2, pooled), difference)
+    )
+
+
+def rates_within(n1: int, first: Any, n2: int, second: Any, difference: float) -> float:
+    """Return P(|K2/n2 - K1/n1| <= difference) for independent counts K1, K2.
+
+    Args:
+        n1: seeds of the first set.
+        first: SciPy's (frozen) distribution of K1 on 0..n1.
+        n2: seeds of the second.
+        second: of K2 on 0..n2.
+        difference: the largest difference of rates that counts.
+    """
     allowed = decimal(difference)
     counts = np.arange(n1 + 1)
     rates = [Fraction(count, n1) for count in range(n1 + 1)]
     low = np.array([math.ceil((rate - allowed) * n2) for rate in rates])
     high = np.array([math.floor((rate + allowed) * n2) for rate in rates])
-    inside = binom.cdf(high, n2, p2) - binom.cdf(low - 1, n2, p2)
-    return float(np.dot(binom.pmf(counts, n1, p1), inside))
+    inside = second.cdf(high) - second.cdf(low - 1)
+    return float(np.dot(first.pmf(counts), inside))
 
 
 def _rate(count: tuple[int, int]) -> float:
     return count[0] / count[1]
 
 
-def _probability(value: float) -> float:
+def as_probability(value: float) -> float:
     """Return `value` without the rounding that summing left beyond [0, 1]."""
     return min(1.0, max(0.0, value))

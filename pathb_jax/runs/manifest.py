@@ -47,6 +47,11 @@ class Divergence(Recorded):
     update: int
     quantity: str
 
+    @property
+    def text(self) -> str:
+        """As receipts say it."""
+        return f"{self.quantity} not finite at update {self.update}"
+
 
 class EnvironmentChange(Recorded):
     """What of program, versions and device was not as before when a run went on."""

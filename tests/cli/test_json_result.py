@@ -4,27 +4,16 @@ import json
 
 import pytest
 from small_protocol import small_table, write_toml
+from small_rows import anchor_run
 from small_runs import FLAGS, bad_input_line, command_line, read
 
 from pathb_jax.cli import anchors, envelope, evaluate, ladder, reproducibility, train, verify
 from pathb_jax.cli.json_result import json_result
 from pathb_jax.ladder import estimate
-from pathb_jax.studies.anchors import AnchorRun, anchors_table
+from pathb_jax.studies.anchors import anchors_table
 
 NOT_FINITE = [float("nan"), float("inf"), float("-inf")]
-RUN = AnchorRun(
-    anchor="small-terminal-1M",
-    training_seed=0,
-    successes=3,
-    seeds=64,
-    mean_terminal_alignment=0.5,
-    mean_steps=190.0,
-    env_steps=1,
-    env_steps_per_second=1.0,
-    commit="abc",
-    jax="0.10.2",
-    device_kind="cpu",
-)
+RUN = anchor_run()
 
 
 def alone_on_stdout(main, words, capsys, code=0):

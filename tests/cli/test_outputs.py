@@ -4,6 +4,7 @@ import json
 
 import pytest
 from small_protocol import small_table, write_toml
+from small_rows import anchor_run
 from small_runs import bad_input_line, tree_of
 
 from pathb_jax.cli import (
@@ -19,7 +20,7 @@ from pathb_jax.cli.evaluate_flags import EvaluateFlags, check
 from pathb_jax.errors import InputError
 from pathb_jax.report.note import NOTE_NAME
 from pathb_jax.store.own_files import is_own_csv, is_own_json, is_own_picture
-from pathb_jax.studies.anchors import AnchorRun, anchors_table
+from pathb_jax.studies.anchors import anchors_table
 
 MAINS = {
     "ladder": ladder.main,
@@ -124,20 +125,7 @@ def test_own_files_may_be_written_anew(played):
 
 
 def test_own_pages_are_written_anew(played):
-    run = AnchorRun(
-        anchor="small-terminal-1M",
-        training_seed=0,
-        successes=3,
-        seeds=64,
-        mean_terminal_alignment=0.5,
-        mean_steps=190.0,
-        env_steps=1,
-        env_steps_per_second=1.0,
-        commit="abc",
-        jax="0.10.2",
-        device_kind="cpu",
-    )
-    anchors_table(played / "anchors.csv").add(run)
+    anchors_table(played / "anchors.csv").add(anchor_run())
     assert anchors.main(["--page-only", "--out", str(played)]) == 0
     page, figure = played / "ANCHORS.md", played / "figures/anchors.png"
     figure.write_bytes(b"as an earlier version drew it, with no word of who did")

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import matplotlib.figure
 import numpy as np
 import pytest
+from small_rows import envelope_run
 
 from pathb_jax.cli import evaluate
 from pathb_jax.report.anchors_page import write_anchors_page
@@ -19,7 +20,6 @@ from pathb_jax.report.remarks import REMARKS
 from pathb_jax.report.style import FigureError
 from pathb_jax.studies.anchors import ANCHORS, compare
 from pathb_jax.studies.envelope import envelope
-from pathb_jax.studies.envelope_table import EnvelopeRun
 
 RATES = {"lr1e4": {"10000": (0.5, 0.3, 0.7)}}
 RC = b"text.usetex: True\nfigure.facecolor: red\nfont.size: 3\nbackend: nonsense\n"
@@ -100,24 +100,7 @@ def test_the_note_says_which_figure_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_no_figures")
 def test_pages_say_which_figure_is_missing(tmp_path: Path) -> None:
-    run = EnvelopeRun(
-        settings="--tier Small",
-        mixed_lambda=0.9,
-        training_seed=0,
-        diverged=0,
-        successes=32,
-        seeds=64,
-        mean_terminal_alignment=0.9,
-        mean_steps=100.0,
-        mean_basin_distance=4.0,
-        basin_preference=1.0,
-        env_steps=8192,
-        env_steps_per_second=1e5,
-        commit="abc",
-        jax="0.10.2",
-        device_kind="cpu",
-    )
-    run = run.model_copy(update={"settings": "--tier Small`\n# x"})
+    run = envelope_run().model_copy(update={"settings": "--tier Small`\n# x"})
     for name in ("a.md", "e.md"):
         (tmp_path / name).write_text(f"{REMARKS}\n\nRemarks.\n")
     write_anchors_page(tmp_path / "a.md", [compare(ANCHORS[0], [])], tmp_path / "a.csv")

@@ -4,6 +4,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from small_rows import anchor_run
 
 from pathb_jax.cli import anchors as command
 from pathb_jax.studies.anchors import (
@@ -18,18 +19,12 @@ from pathb_jax.studies.anchors import (
 
 
 def finished(anchor: str, seed: int, successes: int) -> AnchorRun:
-    return AnchorRun(
+    return anchor_run(
         anchor=anchor,
         training_seed=seed,
         successes=successes,
-        seeds=64,
-        mean_terminal_alignment=0.5,
-        mean_steps=190.0,
         env_steps=999_424,
         env_steps_per_second=1e5,
-        commit="abc",
-        jax="0.10.2",
-        device_kind="cpu",
     )
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_rows import envelope_run
 
 from pathb_jax.cli import envelope as command
 from pathb_jax.config import VARIANTS, Hparams, OutputConfig
@@ -26,24 +27,16 @@ LAMBDAS = ("0.0", "0.9")
 
 
 def finished(mixed_lambda: float, seed: int, alignment: float = 0.95, **changes) -> EnvelopeRun:
-    run = EnvelopeRun(
-        settings=settings(STUDY),
-        mixed_lambda=mixed_lambda,
-        training_seed=seed,
-        diverged=0,
-        successes=3,
-        seeds=4,
-        mean_terminal_alignment=alignment,
-        mean_steps=150.0,
-        mean_basin_distance=3.5,
-        basin_preference=0.25,
-        env_steps=16384,
-        env_steps_per_second=1e5,
-        commit="0123abc",
-        jax="0.10.2",
-        device_kind="cpu",
+    return envelope_run(
+        **{
+            "settings": settings(STUDY),
+            "mixed_lambda": mixed_lambda,
+            "training_seed": seed,
+            "mean_terminal_alignment": alignment,
+            "commit": "0123abc",
+            **changes,
+        }
     )
-    return run.model_copy(update=changes)
 
 
 def diverged(mixed_lambda: float, seed: int) -> EnvelopeRun:
