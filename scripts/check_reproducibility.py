@@ -1,7 +1,6 @@
 """Try the promises of equal bits: `python scripts/check_reproducibility.py --help`."""
 
-import sys
-
+from pathb_jax.cli.process import end_with
 from pathb_jax.cli.reproducibility import main
 
-sys.exit(main())
+end_with(main)

@@ -1,7 +1,6 @@
 """Train lambda's envelope and write its page: `python scripts/envelope.py --help`."""
 
-import sys
-
 from pathb_jax.cli.envelope import main
+from pathb_jax.cli.process import end_with
 
-sys.exit(main())
+end_with(main)

@@ -1,7 +1,6 @@
 """Play a checkpoint, policy file or controller: `python scripts/evaluate.py --help`."""
 
-import sys
-
 from pathb_jax.cli.evaluate import main
+from pathb_jax.cli.process import end_with
 
-sys.exit(main())
+end_with(main)

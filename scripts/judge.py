@@ -1,7 +1,6 @@
 """Judge any finished runs, and say how sure that is: `python scripts/judge.py --help`."""
 
-import sys
-
 from pathb_jax.cli.judge import main
+from pathb_jax.cli.process import end_with
 
-sys.exit(main())
+end_with(main)

@@ -1,7 +1,6 @@
 """Run the stability ladder: `python scripts/ladder.py --help`."""
 
-import sys
-
 from pathb_jax.cli.ladder import main
+from pathb_jax.cli.process import end_with
 
-sys.exit(main())
+end_with(main)

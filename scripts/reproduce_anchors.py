@@ -1,7 +1,6 @@
 """Train the anchor rows and write their page: `python scripts/reproduce_anchors.py --help`."""
 
-import sys
-
 from pathb_jax.cli.anchors import main
+from pathb_jax.cli.process import end_with
 
-sys.exit(main())
+end_with(main)

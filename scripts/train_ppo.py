@@ -1,7 +1,6 @@
 """Train one run, or evaluate a checkpoint: `python scripts/train_ppo.py --help`."""
 
-import sys
-
+from pathb_jax.cli.process import end_with
 from pathb_jax.cli.train import main
 
-sys.exit(main())
+end_with(main)

@@ -133,7 +133,3 @@ def _row(comparison: "Comparison") -> dict[str, Any]:
         "p_value": comparison.p_value,
         "agrees": comparison.agrees,
     }
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

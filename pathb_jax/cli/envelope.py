@@ -212,7 +212,3 @@ def _print(result: "Envelope") -> None:
         console.print(line)
     console.print(f"lured: {LURED}")
     console.print(f"rule for the shape: {RULE}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

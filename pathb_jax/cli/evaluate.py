@@ -287,7 +287,3 @@ def _render(
     )
     write_atomically(flags.report.render, picture)
     notice(f"picture: {flags.report.render}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

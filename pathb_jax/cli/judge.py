@@ -166,7 +166,3 @@ def _percent(share: float) -> str:
     if 0.999 < share < 1:
         return "more than 99.9 %"
     return f"{100 * share:.1f} %"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

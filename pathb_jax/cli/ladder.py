@@ -228,7 +228,3 @@ def _climb(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]
     if not print_verification(record):
         return result, FAILURE
     return result, OK if record.verdict == "adopted" else REJECTED
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -203,7 +203,3 @@ def _print_table(setting: Setting, findings: Sequence[Finding]) -> None:
 def _print_counts(verdicts: Sequence[Verdict]) -> None:
     counted: tuple[Verdict, ...] = ("kept", "broken", "not tried")
     say("promises: " + ", ".join(f"{verdicts.count(v)} {v}" for v in counted))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -178,7 +178,3 @@ def summary_line(summary: Mapping[str, Any]) -> str:
         f"alignment {summary['mean_terminal_alignment']:.3f}, "
         f"steps {summary['mean_steps']:.1f}"
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -76,7 +76,3 @@ def _print(found: "Verification") -> None:
         say(f"does not hold: {problem}")
     say(found.summary)
     say("everything holds" if found.holds else f"{len(found.problems)} things do not hold")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -47,7 +47,7 @@ def test_a_broken_record_is_one_line(tmp_path, capsys):
 @pytest.mark.slow
 def test_as_script_and_as_module(repository, finished):
     script = str(repository / "scripts" / "verify.py")
-    for words in ([script], ["-m", "pathb_jax.cli.verify"]):
+    for words in ([script], ["-m", "pathb_jax", "verify"]):
         command = [sys.executable, *words, str(finished.files.out)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
         assert (done.returncode, done.stderr) == (0, "")

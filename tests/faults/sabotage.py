@@ -20,7 +20,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from pathb_jax.cli.process import end_with
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -138,7 +140,7 @@ def nan_after(update: int, entropy_coef: float) -> None:
     Program.train = poisoned  # type: ignore[method-assign]
 
 
-def main() -> int:
+def main() -> NoReturn:
     what = json.loads(os.environ.get("PATHB_SABOTAGE", "{}"))
     command, words = sys.argv[1], sys.argv[2:]
     if "trace" in what:
@@ -157,8 +159,8 @@ def main() -> int:
     elif "nan_after" in what:
         nan_after(what["nan_after"], what["entropy_coef"])
     sys.argv[:2] = [f"{command}.py"]
-    return int(importlib.import_module(f"pathb_jax.cli.{command}").main(words))
+    end_with(lambda: int(importlib.import_module(f"pathb_jax.cli.{command}").main(words)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
