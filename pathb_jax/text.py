@@ -1,4 +1,4 @@
-"""Text that others wrote (in files, paths, flags), shown as the text that it is."""
+"""What lines show: text that others wrote (in files, paths, flags) as it is; shares."""
 
 
 def visible(text: str) -> str:
@@ -13,3 +13,12 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def percent(share: float) -> str:
+    """Return a share in percent; what is neither 0 nor 1 does not look like it."""
+    if 0 < share < 0.001:
+        return "less than 0.1 %"
+    if 0.999 < share < 1:
+        return "more than 99.9 %"
+    return f"{100 * share:.1f} %"

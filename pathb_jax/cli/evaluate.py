@@ -223,6 +223,12 @@ def _print_table(player: _Player, summaries: Sequence[Mapping[str, Any]]) -> Non
     console.print(table)
 
 
+def _heading(name: str) -> str:
+    """Name the subject in a picture: a checkpoint by its run and update."""
+    path = Path(name)
+    return f"{path.parent.name}, update {path.name}" if path.name.isdecimal() else path.name
+
+
 def _write_rows(path: Path, results: Sequence["SetResult"]) -> None:
     import numpy as np
 
@@ -249,7 +255,7 @@ def _render(
     from pathb_jax.envs.shadow_field import bind
     from pathb_jax.envs.start_states import start_states
     from pathb_jax.evaluation.evaluator import episode_keys, record_paths
-    from pathb_jax.report.paths import EpisodePath, paths_png
+    from pathb_jax.report.paths import EpisodePath, draw_paths
     from pathb_jax.store.atomic import write_atomically
 
     assert flags.report.render is not None
@@ -275,9 +281,9 @@ def _render(
                 success=bool(metrics.success[i]),
             )
         )
-    picture = paths_png(
+    picture = draw_paths(
         episodes,
-        heading=f"{Path(player.name).name} on {player.sensor_tier}, "
+        heading=f"{_heading(player.name)} on {player.sensor_tier}, "
         f"{int(np.sum(metrics.success))} of {count} succeed",
         half_width=float(bank.half_width),
         signature_sigma=float(bank.signature_sigma),
@@ -285,5 +291,6 @@ def _render(
         basin_center=(float(bank.basin_center[0]), float(bank.basin_center[1])),
         basin_sigma=float(bank.basin_sigma),
     )
-    write_atomically(flags.report.render, picture)
+    is_svg = flags.report.render.suffix == ".svg"
+    write_atomically(flags.report.render, picture.svg if is_svg else picture.png)
     notice(f"picture: {flags.report.render}")

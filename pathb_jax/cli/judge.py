@@ -16,6 +16,7 @@ from pathb_jax.config import DefaultHint
 from pathb_jax.display.terminal import Terminal, say
 from pathb_jax.errors import InputError
 from pathb_jax.store.own_files import is_own_json
+from pathb_jax.text import percent
 
 if TYPE_CHECKING:
     from pathb_jax.judging.certainty import HowSure, Shift
@@ -67,7 +68,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     protocol = load_protocol(flags.protocol)
     judged = [judge_run(folder, protocol) for folder in flags.runs]
-    certainties = [how_sure(run, protocol) for run in judged]
+    certainties = [how_sure(protocol, run.counts, run.history, run.along) for run in judged]
     with json_result(flags.json) as write:
         _print(judged, certainties, protocol)
         write(
@@ -126,13 +127,13 @@ def _print(
 def _certainty(sure: "HowSure") -> list[str]:
     lines = []
     if sure.floor:
-        lines.append(f"stage 1: a fresh set says the opposite in {_percent(sure.floor.flips)}")
+        lines.append(f"stage 1: a fresh set says the opposite in {percent(sure.floor.flips)}")
     if dynamics := sure.dynamics:
         earlier = ", ".join(f"{by} {MARKS[passed]}" for by, passed in dynamics.earlier.items())
         lines += [
-            f"stage 2: {_percent(dynamics.passed)} of {dynamics.windows} windows of the last third "
-            f"pass; ended earlier by updates: {earlier}",
-            f"stage 2: log_std rises as much in {_percent(dynamics.rises_as_much)} of the windows; "
+            f"stage 2: {dynamics.passed} of {dynamics.windows} windows of the last third pass; "
+            f"ended earlier by updates: {earlier}",
+            f"stage 2: log_std rises as much in {percent(dynamics.rises_as_much)} of the windows; "
             f"read as monotone the judged one would {MARKS[dynamics.monotone]}",
         ]
     if sure.shift:
@@ -152,17 +153,8 @@ def _shift(shift: "Shift") -> str:
     low, high = shift.equivalence.interval
     needed = f"{shift.seeds_needed:,}" if shift.seeds_needed else "more than 16,384"
     return (
-        f"fresh sets of {shift.seed_start} say the opposite in {_percent(shift.flips)}; it fails "
-        f"an equal policy in {_percent(shift.fails_equal)} ({needed} seeds for 5 %); two one-sided "
+        f"fresh sets of {shift.seed_start} say the opposite in {percent(shift.flips)}; it fails "
+        f"an equal policy in {percent(shift.fails_equal)} ({needed} seeds for 5 %); two one-sided "
         f"tests: {'equivalent' if shift.equivalence.equivalent else 'not shown equivalent'}, "
         f"difference [{low:.3f}, {high:.3f}] at 90 %"
     )
-
-
-def _percent(share: float) -> str:
-    """Return a share in percent; what is neither 0 nor 1 does not look like it."""
-    if 0 < share < 0.001:
-        return "less than 0.1 %"
-    if 0.999 < share < 1:
-        return "more than 99.9 %"
-    return f"{100 * share:.1f} %"

@@ -143,7 +143,8 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _check_notes(flags: LadderFlags, out: Path) -> None:
     """Refuse to replace what is no note of this command."""
-    from pathb_jax.report.note import FIGURES, NOTE_NAME, is_own_note
+    from pathb_jax.report.note import NOTE_NAME, is_own_note
+    from pathb_jax.report.note_figures import FIGURES
 
     if flags.note is not None:
         check_page("--note", flags.note, is_own_note, [*FIGURES.values()])
@@ -216,11 +217,14 @@ def _climb(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]
     from pathb_jax.report.note import write_note
     from pathb_jax.store.models import to_json
 
+    def tell() -> Path:
+        if flags.note is not None:
+            write_note(plan.record_path, flags.note)
+        return write_note(plan.record_path)
+
     with ProgressBar(quiet=not flags.progress) as bar:
-        record = run_ladder(plan, bar)
-    note = write_note(plan.record_path)
-    if flags.note is not None:
-        write_note(plan.record_path, flags.note)
+        record = run_ladder(plan, bar, tell)
+    note = tell()
     print_record(record)
     notice(f"record: {plan.record_path}")
     notice(f"note:   {note}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import read_bounded
-from pathb_jax.store.own_files import IsOwn, is_own_picture
+from pathb_jax.store.own_files import IsOwn, is_own_picture, picture_files
 
 LARGEST_OUTPUT = 64 * 2**20
 """Bytes of a file that are looked at to tell whether this tool wrote it."""
@@ -63,15 +63,16 @@ def check_output(flag: str, path: Path | None, is_own: IsOwn, kind: str) -> None
 
 
 def check_page(flag: str, page: Path, is_own: IsOwn, figures: Sequence[str]) -> None:
-    """Raise InputError unless a page and its figures (paths from its folder) can be written.
+    """Raise InputError unless a page and its figures can be written, PNG and SVG.
 
-    A figure that a page of this tool shows was written with it, whatever it looks like.
+    A figure that a page of this tool shows was written with it, whatever it looks like. `figures`
+    are the PNG files, relative to the page's folder.
     """
     if page.suffix != ".md":
         raise InputError(flag, str(page), "give the path of a Markdown file (.md)")
     check_output(flag, page, is_own, "page")
     shown = page.read_text(encoding="utf-8", errors="replace") if page.exists() else ""
-    for figure in figures:
+    for figure in (file for png in figures for file in picture_files(png)):
         check_writable(flag, (page.parent / figure).parent)
         if f"({figure})" not in shown:
             check_output(flag, page.parent / figure, is_own_picture, "figure")

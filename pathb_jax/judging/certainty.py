@@ -1,9 +1,11 @@
 """How sure a judgement is: what each stage might have said, in figures."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pathb_jax.judging import paths, rates, windows
-from pathb_jax.judging.runs import JudgedRun
+from pathb_jax.judging.runs import Evaluations
+from pathb_jax.ladder.acceptance import History, within
 from pathb_jax.ladder.protocol import Protocol
 
 
@@ -18,8 +20,10 @@ class Dynamics(NamedTuple):
     """Stage 2, on every window that ends in the run's last third."""
 
     windows: int
-    passed: float
-    """Share of the windows that pass."""
+    passed: int
+    """Of them, how many pass."""
+    each: dict[str, int]
+    """entropy, log_std_rise, value_loss_max -> of them, how many this figure alone lets pass."""
     earlier: dict[int, bool | None]
     """Updates by which the window ends earlier -> whether it passes."""
     rises_as_much: float
@@ -32,6 +36,7 @@ class Shift(NamedTuple):
     """Stage 3, or the same on the third set, which does not vote."""
 
     seed_start: int
+    passed: bool
     flips: float
     """Posterior-predictive probability that fresh sets say the opposite."""
     fails_equal: float
@@ -53,47 +58,62 @@ class HowSure(NamedTuple):
     along: paths.AlongTheRun | None
 
 
-def how_sure(run: JudgedRun, protocol: Protocol) -> HowSure:
+def how_sure(
+    protocol: Protocol, counts: Mapping[int, rates.Count], history: History, along: Evaluations
+) -> HowSure:
     """Say how sure the judgement of a run is.
 
     Args:
-        run: as judged.
         protocol: what it was judged by.
+        counts: first seed of a set -> successes and seeds.
+        history: its columns; without them nothing is said of stage 2.
+        along: in-run evaluations on stage 1's set.
     """
     stages = protocol.stages
-    first = run.counts.get(stages.success_floor.seed_start)
+    first = counts.get(stages.success_floor.seed_start)
     floor = None
     if first is not None:
         floor = Floor(rates.floor_flip(first, stages.success_floor.threshold))
     difference = stages.seed_shift.difference_at_most
     return HowSure(
         floor,
-        _dynamics(run, protocol),
-        _shift(first, run, stages.seed_shift.seed_start, difference),
-        _shift(first, run, protocol.evaluation.third_seed_start, difference),
-        paths.along_the_run(run.along.updates, run.along.counts, stages.success_floor.threshold),
+        _dynamics(history, protocol),
+        _shift(first, counts, stages.seed_shift.seed_start, difference),
+        _shift(first, counts, protocol.evaluation.third_seed_start, difference),
+        paths.along_the_run(along.updates, along.counts, stages.success_floor.threshold),
     )
 
 
-def _dynamics(run: JudgedRun, protocol: Protocol) -> Dynamics | None:
-    found = windows.windows(run.history, protocol.stages.training_dynamics)
-    share, rises = windows.share_passed(found), windows.rank_of_rise(found)
-    if share is None or rises is None:
+def _dynamics(history: History, protocol: Protocol) -> Dynamics | None:
+    if not history:
+        return None
+    found = windows.windows(history, protocol.stages.training_dynamics)
+    rises = windows.rank_of_rise(found)
+    if rises is None:
         return None
     return Dynamics(
-        len(found.ends), share, windows.earlier(found), rises, bool(found.passed_monotone[-1])
+        windows=len(found.ends),
+        passed=int(found.passed.sum()),
+        each=windows.passed_each(found, protocol.stages.training_dynamics),
+        earlier=windows.earlier(found),
+        rises_as_much=rises,
+        monotone=bool(found.passed_monotone[-1]),
     )
 
 
 def _shift(
-    first: rates.Count | None, run: JudgedRun, seed_start: int, difference: float
+    first: rates.Count | None,
+    counts: Mapping[int, rates.Count],
+    seed_start: int,
+    difference: float,
 ) -> Shift | None:
-    second = run.counts.get(seed_start)
+    second = counts.get(seed_start)
     if first is None or second is None:
         return None
     pooled = (first[0] + second[0]) / (first[1] + second[1])
     return Shift(
         seed_start,
+        within(first, second, difference),
         rates.shift_flip(first, second, difference),
         rates.shift_error(min(first[1], second[1]), pooled, pooled, difference),
         rates.seeds_needed(pooled, difference),

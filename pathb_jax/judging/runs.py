@@ -70,7 +70,8 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
     }
     history = artifacts.read_history(files.history)
     start = protocol.stages.success_floor.seed_start
-    along = _along(files, manifest, start)
+    own_seeds = manifest.config.evaluation.eval_seeds
+    along = read_along(files.evaluations, start, own_seeds, manifest.first_update)
     schedule = manifest.config.schedule
     diverged = manifest.diverged.text if manifest.diverged else None
     half = [
@@ -130,14 +131,23 @@ def _summaries(
     return found
 
 
-def _along(files: RunFiles, manifest: RunManifest, start: int) -> Evaluations:
-    rows = artifacts.read_evaluations(files.evaluations)
-    of_set = rows["seed_start"] == start
-    of_set &= rows["seeds"] == manifest.config.evaluation.eval_seeds
-    updates = (rows["update"][of_set] - manifest.first_update).astype(int).tolist()
-    seeds = rows["seeds"][of_set].astype(int)
-    successes = np.rint(rows["success_rate"][of_set] * seeds).astype(int)
-    counts = list(zip(successes.tolist(), seeds.tolist(), strict=True))
+def read_along(path: Path, seed_start: int, seeds: int, first_update: int = 0) -> Evaluations:
+    """Read a run's evaluations on one set from its `*_evaluations.csv`.
+
+    Args:
+        path: the file.
+        seed_start: first seed of the set.
+        seeds: of the set; evaluations of other sizes are left out.
+        first_update: updates that the run began with, which are taken off.
+
+    Raises:
+        InputError, OSError: it cannot be read.
+    """
+    rows = artifacts.read_evaluations(path)
+    of_set = (rows["seed_start"] == seed_start) & (rows["seeds"] == seeds)
+    updates = (rows["update"][of_set] - first_update).astype(int).tolist()
+    successes = np.rint(rows["success_rate"][of_set] * seeds).astype(int).tolist()
+    counts = [(count, seeds) for count in successes]
     return Evaluations(updates, counts, rows["mean_terminal_alignment"][of_set].tolist())
 
 

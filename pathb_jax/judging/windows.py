@@ -63,9 +63,13 @@ def windows(history: Mapping[str, Sequence[float] | np.ndarray], rule: TrainingD
     )
 
 
-def share_passed(found: Windows) -> float | None:
-    """Return the share of the windows that pass, None where there is none."""
-    return float(found.passed.mean()) if len(found.passed) else None
+def passed_each(found: Windows, rule: TrainingDynamics) -> dict[str, int]:
+    """Return in how many windows each figure alone stays within its limit."""
+    return {
+        "entropy": int((found.entropy < rule.entropy_below).sum()),
+        "log_std_rise": int((found.log_std_rise <= rule.log_std_rise_at_most).sum()),
+        "value_loss_max": int((found.value_loss_max <= rule.value_loss_at_most).sum()),
+    }
 
 
 def earlier(found: Windows, shifts: Sequence[int] = SHIFTS) -> dict[int, bool | None]:

@@ -5,7 +5,7 @@ in its files, so that taking the ladder up again gives the same record.
 Source: docs/spec/ladder.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pathb_jax.config import RunConfig
 from pathb_jax.ladder import verifying
@@ -19,6 +19,7 @@ from pathb_jax.ladder.grading import (
 )
 from pathb_jax.ladder.opening import is_done, is_finished, open_record
 from pathb_jax.ladder.plan import LadderPlan
+from pathb_jax.ladder.references import play_references
 from pathb_jax.ladder.schema import Candidate
 from pathb_jax.runs import side_by_side
 from pathb_jax.runs.observer import Observer
@@ -28,13 +29,19 @@ from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import NOTHING_YET, BatchRecord, LadderRecord
 from pathb_jax.system import provenance
 
+Recorded = Callable[[], object]
+"""Called whenever the record has a run more."""
 
-def run_ladder(plan: LadderPlan, observer: Observer | None = None) -> LadderRecord:
+
+def run_ladder(
+    plan: LadderPlan, observer: Observer | None = None, recorded: Recorded | None = None
+) -> LadderRecord:
     """Run the ladder to its verdict, or take it up where it was stopped.
 
     Args:
         plan: what to run.
         observer: told about the progress of each run.
+        recorded: called after every run that the record took up, such as to write a note.
 
     Returns:
         The finished record; it is written after every step.
@@ -49,16 +56,20 @@ def run_ladder(plan: LadderPlan, observer: Observer | None = None) -> LadderReco
     with locked(plan.out):
         record = open_record(plan)
         verifying.look_back(plan, observer)
-        _run_locked(plan, record, observer)
+        _run_locked(plan, record, observer, recorded or (lambda: None))
+        if not record.references:
+            record.references = play_references(plan)
         record.ended = provenance.utc_now()
         write_record(plan.record_path, record)
         verifying.conclude(plan, record)
     return record
 
 
-def _run_locked(plan: LadderPlan, record: LadderRecord, observer: Observer) -> None:
+def _run_locked(
+    plan: LadderPlan, record: LadderRecord, observer: Observer, recorded: Recorded
+) -> None:
     record.ended = None
-    adopted = _climb(plan, record, observer)
+    adopted = _climb(plan, record, observer, recorded)
     if adopted is None:
         record.verdict = "rejected"
         return
@@ -83,10 +94,12 @@ def _run_locked(plan: LadderPlan, record: LadderRecord, observer: Observer) -> N
             )
     write_record(plan.record_path, record)
     if not plan.skip_batch:
-        _run_batch(plan, record, adopted, observer)
+        _run_batch(plan, record, adopted, observer, recorded)
 
 
-def _climb(plan: LadderPlan, record: LadderRecord, observer: Observer) -> Candidate | None:
+def _climb(
+    plan: LadderPlan, record: LadderRecord, observer: Observer, recorded: Recorded
+) -> Candidate | None:
     """Train candidates and judge them in order; return the first that passes all stages.
 
     Speculatively all train at once; else a candidate trains only if those before it failed.
@@ -94,7 +107,7 @@ def _climb(plan: LadderPlan, record: LadderRecord, observer: Observer) -> Candid
     candidates = plan.protocol.candidates
     groups = [candidates] if plan.speculative else [(candidate,) for candidate in candidates]
     for group in groups:
-        _train_group(plan, record, group, observer)
+        _train_group(plan, record, group, observer, recorded)
         if (adopted := _adopted(plan, record)) in group:
             return adopted
     return None
@@ -116,6 +129,7 @@ def _train_group(
     record: LadderRecord,
     group: Sequence[Candidate],
     observer: Observer,
+    recorded: Recorded,
 ) -> None:
     """Train these candidates with all seeds; judge each as soon as those before it are."""
     entries = {entry.tag: entry for entry in record.candidates}
@@ -140,6 +154,7 @@ def _train_group(
         count_seeds(plan, record)
         count_hours(record)
         write_record(plan.record_path, record)
+        recorded()
 
 
 def _train_all(
@@ -151,7 +166,11 @@ def _train_all(
 
 
 def _run_batch(
-    plan: LadderPlan, record: LadderRecord, adopted: Candidate, observer: Observer
+    plan: LadderPlan,
+    record: LadderRecord,
+    adopted: Candidate,
+    observer: Observer,
+    recorded: Recorded,
 ) -> None:
     """Train what follows an adoption; nothing here changes the verdict."""
     entries = record.batch
@@ -166,3 +185,4 @@ def _run_batch(
         fill_batch_run(plan, record, entry, outcome)
         count_hours(record)
         write_record(plan.record_path, record)
+        recorded()

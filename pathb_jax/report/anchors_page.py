@@ -39,13 +39,13 @@ def write_anchors_page(page: Path, comparisons: Sequence[Comparison], table: Pat
         table=link(table.name, relative(table, page)),
         comparisons=comparisons,
         remarks=kept_remarks(page),
-        figure=figure(page, FIGURE, caption, lambda: anchors_png(comparisons)),
+        figure=figure(page, FIGURE, caption, lambda: draw_anchors(comparisons)),
     )
     write_atomically(page, text)
 
 
 @drawn
-def anchors_png(comparisons: Sequence[Comparison]) -> "Figure":
+def draw_anchors(comparisons: Sequence[Comparison]) -> "Figure":
     """Draw our successes and the published ones, a row per anchor."""
     from matplotlib.figure import Figure  # takes long to import
 

@@ -1,4 +1,4 @@
-"""The envelope's figure: every measure against lambda, as PNG bytes."""
+"""The envelope's figure: every measure against lambda, drawn."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ LIMITS = {"alignment": ALIGNMENT_FLOOR, "preference": PREFERENCE_LIMIT}
 
 
 @drawn
-def envelope_png(envelope: Envelope) -> "Figure":
+def draw_envelope(envelope: Envelope) -> "Figure":
     """Draw one panel per measure; lambdas are spaced evenly, as most lie close to 1."""
     from matplotlib.figure import Figure  # takes long to import
 

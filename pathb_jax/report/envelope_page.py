@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pathb_jax.report.envelope_figure import envelope_png
+from pathb_jax.report.envelope_figure import draw_envelope
 from pathb_jax.report.markdown import Markdown, code, figure, link, rendered
 from pathb_jax.report.remarks import kept_remarks, relative
 from pathb_jax.store.atomic import write_atomically
@@ -141,7 +141,7 @@ def write_envelope_page(page: Path, envelope: Envelope, table: Path) -> None:
         alignment_floor=ALIGNMENT_FLOOR,
         preference_limit=PREFERENCE_LIMIT,
         remarks=kept_remarks(page),
-        figure=figure(page, figure_name(page), caption, lambda: envelope_png(envelope)),
+        figure=figure(page, figure_name(page), caption, lambda: draw_envelope(envelope)),
     )
     write_atomically(page, text)
 

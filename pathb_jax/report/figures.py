@@ -1,16 +1,23 @@
-"""The result note's figures, as PNG bytes."""
+"""The result note's figures. A run has one colour in all of them."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pathb_jax.judging import rates
 from pathb_jax.ladder.schema import TrainingDynamics
+from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.style import COLOURS, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Histories = Mapping[str, Mapping[str, np.ndarray]]
+"""Run -> history columns."""
+Colours = Mapping[str, str]
+"""Run -> colour."""
 
 PANELS = {
     "entropy": "entropy (nats)",
@@ -20,78 +27,195 @@ PANELS = {
 }
 """History columns that are drawn, with their axis labels."""
 
+MARKERS = "os^Dv"
+LIMIT: Any = {"color": "0.35", "linestyle": "--", "linewidth": 1}
+SMOOTHING = 50
+"""Smoothed lines are running means over one of so many parts of a run."""
+
+
+def colours_of(runs: Iterable[str]) -> dict[str, str]:
+    """Give every run its colour, by its place."""
+    return {run: COLOURS[place % len(COLOURS)] for place, run in enumerate(runs)}
+
 
 @drawn
-def dynamics_png(
-    histories: Mapping[str, Mapping[str, np.ndarray]], rule: TrainingDynamics | None
-) -> "Figure":
-    """Draw the training curves of every candidate over environment steps.
+def draw_curves(histories: Histories, colours: Colours, rule: TrainingDynamics | None) -> "Figure":
+    """Draw whole training curves over environment steps: running means over the raw figures.
 
     Args:
-        histories: tag -> history columns.
-        rule: stage 2. Its thresholds are dashed, the rows that it judges bold.
+        histories: of every candidate that has one.
+        colours: of these runs.
+        rule: stage 2; its thresholds are dashed.
     """
     from matplotlib.figure import Figure  # takes long to import
+    from scipy.ndimage import uniform_filter1d
 
     figure = Figure(figsize=(10, 6.2), layout="constrained")
     limits = {"entropy": rule.entropy_below, "value_loss": rule.value_loss_at_most} if rule else {}
     for axes, (column, label) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
-        for index, (tag, history) in enumerate(histories.items()):
-            colour = COLOURS[index % len(COLOURS)]
+        for tag, history in histories.items():
             steps, values = history["env_steps"] / 1e6, history[column]
-            axes.plot(steps, values, color=colour, linewidth=0.9, label=tag)
-            if rule:
-                judged = slice(-rule.window, None)
-                axes.plot(steps[judged], values[judged], color=colour, linewidth=2.4)
+            smooth = uniform_filter1d(values, max(1, len(values) // SMOOTHING), mode="nearest")
+            axes.plot(steps, values, color=colours[tag], linewidth=0.6, alpha=0.3)
+            axes.plot(steps, smooth, color=colours[tag], linewidth=1.6, label=tag)
         if column in limits:
-            axes.axhline(limits[column], color="0.35", linestyle="--", linewidth=1)
+            axes.axhline(limits[column], **LIMIT)
         if column == "value_loss":
-            axes.set_yscale("symlog", linthresh=1.0)  # a loss may be 0
-            axes.set_ylim(bottom=0)
+            _logarithmic(axes)
         _finish(axes, "environment steps (millions)", label)
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=4,
-        frameon=False,
-    )
+    _legend(figure, len(histories))
     return figure
 
 
 @drawn
-def success_png(
-    rates: Mapping[str, Mapping[str, tuple[float, float, float]]], floor: float | None
-) -> "Figure":
-    """Draw the success rate of every run and evaluation set.
+def draw_window(histories: Histories, colours: Colours, rule: TrainingDynamics) -> "Figure":
+    """Draw the rows that stage 2 judges, and as many before them, against its thresholds.
 
     Args:
-        rates: run -> first seed of the set -> (rate, low and high end of its interval).
+        histories: of every candidate that has one.
+        colours: of these runs.
+        rule: stage 2.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    panels = {
+        "entropy": ("entropy (nats)", rule.entropy_below, "below"),
+        "log_std": ("log_std since the first judged row", rule.log_std_rise_at_most, "≤"),
+        "value_loss": ("value loss", rule.value_loss_at_most, "≤"),
+    }
+    for axes, (column, (label, limit, sign)) in zip(
+        figure.subplots(1, 3), panels.items(), strict=True
+    ):
+        for tag, history in histories.items():
+            values = history[column][-2 * rule.window :]
+            rows = np.arange(1 - len(values), 1)
+            if column == "log_std" and len(values):
+                values = values - values[-rule.window :][0]
+            axes.plot(rows, values, color=colours[tag], linewidth=0.9, alpha=0.5)
+            judged = slice(-rule.window, None)
+            axes.plot(rows[judged], values[judged], color=colours[tag], linewidth=2, label=tag)
+        axes.axvspan(1 - rule.window, 0, color="0.92", zorder=0)
+        axes.axhline(limit, **LIMIT)
+        text = f"{sign} {limit:g}"
+        axes.annotate(text, (0, limit), xytext=(-4, 3), textcoords="offset points", ha="right")
+        if column == "value_loss":
+            _logarithmic(axes)
+        _finish(axes, "updates before the end", label)
+    _legend(figure, len(histories))
+    return figure
+
+
+@drawn
+def draw_along(
+    along: Mapping[str, tuple[Sequence[int], Sequence[tuple[int, int]]]],
+    colours: Colours,
+    floor: float,
+) -> "Figure":
+    """Draw the success rate at every in-run evaluation, with exact 95 % intervals.
+
+    Args:
+        along: run -> updates and (successes, seeds) of its evaluations on stage 1's set.
+        colours: of these runs.
         floor: stage 1's threshold, dashed.
     """
     from matplotlib.figure import Figure
 
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for tag, (updates, counts) in along.items():
+        low, high = np.array([clopper_pearson(*count) for count in counts]).T
+        rate = [successes / seeds for successes, seeds in counts]
+        axes.fill_between(updates, low, high, color=colours[tag], alpha=0.12, linewidth=0)
+        axes.plot(updates, rate, "o-", color=colours[tag], linewidth=1.4, ms=4, label=tag)
+    axes.axhline(floor, **LIMIT)
+    axes.set_ylim(-0.03, 1.03)
+    _legend(figure, len(along))
+    _finish(axes, "update", "success rate")
+    return figure
+
+
+@drawn
+def draw_sets(
+    sets: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    colours: Colours,
+    floor: float | None,
+) -> "Figure":
+    """Draw the success rate of every run and evaluation set.
+
+    Args:
+        sets: run -> first seed of the set -> (rate, low and high end of its interval).
+        colours: of these runs.
+        floor: stage 1's threshold, dashed.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     axes = figure.subplots()
-    starts = list(dict.fromkeys(start for sets in rates.values() for start in sets))
-    for index, start in enumerate(starts):
-        runs = [place for place, sets in enumerate(rates.values()) if start in sets]
-        rate, low, high = np.array([sets[start] for sets in rates.values() if start in sets]).T
-        axes.errorbar(
-            np.array(runs) + 0.16 * (index - (len(starts) - 1) / 2),
-            rate,
-            yerr=np.maximum(0, [rate - low, high - rate]),
-            fmt="o",
-            capsize=3,
-            color=COLOURS[index % len(COLOURS)],
-            label=f"seeds from {start}",
-        )
+    starts = list(dict.fromkeys(start for of_run in sets.values() for start in of_run))
+    for place, (run, of_run) in enumerate(sets.items()):
+        for start, (rate, low, high) in of_run.items():
+            index = starts.index(start)
+            axes.errorbar(
+                place + 0.16 * (index - (len(starts) - 1) / 2),
+                rate,
+                yerr=np.maximum(0, [[rate - low], [high - rate]]),
+                fmt=MARKERS[index % len(MARKERS)],
+                capsize=3,
+                color=colours[run],
+            )
     if floor is not None:
-        axes.axhline(floor, color="0.35", linestyle="--", linewidth=1)
-    axes.set_xticks(range(len(rates)), list(rates), rotation=20 if len(rates) > 4 else 0)
+        axes.axhline(floor, **LIMIT)
+    axes.set_xticks(range(len(sets)), list(sets), rotation=20 if len(sets) > 4 else 0)
     axes.set_ylim(-0.03, 1.03)
-    figure.legend(loc="outside upper center", ncols=len(starts), frameon=False)
+    marks = [
+        Line2D([], [], marker=MARKERS[i % len(MARKERS)], color="0.3", ls="none", label=f"from {s}")
+        for i, s in enumerate(starts)
+    ]
+    figure.legend(handles=marks, loc="outside upper center", ncols=len(starts), frameon=False)
     _finish(axes, "", "success rate")
     return figure
+
+
+@drawn
+def draw_rules(seeds: int, floor: float, difference: float) -> "Figure":
+    """Draw how often stages 1 and 3 are wrong over the true success probability, exactly.
+
+    Args:
+        seeds: of an evaluation set.
+        floor: stage 1's threshold.
+        difference: the largest that passes stage 3.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for place, size in enumerate(sorted({seeds, 128, 512})):
+        style = {"color": COLOURS[place], "label": f"{size} seeds a set"}
+        curve = rates.floor_errors(size, floor)
+        left.plot(curve.probability, curve.wrong, **style)
+        curve = rates.shift_false_fails(size, difference, points=41)
+        right.plot(curve.probability, curve.wrong, **style)
+    left.axvline(floor, **LIMIT)
+    left.set_title("stage 1: passes below the floor, fails above it", fontsize=10)
+    right.set_title("stage 3: fails a policy equally good on both sets", fontsize=10)
+    for axes in (left, right):
+        axes.set_ylim(0, 0.6)
+        _finish(axes, "true success probability", "probability of the wrong answer")
+    _legend(figure, 3)
+    return figure
+
+
+def _logarithmic(axes: "Axes") -> None:
+    axes.set_yscale("symlog", linthresh=1.0)  # a loss may be 0
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _legend(figure: "Figure", entries: int) -> None:
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=min(4, entries), frameon=False)
 
 
 def _finish(axes: "Axes", horizontal: str, vertical: str) -> None:

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 import jinja2
 
-from pathb_jax.report.style import FigureError
+from pathb_jax.report.style import FigureError, Picture
 from pathb_jax.store.atomic import write_atomically
+from pathb_jax.store.own_files import picture_files
 from pathb_jax.text import visible
 
 _ANYWHERE = re.compile(
@@ -52,26 +53,28 @@ def link(text: str, target: str) -> Markdown:
     return Markdown(f"[{escaped(text)}]({quote(target, errors='surrogateescape')})")
 
 
-def figure(page: Path, target: str, caption: str, draw: Callable[[], bytes]) -> Markdown:
+def figure(page: Path, target: str, caption: str, draw: Callable[[], Picture]) -> Markdown:
     """Draw a page's figure and write it, whole or not at all; return the Markdown that shows it.
 
-    Where it cannot be drawn that is what the Markdown says.
+    The picture leads to its SVG. Where it cannot be drawn that is what the Markdown says.
 
     Args:
         page: the Markdown file.
-        target: the figure's file, relative to the page's folder.
+        target: the figure's PNG file, relative to the page's folder.
         caption: what the figure shows, a few words of our own.
-        draw: returns a PNG file's bytes, or raises FigureError.
+        draw: draws it, or raises FigureError.
 
     Raises:
         OSError: it cannot be written.
     """
     try:
-        data = draw()
+        picture = draw()
     except FigureError as error:
         return Markdown(f"(The figure could not be drawn: {caption}. {escaped(error)})")
-    write_atomically(page.parent / target, data)
-    return Markdown(f"![{caption}]({quote(target)})")
+    png, svg = picture_files(target)
+    write_atomically(page.parent / png, picture.png)
+    write_atomically(page.parent / svg, picture.svg)
+    return Markdown(f"[![{caption}]({quote(png)})]({quote(svg)})")
 
 
 def rendered(name: str, filters: Mapping[str, Callable[..., Any]], **context: Any) -> str:

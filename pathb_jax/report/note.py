@@ -6,21 +6,24 @@ words are in note.md.j2; here is what they need. See docs/spec/ladder.md.
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from pathb_jax.config import VARIANTS
 from pathb_jax.errors import InputError
-from pathb_jax.ladder import statistics
+from pathb_jax.judging.certainty import HowSure
+from pathb_jax.judging.training_seeds import interquartile_mean, next_seed_disagrees
 from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.ladder.reading import read_ladder
-from pathb_jax.ladder.schema import PathA, ProgrammeRun, Rejection
-from pathb_jax.report.figures import dynamics_png, success_png
-from pathb_jax.report.markdown import Markdown, figure, link, rendered
-from pathb_jax.report.note_words import change, filters, interval
-from pathb_jax.store.artifacts import RunFiles, read_history
+from pathb_jax.ladder.training_seeds import OPEN
+from pathb_jax.report.markdown import link, rendered
+from pathb_jax.report.note_figures import note_figures
+from pathb_jax.report.note_words import filters
+from pathb_jax.report.published import published
+from pathb_jax.report.receipts import receipt_rows
+from pathb_jax.report.run_evidence import Evidence, against_the_best, read_evidence
+from pathb_jax.report.verdict import STANDING, next_step, verdict
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.store.record_schema import (
     BatchRecord,
@@ -32,12 +35,6 @@ from pathb_jax.store.record_schema import (
 
 NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"
 """The note's name beside the record (docs/spec/ladder.md, "Files")."""
-
-FIGURES = {
-    "dynamics": "figures/path_b_dynamics.png",
-    "success": "figures/path_b_success.png",
-}
-"""The note's figures, beside it."""
 
 MARKER = "written by pathb_jax: a ladder's result note"
 """Ends every note, so that it is recognised and may be written anew."""
@@ -66,11 +63,13 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     record = read_ladder(record_path)
     note = note_path or record_path.parent / NOTE_NAME
     plan, warning = _plan(record)
+    evidence = {run.tag: read_evidence(record_path.parent, run) for run in record.candidates}
     text = rendered(
         "note.md.j2",
         filters(plan, _relative(record_path.parent, note.parent)),
         **_context(record, plan),
-        figures=_figures(record, plan, record_path.parent, note),
+        **_certainty(record, plan, evidence),
+        figures=note_figures(record, plan, evidence, note),
         warning=warning,
         record_link=link(record_path.name, _relative(record_path, note.parent)),
         marker=MARKER,
@@ -106,16 +105,18 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
     return {
         "record": record,
         "plan": plan,
+        "stages": plan.stages if plan else None,
         "title": "Path B" if _is_path_b(record) else record.protocol.name,
         "is_path_b": _is_path_b(record),
-        "verdict": _verdict(record, plan),
-        "standing": _STANDING[record.standing],
+        "verdict": verdict(record, plan),
+        "standing": STANDING[record.standing],
+        "next_step": next_step(record),
         "overlap": _overlap(record, plan).strip(),
         "set_sizes": sorted(sizes),
         "texts": texts,
         "runs": runs,
-        **_published(record, plan),
-        "misjudgements": _misjudgements(record, plan) if plan else {},
+        **published(record, plan),
+        "envelope": _envelope(record, plan),
         "trained": (trained := _trained(record)),
         "early": [name for name, run in trained.items() if run and run.before_ladder],
         "undated": [
@@ -125,63 +126,71 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
     }
 
 
-def _is_path_b(record: LadderRecord) -> bool:
-    return record.protocol.sha256 == SHIPPED_SHA256["path_b"]
-
-
-def _published(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
-    """Return what the protocol tells beside its rules, as far as it is about this ladder's tier."""
-    ladder_tier = record.plan.tier if record.plan else None
-    shown: dict[str, Any] = {"programme": [], "path_a": None, "best": None, "rejection": None}
-    elsewhere: dict[tuple[str, str | None], None] = {}
-    for name, part in _parts(plan) if plan else ():
-        tier = plan.tier_of(part) if plan else None
-        if tier is None or tier != ladder_tier:
-            elsewhere[name, tier] = None
-        elif isinstance(part, ProgrammeRun):
-            shown["programme"].append(part)
-        else:
-            shown[name] = part
-    if path_a := shown["path_a"]:
-        shown["best"] = next(s for s in path_a.segments if s.segment == path_a.best)
+def _certainty(
+    record: LadderRecord, plan: Protocol | None, evidence: Mapping[str, Evidence]
+) -> dict[str, Any]:
+    """Return what is told from the run folders: how sure every judgement is."""
+    candidates = record.candidates
+    sure: dict[str, HowSure | None] = {
+        run.tag: evidence[run.tag].sure(run, plan) if plan else None for run in candidates
+    }
+    best, paired = against_the_best(candidates, evidence)
     return {
-        **shown,
-        "ladder_tier": ladder_tier,
-        "said_of": plan.run.tier if plan and plan.run.tier != ladder_tier else None,
-        "figures_elsewhere": [part for part in elsewhere if part[0] != "rejection"],
-        "rejection_elsewhere": [tier for name, tier in elsewhere if name == "rejection"],
+        "sure": sure,
+        "rows": {run.tag: receipt_rows(run, sure[run.tag]) for run in candidates},
+        "dynamics": {tag: s.dynamics for tag, s in sure.items() if s and s.dynamics},
+        "along": {tag: s.along for tag, s in sure.items() if s and s.along},
+        "shifts": [
+            (tag, votes, shift)
+            for tag, s in sure.items()
+            if s
+            for votes, shift in ((True, s.shift), (False, s.shadow))
+            if shift
+        ],
+        "best": best,
+        "paired": paired,
+        "interquartile": _interquartile(candidates),
+        "disagrees": _disagrees(record),
     }
 
 
-def _parts(plan: Protocol) -> Iterator[tuple[str, PathA | ProgrammeRun | Rejection]]:
-    for run in plan.programme:
-        yield "programme", run
-    if plan.path_a:
-        yield "path_a", plan.path_a
-    if plan.rejection:
-        yield "rejection", plan.rejection
+def _interquartile(candidates: list[CandidateRecord]) -> dict[str, Any]:
+    """Interquartile mean of success on the first set over a candidate's training seeds."""
+    found = {}
+    for candidate in candidates:
+        of_runs = [candidate.summaries, *(other.summaries for other in candidate.other_seeds)]
+        scores = [next(iter(sets.values())).success_rate for sets in of_runs if sets]
+        if candidate.other_seeds and scores:
+            found[candidate.tag] = interquartile_mean([scores])
+    return found
 
 
-_STANDING = {
-    "canonical": "Standing: canonical, the shipped protocol, unchanged, with no departure.",
-    "registered": "Standing: registered, a protocol file of one's own, fixed before the run, with "
-    "no departure from it.",
-    "exploratory": "Standing: exploratory, the ladder departed from its protocol, as listed below, "
-    "so this is not the pre-registered test.",
-}
+def _disagrees(record: LadderRecord) -> float | None:
+    """Odds that one more training seed gives another verdict; None while there is none."""
+    if record.verdict == "incomplete":
+        return None
+    verdicts = [*record.training_seeds.verdicts.values()] if record.training_seeds else [""]
+    decided = [text for text in verdicts if text != OPEN]
+    return next_seed_disagrees(decided.count(verdicts[0]), len(decided), voted=True)
 
 
-def _verdict(record: LadderRecord, plan: Protocol | None) -> str:
-    candidates = record.candidates
-    if record.verdict == "adopted":
-        chosen = [c for c in candidates if c.tag == record.adopted]
-        shown = "".join(f" ({change(candidate, plan)})" for candidate in chosen)
-        return f"Adopted: {record.adopted}{shown} passed all three stages."
-    if record.verdict == "rejected":
-        failed = f"none of the {len(candidates)} candidates passed all three stages"
-        return f"Rejected: {failed}. That is a finding, not an error."
-    judged = sum(c.status not in ("not_run", "running") for c in candidates)
-    return f"Incomplete: {judged} of {len(candidates)} candidates judged, no verdict yet."
+def _envelope(
+    record: LadderRecord, plan: Protocol | None
+) -> list[tuple[float | None, CandidateRecord | BatchRecord]]:
+    """Return the batch and the adopted candidate by lambda, as they stand in the record."""
+    whole = {"L-Reward": 1.0, "L-Signature": 0.0}
+    entries: list[tuple[float | None, CandidateRecord | BatchRecord]] = []
+    for run in record.batch:
+        family = VARIANTS[run.variant].family if run.variant in VARIANTS else ""
+        entries.append((run.mixed_lambda or whole.get(family), run))
+    if entries and plan:
+        adopted = [c for c in record.candidates if c.tag == record.adopted]
+        entries += [(plan.run.mixed_lambda, candidate) for candidate in adopted]
+    return sorted(entries, key=lambda entry: 2.0 if entry[0] is None else entry[0])
+
+
+def _is_path_b(record: LadderRecord) -> bool:
+    return record.protocol.sha256 == SHIPPED_SHA256["path_b"]
 
 
 def _overlap(record: LadderRecord, plan: Protocol | None) -> str:
@@ -198,30 +207,6 @@ def _overlap(record: LadderRecord, plan: Protocol | None) -> str:
     return text + "".join(f"The set from {start} informs and does not vote." for start in silent)
 
 
-def _misjudgements(record: LadderRecord, plan: Protocol) -> dict[str, dict[str, float | None]]:
-    """Return how likely stages 1 and 3 are to misjudge each candidate at its observed rates."""
-    floor, shift = plan.stages.success_floor, plan.stages.seed_shift
-    chances: dict[str, dict[str, float | None]] = {}
-    for candidate in record.candidates:
-        first = _count(candidate, floor.seed_start)
-        second = _count(candidate, shift.seed_start)
-        if first is None:
-            continue
-        row: dict[str, float | None] = {"shift": None, "false_alarm": None}
-        row["floor"] = statistics.success_floor_flip(*first, floor.threshold)
-        if second is not None:
-            pair = first, second, shift.difference_at_most
-            row["shift"] = statistics.seed_shift_flip(*pair)
-            row["false_alarm"] = statistics.seed_shift_false_alarm(*pair)
-        chances[candidate.tag] = row
-    return chances
-
-
-def _count(run: CandidateRecord, seed_start: int) -> tuple[int, int] | None:
-    summary = run.summaries.get(str(seed_start))
-    return (summary.success_count, summary.seeds) if summary else None
-
-
 def _voting(record: LadderRecord) -> list[CandidateRecord | BatchRecord]:
     return [*record.candidates, *record.batch]
 
@@ -233,39 +218,6 @@ def _trained(record: LadderRecord) -> dict[str, TrainedRecord | None]:
     return {
         run.run_dir: run.trained for run in runs if run.trained or run.env_steps or run.summaries
     }
-
-
-def _figures(
-    record: LadderRecord, plan: Protocol | None, folder: Path, note: Path
-) -> dict[str, Markdown]:
-    """Write the figures there is something to draw for; return name -> Markdown."""
-    stages = plan.stages if plan else None
-    draw: dict[str, tuple[str, Callable[[], bytes]]] = {}
-    if histories := {c.tag: h for c in record.candidates if (h := _history(folder, c))}:
-        rule = stages.training_dynamics if stages else None
-        caption = "Training curves of every candidate"
-        draw["dynamics"] = caption, lambda: dynamics_png(histories, rule)
-    rates = {
-        run.label if isinstance(run, BatchRecord) else run.tag: {
-            start: (summary.success_rate, *interval(summary))
-            for start, summary in run.summaries.items()
-        }
-        for run in _voting(record)
-        if run.summaries
-    }
-    if rates:
-        floor = stages.success_floor.threshold if stages else None
-        caption = "Success rate per run and seed set, with intervals"
-        draw["success"] = caption, lambda: success_png(rates, floor)
-    return {name: figure(note, FIGURES[name], *what) for name, what in draw.items()}
-
-
-def _history(folder: Path, run: CandidateRecord) -> dict[str, np.ndarray]:
-    """Return a run's history; empty where it has none yet, or none that can be read."""
-    try:
-        return read_history(RunFiles(folder / run.run_dir, run.slug).history)
-    except (InputError, OSError):
-        return {}
 
 
 def _relative(target: Path, folder: Path) -> str:

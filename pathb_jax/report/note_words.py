@@ -1,6 +1,5 @@
 """The result note's filters: figures and names of the record in words."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from pathb_jax.ladder import statistics
@@ -14,6 +13,7 @@ from pathb_jax.store.record_schema import (
     TrainedRecord,
     TrainingSeeds,
 )
+from pathb_jax.text import percent
 
 MISSING = Markdown("-")
 """In the place of a figure that is not there."""
@@ -36,22 +36,22 @@ def filters(plan: Protocol | None, base: str) -> dict[str, Any]:
         "change": lambda candidate: change(candidate, plan),
         "code": code,
         "failure": _failure,
-        "figures": _figures,
         "hours": lambda hours: f"{hours:.2f}",
         "interval": lambda summary: "{:.3f} to {:.3f}".format(*interval(summary)),
         "link": link_to,
-        "number": _number,
+        "mode": mode,
+        "number": number,
         "other_verdicts": _other_verdicts,
-        "outcome": _outcome,
-        "percent": lambda chance: MISSING if chance is None else f"{100 * chance:.1f} %",
+        "outcome": outcome,
+        "percent": lambda chance: MISSING if chance is None else percent(chance),
         "rate": _rate,
         "recorded": lambda value, length=None: value[:length] if value else "not recorded",
         "remarks": _remarks,
         "seeds": _seeds,
-        "stage": _stage,
         "steps": lambda steps: MISSING if steps is None else f"{steps:.1f}",
         "thousands": lambda count: f"{count:,}",
-        "words": _words,
+        "words": words,
+        "would": lambda passed: {True: "passes", False: "fails", None: "-"}[passed],
     }
 
 
@@ -69,22 +69,21 @@ def change(candidate: CandidateRecord, plan: Protocol | None) -> str:
     )
 
 
-def _stage(candidate: CandidateRecord, number: int) -> str:
-    """Return the table cell of one stage."""
-    for receipt in candidate.stages:
-        if receipt.stage == number:
-            why = "; ".join(receipt.reasons) if receipt.passed is False else ""
-            return _outcome(receipt.passed) + (f": {why}" if why else "")
-    return MISSING
-
-
 def _failure(candidate: CandidateRecord) -> str:
     """Return how a rejected candidate failed, after its name."""
     what = "was not accepted"
     for receipt in candidate.stages:
         if receipt.passed is False:
             what = f"failed stage {receipt.stage} ({'; '.join(receipt.reasons)})"
-    return f"{what}, {_words(candidate.failure_mode)}"
+    return f"{what}, {mode(candidate)}"
+
+
+def mode(run: RunRecord) -> str:
+    """Return a run's failure mode; a run that failed a stage is not called healthy."""
+    failed = not isinstance(run, BatchRecord) and any(s.passed is False for s in run.stages)
+    if failed and run.failure_mode == "healthy":
+        return "none that has a name (success is above the floor)"
+    return words(run.failure_mode)
 
 
 def _rate(run: RunRecord) -> str:
@@ -92,9 +91,9 @@ def _rate(run: RunRecord) -> str:
     for summary in run.summaries.values():
         count = f"{summary.success_count}/{summary.seeds}"
         low, high = interval(summary)
-        return f"{_number(summary.success_rate)} ({count}), {low:.3f} to {high:.3f}"
+        return f"{number(summary.success_rate)} ({count}), {low:.3f} to {high:.3f}"
     rate = run.success_rate if isinstance(run, BatchRecord) else None
-    return "not run" if rate is None else _number(rate)
+    return "not run" if rate is None else number(rate)
 
 
 def _remarks(trained: TrainedRecord | None) -> str:
@@ -114,10 +113,6 @@ def _seeds(summary: SetSummary, start: str) -> str:
     return f"{start} to {int(start) + summary.seeds - 1}" if start.isdecimal() else start
 
 
-def _figures(figures: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{name} {_number(value)}" for name, value in figures.items())
-
-
 def _other_verdicts(training_seeds: TrainingSeeds) -> str:
     """Return how often another training seed would have led to another verdict."""
     first, *others = training_seeds.verdicts.values()
@@ -128,16 +123,18 @@ def _other_verdicts(training_seeds: TrainingSeeds) -> str:
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Return three decimals; a whole number as it is; the very small and large by four digits."""
     if value is None or isinstance(value, int):
         return MISSING if value is None else str(value)
     return f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1000 else f"{value:.4g}"
 
 
-def _outcome(passed: bool | None) -> str:
+def outcome(passed: bool | None) -> str:
+    """Return what a stage said, in words."""
     return {True: "passed", False: "failed", None: "not judged"}[passed]
 
 
-def _words(name: str | None) -> str:
+def words(name: str | None) -> str:
+    """Return a name of the record as words."""
     return MISSING if name is None else name.replace("_", " ")

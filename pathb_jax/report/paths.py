@@ -24,7 +24,7 @@ class EpisodePath(NamedTuple):
 
 
 @drawn
-def paths_png(
+def draw_paths(
     episodes: Sequence[EpisodePath],
     *,
     heading: str,
@@ -70,7 +70,8 @@ def paths_png(
         panel.plot(*basin_center, marker="x", color="#b03a2e", ms=6)
         panel.add_patch(Circle(tuple(episode.goal), success_radius, fill=False, ec="black"))
         panel.plot(*episode.positions.T, color="#1b1b1b" if episode.success else "#d35400", lw=1.2)
-        panel.plot(*episode.positions[0], marker="o", color="white", mec="black", ms=5)
+        panel.plot(*episode.positions[0], marker="s", color="white", mec="black", ms=5)
+        panel.plot(*episode.goal, marker="*", color="#f1c40f", mec="black", ms=9)
         panel.set_title(episode.title, fontsize=8)
         panel.set_aspect("equal")
         panel.tick_params(labelsize=6)
@@ -78,8 +79,8 @@ def paths_png(
         panel.set_visible(False)
     figure.legend(
         handles=[
-            Line2D([], [], marker="o", mfc="white", mec="black", ls="none", label="start"),
-            Line2D([], [], marker="o", mfc="none", mec="black", ls="none", label="goal"),
+            Line2D([], [], marker="s", mfc="white", mec="black", ls="none", label="start"),
+            Line2D([], [], marker="*", mfc="#f1c40f", mec="black", ms=9, ls="none", label="goal"),
             Line2D([], [], marker="x", color="#b03a2e", ls="none", label="false basin"),
             Line2D([], [], color="#1b1b1b", label="success"),
             Line2D([], [], color="#d35400", label="time-out"),

@@ -1,4 +1,4 @@
-"""How figures are drawn: in a style of their own, and as PNG bytes.
+"""How figures are drawn: in a style of their own, and as PNG and SVG bytes.
 
 Neither the user's nor the working folder's matplotlib settings have a say.
 """
@@ -9,7 +9,7 @@ import io
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
 from pathb_jax.store.own_files import SOFTWARE
 from pathb_jax.text import visible
@@ -23,27 +23,39 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 Given = ParamSpec("Given")
 
 
+class Picture(NamedTuple):
+    """A figure as the bytes of two files."""
+
+    png: bytes
+    svg: bytes
+
+
 class FigureError(Exception):
     """A figure could not be drawn; the message is one line that says why."""
 
 
-def drawn(draw: "Callable[Given, Figure]") -> Callable[Given, bytes]:
-    """Make a function that draws a figure return it as the bytes of a PNG file.
+def drawn(draw: "Callable[Given, Figure]") -> Callable[Given, Picture]:
+    """Make a function that draws a figure return it as the bytes of its files.
 
     The function made raises FigureError, whatever goes wrong: what a figure shows is in tables
     too, so that no page or record may be lost with it.
     """
 
     @functools.wraps(draw)
-    def png(*args: Given.args, **kwargs: Given.kwargs) -> bytes:
+    def picture(*args: Given.args, **kwargs: Given.kwargs) -> Picture:
         try:
             with _own_style():
-                return _png(draw(*args, **kwargs))
+                figure = draw(*args, **kwargs)
+                # No version and no date inside: the same record gives the same bytes.
+                png = _saved(figure, format="png", dpi=110, metadata={"Software": SOFTWARE})
+                figure.set_layout_engine("none")  # as it is laid out now
+                metadata = {"Title": SOFTWARE, "Creator": SOFTWARE, "Date": None}
+                return Picture(png, _saved(figure, format="svg", metadata=metadata))
         except Exception as error:  # matplotlib's, a font's or a missing program's
             message = " ".join(f"{type(error).__name__}: {error}".split())
             raise FigureError(visible(message)[:300]) from error
 
-    return png
+    return picture
 
 
 @contextlib.contextmanager
@@ -56,14 +68,15 @@ def _own_style() -> Iterator[None]:
             os.environ["MPLBACKEND"] = backend
     # A dollar in a name begins no formula; that a name is too long or in letters that the font
     # lacks (UserWarning) is seen in the figure.
-    plain = matplotlib.style.context(["default", {"text.parse_math": False}])
+    # Text of an SVG stays text; its identifiers are not drawn by lot.
+    own = {"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": SOFTWARE}
+    plain = matplotlib.style.context(["default", own])
     with plain, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
 
 
-def _png(figure: "Figure") -> bytes:
+def _saved(figure: "Figure", **how: Any) -> bytes:
     stream = io.BytesIO()
-    # No version inside: the same record gives the same bytes.
-    figure.savefig(stream, format="png", dpi=110, metadata={"Software": SOFTWARE})
+    figure.savefig(stream, **how)
     return stream.getvalue()

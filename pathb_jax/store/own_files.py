@@ -9,14 +9,22 @@ from pathb_jax.store.json_files import decode_json
 SOFTWARE = "pathb_jax"
 """What pictures say of the program that drew them."""
 
+
+def picture_files(png: str) -> tuple[str, str]:
+    """Return both files of a figure, given the PNG: an SVG lies beside it."""
+    return png, png.removesuffix(".png") + ".svg"
+
+
 IsOwn = Callable[[bytes], bool]
 """Says whether a file's content is of one kind that this tool writes."""
 
 
 def is_own_picture(data: bytes) -> bool:
-    """Recognise a PNG picture by its text chunk; those of earlier versions have none."""
-    head = data[:300]
-    return head.startswith(b"\x89PNG") and b"tEXtSoftware\x00" + SOFTWARE.encode() in head
+    """Recognise a PNG picture by its text chunk (earliest ones have none), an SVG by its title."""
+    head, name = data[:2000], SOFTWARE.encode()
+    if head.startswith(b"\x89PNG"):
+        return b"tEXtSoftware\x00" + name in head
+    return head.startswith(b"<?xml") and b"<dc:title>" + name + b"</dc:title>" in head
 
 
 def is_own_json(*keys: str, **values: str) -> IsOwn:

@@ -219,6 +219,14 @@ class VerificationRecord(RecordPart):
     at: str
 
 
+class ReferenceRecord(RecordPart):
+    """A reference controller on the evaluation sets; it informs and does not vote."""
+
+    name: str
+    sensor_tier: str
+    summaries: dict[str, SetSummary]
+
+
 class LadderRecord(RecordPart):
     """A ladder, from its first minute to its verdict."""
 
@@ -244,6 +252,8 @@ class LadderRecord(RecordPart):
     host: str = ""
     """Where it was opened."""
     training_seeds: TrainingSeeds | None = None
+    references: Items[ReferenceRecord] = Field(default_factory=list)
+    """Played when the ladder ended."""
     verification: VerificationRecord | None = None
 
     @property

@@ -32,11 +32,11 @@ def test_a_run_is_judged_by_what_its_files_say(finished):
 def test_nothing_is_said_where_there_is_nothing_to_tell_it_from(finished):
     protocol = load_protocol("path_b")
     run = judge_run(finished.files.out, protocol)
-    sure = how_sure(run, protocol)
+    sure = how_sure(protocol, run.counts, run.history, run.along)
     assert sure.dynamics is None  # 6 updates are no window of 50
     assert sure.shift.seed_start == 20000
     assert sure.shadow.seed_start == 30000
-    unevaluated = how_sure(run._replace(counts={}, along=run.along._replace(counts=[])), protocol)
+    unevaluated = how_sure(protocol, {}, {}, run.along._replace(counts=[]))
     assert unevaluated == (None, None, None, None, None)
 
 
@@ -44,9 +44,9 @@ def test_every_window_of_a_long_run_is_looked_at(finished):
     protocol = load_protocol("path_b")
     rows = np.full(300, -0.5)
     history = {"entropy": rows + 2, "log_std": rows, "value_loss": rows + 1}
-    run = judge_run(finished.files.out, protocol)._replace(history=history)
-    dynamics = how_sure(run, protocol).dynamics
-    assert (dynamics.windows, dynamics.passed, dynamics.monotone) == (101, 1.0, True)
+    run = judge_run(finished.files.out, protocol)
+    dynamics = how_sure(protocol, run.counts, history, run.along).dynamics
+    assert (dynamics.windows, dynamics.passed, dynamics.monotone) == (101, 101, True)
 
 
 def test_what_cannot_be_judged(finished, tmp_path):

@@ -4,20 +4,30 @@ import re
 from pathlib import Path
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
 import pytest
 from small_records import new_batch_run, new_candidate, new_record, new_summary
 
 from pathb_jax.errors import InputError
+from pathb_jax.judging.rates import floor_flip
 from pathb_jax.ladder.acceptance import grade_predictions, judge, passed_all
 from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.protocol import load_protocol, parse_protocol, run_label
-from pathb_jax.ladder.statistics import clopper_pearson, success_floor_flip
+from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.report.note import NOTE_NAME, is_own_note, write_note
-from pathb_jax.store.artifacts import PINNED_HISTORY_COLUMNS, RunFiles, write_history
+from pathb_jax.store.artifacts import (
+    EVALUATION_COLUMNS,
+    EVALUATIONS_COLUMNS,
+    PINNED_HISTORY_COLUMNS,
+    RunFiles,
+    write_evaluations,
+    write_history,
+)
 from pathb_jax.store.json_files import write_json
 from pathb_jax.store.models import to_json
+from pathb_jax.store.own_files import is_own_picture
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import (
     NOTHING_YET,
@@ -26,15 +36,29 @@ from pathb_jax.store.record_schema import (
     LadderRecord,
     PlanRecord,
     ProtocolRecord,
+    ReferenceRecord,
     SeedOverlap,
     SeedRecord,
     TrainedRecord,
     TrainingSeeds,
     VerificationRecord,
 )
+from pathb_jax.store.tables import write_table
 
 PLAN = load_protocol("path_b")
 Successes = tuple[int, int, int]
+
+
+@pytest.fixture(autouse=True)
+def _quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn but not rendered, which takes most of a note's time."""
+    if "real_figures" not in request.fixturenames:
+        monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
+
+
+@pytest.fixture
+def real_figures() -> None:
+    """Ask for figures as they are."""
 
 
 def history(entropy: float) -> dict[str, np.ndarray]:
@@ -191,8 +215,8 @@ def written(record: LadderRecord, folder: Path, note: Path | None = None) -> str
 
 
 KINDS = {
-    "adopted": (adopted, "Adopted: vc0_25 (value_coef 0.5 -> 0.25) passed all three stages."),
-    "rejected": (rejected, "Rejected: none of the 4 candidates passed all three stages."),
+    "adopted": (adopted, "Adopted: vc0_25 (value_coef 0.5 -> 0.25) passed all stages."),
+    "rejected": (rejected, "Rejected: none of the 4 candidates passed all stages."),
     "incomplete": (incomplete, "Incomplete: 1 of 4 candidates judged, no verdict yet."),
     "untouched": (untouched, "Incomplete: 0 of 4 candidates judged, no verdict yet."),
 }
@@ -216,9 +240,19 @@ def test_verdict_first_and_every_figure_of_the_record(kind: str, tmp_path: Path)
     for candidate in record.candidates:
         for stage in candidate.stages:
             assert all(reason in text for reason in stage.reasons)
+            row = f"| {candidate.tag} | {stage.stage} {stage.name.replace('_', ' ')} |"
+            rows = [line for line in text.splitlines() if line.startswith(row)]
+            assert len(rows) == (3 if stage.name == "training_dynamics" else 1)
             for name, value in stage.figures.items():
-                shown = "-" if value is None else f"{value:.3f}"
-                assert f"{name} {value if isinstance(value, int) else shown}" in text
+                if value is not None and name not in ("rows", "log_std"):
+                    shown = str(value) if isinstance(value, int) else f"{value:.3f}"
+                    assert any(shown in line for line in rows), (name, value)
+            said = {True: "| passed |", False: "| failed: ", None: "| not judged: "}[stage.passed]
+            assert any(said in line for line in rows)
+        rejected = any(stage.passed is False for stage in candidate.stages)
+        if candidate.failure_mode == "healthy" and rejected:
+            assert f"{candidate.tag} has the failure mode" not in text
+            continue
         for name, value in candidate.failure_figures.items():
             assert value is None or f"{name} {value:.3f}" in text
     assert "None" not in text
@@ -256,8 +290,9 @@ def test_adopted_names_the_batch_and_the_chance_of_misjudging(tmp_path: Path) ->
     text = written(adopted(tmp_path), tmp_path)
     assert "[mixed_0_95_pathb_vc0_25](mixed_0_95_pathb_vc0_25/) | finished | 0.094 (3/32)" in text
     assert "| reward_phase3_pathb_vc0_25 | not run | not run |" in text
-    assert f"| lr1e4 | {100 * success_floor_flip(7, 32, 0.4):.1f} % |" in text
-    assert "| GG1 | lr 1e-4 clears stage 1 | falsified | this mixture needs more" in text
+    assert f"a fresh set says the opposite: {100 * floor_flip((7, 32), 0.4):.1f} %" in text
+    grade = "its success is below 0.40 | falsified | this mixture needs more"
+    assert f"| GG1 | lr 1e-4 clears stage 1 | {grade}" in text
     assert "What the rejection says" not in text
     assert "32 seeds of the set from 20000 are among them" in text
     assert "33.00 hours. Used: 1.38 hours" in text
@@ -280,6 +315,7 @@ def test_rejected_names_the_ladder_of_failures(tmp_path: Path) -> None:
     assert "Standing: exploratory" in text
 
 
+@pytest.mark.usefixtures("real_figures")
 def test_note_elsewhere_has_relative_links_and_its_own_figures(tmp_path: Path) -> None:
     results, docs = tmp_path / "results" / "run", tmp_path / "docs" / "mesa"
     note = docs / "OUR_NOTE.md"
@@ -287,11 +323,13 @@ def test_note_elsewhere_has_relative_links_and_its_own_figures(tmp_path: Path) -
     assert "[ladder.json](../../results/run/ladder.json)" in text
     assert "(../../results/run/mixed_0_90_pathb_lr1e4/)" in text
     images = sorted(path.name for path in (docs / "figures").iterdir())
-    assert images == ["path_b_dynamics.png", "path_b_success.png"]
-    assert (docs / "figures" / images[0]).read_bytes().startswith(b"\x89PNG")
+    names = ["dynamics", "rules", "success", "window"]
+    assert images == [f"path_b_{name}.{kind}" for name in names for kind in ("png", "svg")]
+    assert all(is_own_picture((docs / "figures" / name).read_bytes()) for name in images)
     assert not (results / NOTE_NAME).exists()
 
 
+@pytest.mark.usefixtures("real_figures")
 def test_the_same_record_gives_the_same_bytes(tmp_path: Path) -> None:
     def contents() -> dict[str, bytes]:
         return {str(p): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
@@ -349,17 +387,21 @@ def test_no_record(tmp_path: Path) -> None:
 
 def test_other_training_seeds_are_told_apart_from_the_one_that_votes(tmp_path: Path) -> None:
     note = written(with_other_seeds(tmp_path), tmp_path)
-    section = note.partition("### Other training seeds")[2].partition("### Receipts")[0]
+    section = note.partition("### Training seeds")[2].partition("## The shadow")[0]
     low, high = clopper_pearson(1, 3)
-    assert f"| lr1e4 | 1 of 3, {low:.3f} to {high:.3f} |" in section
+    assert f"| lr1e4 | 1 success floor | 1 of 3 | {low:.3f} to {high:.3f} |" in section
     low, high = clopper_pearson(2, 3)
-    assert f"| vc0_25 | 2 of 3, {low:.3f} to {high:.3f} |" in section
+    assert f"| vc0_25 | 3 seed shift | 2 of 3 | {low:.3f} to {high:.3f} |" in section
+    assert "lr1e4: interquartile mean of success over its training seeds 0.323, " in section
+    assert "another verdict with a chance of 50.0 %" in section  # 1 of the 2 that have one
     assert "| lr1e4 | [1](mixed_0_90_pathb_lr1e4_seed_1/) | 0.531 (17/32)" in section
     assert "| 0 | adopted vc0_25 |" in section
     assert "| 1 | adopted lr1e4 |" in section
     assert "| 2 | open (a candidate" in section
     assert "Of 1 other seeds with a verdict, 1 would have given another one." in section
-    assert "### Other training seeds" not in written(adopted(tmp_path), tmp_path)
+    alone = written(adopted(tmp_path), tmp_path)
+    assert "no other was trained" in alone
+    assert "another verdict with a chance of 25.0 %" in alone
 
 
 TRAINED = TrainedRecord(
@@ -469,7 +511,7 @@ def test_an_own_protocol_without_what_decides_nothing(build: Any, tmp_path: Path
     assert "None" not in text
     assert "(pinned" not in text
     assert "It points to" not in text
-    assert "envelope" not in text
+    assert "The protocol's envelope" not in text
 
 
 def test_an_own_protocol_with_figures_of_its_tier(tmp_path: Path) -> None:
@@ -483,3 +525,68 @@ def test_an_own_protocol_with_figures_of_its_tier(tmp_path: Path) -> None:
     assert text.count("log_std -1.319") == 1
     assert "0.531 | 0.934" not in text  # the second run names no tier
     assert "- the protocol's programme: it names no tier." in text
+
+
+def test_what_the_run_folders_tell(tmp_path: Path) -> None:
+    """Windows, the path of success, and candidates seed by seed: from files, or left out."""
+    record = adopted(tmp_path)
+    for candidate, successes in zip(record.candidates[:2], (7, 17), strict=True):
+        files = RunFiles(tmp_path / candidate.run_dir, candidate.slug)
+        path = [20, successes]
+        columns = dict.fromkeys(EVALUATIONS_COLUMNS, np.full(2, 0.5))
+        columns |= {"update": np.array([30, 60]), "env_steps": np.array([1, 2])}
+        columns |= {"seed_start": np.full(2, 10000), "seeds": np.full(2, 32)}
+        write_evaluations(files.evaluations, {**columns, "success_rate": np.array(path) / 32})
+        outcome = np.where(np.arange(32) < successes, "success", "timeout")
+        rows = dict.fromkeys(EVALUATION_COLUMNS, np.zeros(32)) | {"terminalOutcome": outcome}
+        write_table(files.own_set(10000, first=True).rows, rows)
+    text = written(record, tmp_path)
+    assert "| lr1e4 | 7 of 32 | 20 of 32 | 30 | 0 of 1 |" in text
+    assert "| vc0_25 | 17 of 32 | 20 of 32 | 30 | 1 of 1 |" in text
+    assert "| lr1e4 | 0 | 10 | 0.002 |" in text  # 2 * 2^-10
+    assert "[![Success at every evaluation" in text
+    # Of the 11 windows of 50 rows in 60, value_loss stays within 400 in none that ends late.
+    assert "| largest value_loss | 10.000 | at most 400.000 | 390.000 | passes in 0 of 11 " in text
+
+
+def test_a_rejected_candidate_is_not_called_healthy(tmp_path: Path) -> None:
+    text = written(rejected(tmp_path), tmp_path)
+    assert not re.search(r"(?m)^.*(rejected|failed).*healthy|healthy.*(rejected|failed)", text)
+    assert "none that has a name (success is above the floor)" in text
+
+
+def test_reference_rows(tmp_path: Path) -> None:
+    record = adopted(tmp_path)
+    assert "## Reference rows" not in written(record, tmp_path)
+    reference = ReferenceRecord(name="oracle", sensor_tier="privileged-field", summaries={})
+    reference.summaries = sets((32, 31, 30))
+    record.references = [reference]
+    text = written(record, tmp_path)
+    assert "| oracle on privileged-field | 20000 to 20031 | 31 of 32 | 0.838 to 0.999 |" in text
+
+
+@pytest.mark.parametrize(
+    ("build", "step"),
+    [
+        (adopted, "Train the batch: the same command without --skip-batch."),
+        (rejected, "run the protocol without the departures"),
+        (incomplete, "Give the same command again"),
+        (untouched, "Give the same command again"),
+    ],
+)
+def test_what_to_do_next(build: Any, step: str, tmp_path: Path) -> None:
+    record = build(tmp_path)
+    assert re.search(rf"(?m)^\*\*Next:\*\* .*{re.escape(step)}", written(record, tmp_path))
+    wrong = {"figures": 2, "reproduced": 1, "problems": ["a figure"], "said": {}, "at": "now"}
+    record.verification = VerificationRecord(**wrong)
+    assert "First find out why the verification fails" in written(record, tmp_path)
+
+
+def test_the_order_of_the_note(tmp_path: Path) -> None:
+    """What was fixed in advance comes before any result."""
+    headings = re.findall(r"(?m)^## (.*)$", written(with_other_seeds(tmp_path), tmp_path))
+    order = ["What was fixed", "Receipts", "Predictions", "Curves", "Other seeds", "The shadow"]
+    order += ["The batch", "Beside", "Compute", "What trained it", "Verification", "How to repeat"]
+    assert len(headings) == len(order)
+    for heading, begins in zip(headings, order, strict=True):
+        assert heading.startswith(begins)

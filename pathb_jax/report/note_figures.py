@@ -1,0 +1,70 @@
+"""Which figures a note has, and their files."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pathb_jax.ladder.protocol import Protocol
+from pathb_jax.report import figures
+from pathb_jax.report.markdown import Markdown, figure
+from pathb_jax.report.note_words import interval
+from pathb_jax.report.run_evidence import Evidence
+from pathb_jax.report.style import Picture
+from pathb_jax.store.record_schema import BatchRecord, CandidateRecord, LadderRecord
+
+FIGURES = {
+    "dynamics": "figures/path_b_dynamics.png",
+    "window": "figures/path_b_window.png",
+    "along": "figures/path_b_along.png",
+    "success": "figures/path_b_success.png",
+    "rules": "figures/path_b_rules.png",
+}
+"""The note's figures, beside it."""
+
+
+def note_figures(
+    record: LadderRecord, plan: Protocol | None, evidence: Mapping[str, Evidence], note: Path
+) -> dict[str, Markdown]:
+    """Write the figures there is something to draw for; return name -> Markdown.
+
+    Args:
+        record: the ladder's.
+        plan: its protocol, if it is known.
+        evidence: tag -> what the candidate's folder shows.
+        note: the note's path.
+    """
+    names = [c.tag for c in record.candidates] + [run.label for run in record.batch]
+    colours = figures.colours_of(names)
+    rule = plan.stages.training_dynamics if plan else None
+    floor = plan.stages.success_floor.threshold if plan else None
+    draw: dict[str, tuple[str, Callable[[], Picture]]] = {}
+    if histories := {tag: found.history for tag, found in evidence.items() if found.history}:
+        caption = "Training curves of every candidate"
+        draw["dynamics"] = caption, lambda: figures.draw_curves(histories, colours, rule)
+        if rule:
+            caption = "The judged rows against the thresholds"
+            draw["window"] = caption, lambda: figures.draw_window(histories, colours, rule)
+    along = {
+        tag: (found.along.updates, found.along.counts)
+        for tag, found in evidence.items()
+        if found.along.updates
+    }
+    if along and floor is not None:
+        caption = "Success at every evaluation of the runs"
+        draw["along"] = caption, lambda: figures.draw_along(along, colours, floor)
+    runs: list[CandidateRecord | BatchRecord] = [*record.candidates, *record.batch]
+    sets = {
+        name: {
+            start: (summary.success_rate, *interval(summary))
+            for start, summary in run.summaries.items()
+        }
+        for name, run in zip(names, runs, strict=True)
+        if run.summaries
+    }
+    if sets:
+        caption = "Success rate per run and seed set, with intervals"
+        draw["success"] = caption, lambda: figures.draw_sets(sets, colours, floor)
+    if plan and sets:
+        stages, seeds = plan.stages, plan.evaluation.seeds
+        rules = seeds, stages.success_floor.threshold, stages.seed_shift.difference_at_most
+        draw["rules"] = "How often the rules are wrong", lambda: figures.draw_rules(*rules)
+    return {name: figure(note, FIGURES[name], *what) for name, what in draw.items()}

@@ -1,0 +1,80 @@
+"""What the note reads in run folders: histories, in-run evaluations, outcomes per seed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pathb_jax.errors import InputError
+from pathb_jax.judging.certainty import HowSure, how_sure
+from pathb_jax.judging.rates import Paired, paired
+from pathb_jax.judging.runs import Evaluations, read_along
+from pathb_jax.ladder.protocol import Protocol
+from pathb_jax.store.artifacts import RunFiles, read_history
+from pathb_jax.store.record_schema import CandidateRecord
+from pathb_jax.store.tables import read_table
+
+NOTHING = Evaluations([], [], [])
+
+
+class Evidence(NamedTuple):
+    """What a run's folder shows; empty where it has none yet, or none that can be read."""
+
+    history: Mapping[str, np.ndarray]
+    along: Evaluations
+    """On the first evaluation set."""
+    succeeded: np.ndarray
+    """Of each seed of the first set, bool."""
+
+    def sure(self, run: CandidateRecord, protocol: Protocol) -> HowSure | None:
+        """Say how sure the judgement of a run is; None where it is not judged."""
+        if not run.stages:
+            return None
+        counts = {
+            int(start): (summary.success_count, summary.seeds)
+            for start, summary in run.summaries.items()
+            if start.isdecimal()
+        }
+        return how_sure(protocol, counts, self.history, self.along)
+
+
+def read_evidence(folder: Path, run: CandidateRecord) -> Evidence:
+    """Read a candidate's folder.
+
+    Args:
+        folder: the record's.
+        run: its entry in the record.
+    """
+    files = RunFiles(folder / run.run_dir, run.slug)
+    history: Mapping[str, np.ndarray] = {}
+    along, succeeded = NOTHING, np.zeros(0, bool)
+    try:
+        history = read_history(files.history)
+        start, summary = next(iter(run.summaries.items()))
+        along = read_along(files.evaluations, int(start), summary.seeds)
+        rows = files.own_set(int(start), first=True).rows
+        succeeded = read_table(rows, ("terminalOutcome",))["terminalOutcome"] == "success"
+    except (InputError, OSError, StopIteration, KeyError, ValueError):
+        pass
+    return Evidence(history, along, succeeded)
+
+
+def against_the_best(
+    runs: Sequence[CandidateRecord], evidence: Mapping[str, Evidence]
+) -> tuple[str, dict[str, Paired]]:
+    """Compare the candidate with most successes on the first set with the others, seed by seed.
+
+    Returns:
+        Its tag, and tag -> comparison with the other first; empty where there are not two.
+    """
+    rows = {run.tag: evidence[run.tag].succeeded for run in runs if run.tag in evidence}
+    rows = {tag: seeds for tag, seeds in rows.items() if len(seeds)}
+    if len(rows) < 2:
+        return "", {}
+    best = max(rows, key=lambda tag: int(rows[tag].sum()))
+    return best, {
+        tag: paired(seeds, rows[best])
+        for tag, seeds in rows.items()
+        if tag != best and len(seeds) == len(rows[best])
+    }
