@@ -169,7 +169,8 @@ class Run:
         self.seconds_per_update = seconds / ran
         metrics = {name: np.asarray(x[:ran], np.float64) for name, x in chunk.metrics.items()}
         if not chunk.finite:
-            bad = [name for name in self.history if not np.isfinite(metrics.get(name, [0])[-1])]
+            always = [name for name in metrics if name not in training.MAY_BE_MISSING]
+            bad = [name for name in always if not np.isfinite(metrics[name][-1])]
             quantity = bad[0] if bad else "parameters"
             self.diverged = Divergence(update=self.update + ran, quantity=quantity)
             metrics = {name: x[:-1] for name, x in metrics.items()}
@@ -182,7 +183,11 @@ class Run:
             "wall_seconds": self.train_seconds + self.seconds_per_update * count,
             "env_steps_per_second": np.full(ran, batch_size / self.seconds_per_update),
         }
-        artifacts.append_history(self.files.history, {name: rows[name] for name in self.history})
+        artifacts.append_history(
+            self.files.history,
+            {name: rows[name] for name in self.history},
+            training.MAY_BE_MISSING,
+        )
         self.history = extended(self.history, rows)
 
     def after_chunk(self) -> None:
