@@ -82,13 +82,12 @@ def load(step_folder: Path, config: TrainConfig | None, flag: str) -> Loaded:
             for name in (HISTORY, EVALUATIONS)
             if name in leaves
         }
-        shape = state_shape(saved)
+        shape: Any = state_shape(saved)
         if not any(name.startswith(ONGOING) for name in leaves):  # by an earlier program
-            shape = dataclasses.replace(shape, ongoing=None)
+            shape = shape.replace(ongoing=None)
         tree = checkpoints.restore(step_folder, {"state": shape, **tables})
         if shape.ongoing is None:
-            ongoing = none_begun(saved.batch_envs)
-            tree["state"] = dataclasses.replace(tree["state"], ongoing=ongoing)
+            tree["state"] = tree["state"].replace(ongoing=none_begun(saved.batch_envs))
         history, evaluations = saved_tables(content, tree)
     except CheckpointError as error:
         raise InputError(flag, str(step_folder), str(error)) from None
