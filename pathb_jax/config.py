@@ -263,6 +263,8 @@ class EvaluationConfig:
     """Only evaluate --load-checkpoint, on exactly the sets of --eval-seed-start."""
     eval_every: Annotated[int | None, COUNT, DefaultHint("a tenth of the run")] = None
     """Updates between evaluations during training. Does not change training."""
+    eval_at: Annotated[tuple[int, ...], DefaultHint("none")] = ()
+    """Further evaluations during training: after how many updates of this run, one or more."""
     success_floor: Annotated[float, FRACTION] = 0.75
     """Success rate on the first set below which the command exits with status 3."""
 

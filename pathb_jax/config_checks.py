@@ -116,6 +116,13 @@ def _check_counts(config: RunConfig) -> None:
         train.minibatch_size,
         f"it must divide batch-envs x rollout-length = {train.batch_size}",
     )
+    at = config.evaluation.eval_at
+    _require(
+        all(1 <= update <= schedule.updates for update in at) and len(set(at)) == len(at),
+        "--eval-at",
+        list(at),
+        f"give updates of the run, 1 to {schedule.updates}, each once",
+    )
 
 
 def _check_schedules(config: RunConfig) -> None:

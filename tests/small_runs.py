@@ -12,6 +12,7 @@ import numpy as np
 
 from pathb_jax import config as c
 from pathb_jax.config_checks import validated
+from pathb_jax.learn.training import MAY_BE_MISSING
 from pathb_jax.runs.loading import load
 from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.runs.outcome import RunOutcome
@@ -120,6 +121,11 @@ def rows(path: Path) -> list[dict[str, str]]:
     """Return a CSV file's rows as text."""
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def figures(row: dict[str, str]) -> list[float]:
+    """Return a history row's figures; those of episodes may be missing."""
+    return [float(cell) for name, cell in row.items() if cell or name not in MAY_BE_MISSING]
 
 
 def lasting_history(path: Path) -> list[dict[str, str]]:

@@ -30,6 +30,8 @@ class Rollout:
     """`[T, N]`"""
     done: jax.Array
     """`[T, N]`, terminated or truncated."""
+    terminated: jax.Array
+    """`[T, N]`"""
     final_obs: jax.Array | None
     """`[T, N, D]`, observation before an auto-reset; None unless time-outs bootstrap."""
     timed_out: jax.Array | None
@@ -94,6 +96,7 @@ def collect(
             log_prob=networks.gaussian_log_prob(raw_action, mean, params["log_std"]),
             reward=reward,
             done=terminated | truncated,
+            terminated=terminated,
             final_obs=normalizer.normalize(statistics, info["final_observation"])
             if bootstrap
             else None,

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
 from pathb_jax.config import TIERS, TrainConfig
 from pathb_jax.envs.shadow_field import EnvParams, EnvState, MesaShadowField
-from pathb_jax.learn import networks, normalizer, rollout, update
+from pathb_jax.learn import episodes, networks, normalizer, rollout, update
 from pathb_jax.learn.advantages import gae, next_state_values
 from pathb_jax.learn.hparams import TracedHparams
 
@@ -30,10 +31,21 @@ class RolloutMetrics(NamedTuple):
     """Of the returns, by the values before the update."""
     log_std: jax.Array
     """Mean over action dimensions, after the update."""
+    advantage_mean: jax.Array
+    """Over the batch, before normalisation."""
+    advantage_std: jax.Array
+    """Likewise, with n - 1."""
 
 
-METRICS = (*RolloutMetrics._fields, *update.UpdateMetrics._fields)
+METRICS = (
+    *RolloutMetrics._fields,
+    *update.UpdateMetrics._fields,
+    *episodes.EpisodeMetrics._fields,
+)
 """Names of all figures that an update tells: of a chunk, and of the history's columns."""
+
+MAY_BE_MISSING = episodes.EpisodeMetrics._fields
+"""Those that are NaN where there is nothing to say: no episode ended."""
 
 
 @struct.dataclass
@@ -50,6 +62,8 @@ class TrainState:
     """`[2]` uint32, of the training seed. Never advanced: update u draws from fold_in(key, u)."""
     update: jax.Array
     """`[]` int32, updates done, counted through continued runs."""
+    ongoing: episodes.Ongoing
+    """Of the episodes under way; only metrics need it."""
 
 
 class Span(NamedTuple):
@@ -108,6 +122,7 @@ def init(
         normalizer=statistics,
         key=jax.random.key_data(base),
         update=jnp.zeros((), jnp.int32),
+        ongoing=episodes.none_begun(config.batch_envs),
     )
 
 
@@ -143,6 +158,7 @@ def continue_from(
         normalizer=statistics,
         key=jax.random.key_data(base),
         update=loaded.update,
+        ongoing=episodes.none_begun(config.batch_envs),
     )
 
 
@@ -210,7 +226,10 @@ def train_update(
         episode_done_rate=jnp.mean(steps.done.astype(values.dtype)),
         explained_variance=explained_variance(values, returns),
         log_std=jnp.mean(params["log_std"]),
+        advantage_mean=jnp.mean(advantages),
+        advantage_std=jnp.std(advantages, ddof=1),
     )
+    ongoing, of_episodes = episodes.ended(state.ongoing, steps.reward, steps.terminated, steps.done)
     next_state = TrainState(
         params=params,
         opt_state=opt_state,
@@ -219,8 +238,9 @@ def train_update(
         normalizer=statistics,
         key=state.key,
         update=state.update + 1,
+        ongoing=ongoing,
     )
-    return next_state, {**of_rollout._asdict(), **metrics._asdict()}
+    return next_state, {**of_rollout._asdict(), **metrics._asdict(), **of_episodes._asdict()}
 
 
 def scheduled(hparams: TracedHparams, update: jax.Array, span: Span) -> TracedHparams:
@@ -258,6 +278,7 @@ def train_chunk(
 ) -> tuple[TrainState, Chunk]:
     """Run `updates` (int32, at most CHUNK_CAPACITY) updates; stop early at a non-finite figure."""
     table = jnp.zeros((CHUNK_CAPACITY, len(METRICS)), state.obs.dtype)
+    missing = np.array([name in MAY_BE_MISSING for name in METRICS])
 
     def going(carry: Any) -> jax.Array:
         _, _, done, finite = carry
@@ -267,8 +288,9 @@ def train_chunk(
         state, table, done, _ = carry
         state, figures = train_update(config, env, state, hparams, env_params, span)
         row = jnp.stack([figures[name] for name in METRICS])
+        told = jnp.isfinite(row) | (missing & jnp.isnan(row))
         # A sum of squares is non-finite where any parameter is.
-        finite = jnp.isfinite(optax.tree.norm(state.params)) & jnp.all(jnp.isfinite(row))
+        finite = jnp.isfinite(optax.tree.norm(state.params)) & jnp.all(told)
         return state, table.at[done].set(row), done + 1, finite
 
     state, table, done, finite = jax.lax.while_loop(

@@ -45,6 +45,9 @@ class UpdateMetrics(NamedTuple):
     approx_kl: jax.Array
     clip_frac: jax.Array
     grad_norm: jax.Array
+    actor_grad_norm: jax.Array
+    """Of the policy's parameters, log_std among them."""
+    critic_grad_norm: jax.Array
 
 
 def clipped_surrogate(
@@ -125,7 +128,7 @@ def value_error(
 def loss(
     params: networks.Params, size: NetworkSize, batch: Batch, hparams: TracedHparams
 ) -> tuple[jax.Array, UpdateMetrics]:
-    """PPO's loss on one minibatch, with its parts (`grad_norm` still 0)."""
+    """PPO's loss on one minibatch, with its parts (norms of the gradient still 0)."""
     mean = networks.actor_mean(params, size, batch.obs)
     log_ratio = (
         networks.gaussian_log_prob(batch.raw_action, mean, params["log_std"]) - batch.log_prob
@@ -147,16 +150,22 @@ def loss(
         approx_kl=jnp.mean((ratio - 1.0) - log_ratio),
         clip_frac=jnp.mean((jnp.abs(ratio - 1.0) > hparams.clip_range).astype(ratio.dtype)),
         grad_norm=jnp.zeros_like(entropy),
+        actor_grad_norm=jnp.zeros_like(entropy),
+        critic_grad_norm=jnp.zeros_like(entropy),
     )
 
 
 def minibatch_step(
     params: networks.Params, opt_state: Any, size: NetworkSize, batch: Batch, hparams: TracedHparams
 ) -> tuple[networks.Params, Any, UpdateMetrics]:
-    """One gradient step. `grad_norm` is the global norm before scaling."""
+    """One gradient step. Norms of the gradient are global norms before scaling."""
     grads, metrics = jax.grad(loss, has_aux=True)(params, size, batch, hparams)
     updates, opt_state = optimizer(hparams).update(grads, opt_state)
-    metrics = metrics._replace(grad_norm=optax.tree.norm(grads))
+    metrics = metrics._replace(
+        grad_norm=optax.tree.norm(grads),
+        actor_grad_norm=optax.tree.norm((grads["actor"], grads["log_std"])),
+        critic_grad_norm=optax.tree.norm(grads["critic"]),
+    )
     return optax.apply_updates(params, updates), opt_state, metrics
 
 

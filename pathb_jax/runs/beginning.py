@@ -5,12 +5,20 @@ from pathb_jax.errors import InputError
 from pathb_jax.learn.hparams import traced
 from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
+from pathb_jax.learn.training import MAY_BE_MISSING
 from pathb_jax.runs.identity import config_differences, environment_changes
 from pathb_jax.runs.loading import Loaded, load, load_parent
 from pathb_jax.runs.manifest import EnvironmentChange, RunManifest, recorded
 from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.run import Run
-from pathb_jax.runs.tables import EVALUATIONS, HISTORY, columns, length, table
+from pathb_jax.runs.tables import (
+    EARLIER_COLUMNS,
+    EVALUATIONS,
+    HISTORY,
+    columns,
+    length,
+    table,
+)
 from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.checkpoint_store import CheckpointStore
@@ -83,7 +91,7 @@ def begin(
         evaluations=table(columns(EVALUATIONS)) if resumed is None else resumed.evaluations,
     )
     run.write_manifest("running")
-    artifacts.write_history(files.history, run.history)
+    artifacts.write_history(files.history, run.history, MAY_BE_MISSING)
     artifacts.write_evaluations(files.evaluations, run.evaluations)
     return run
 
@@ -114,7 +122,8 @@ def _resumed(config: RunConfig, files: RunFiles, observer: Observer) -> Loaded |
         return None
     loaded = load(good.path, config.train, "--out")
     differences = config_differences(loaded.meta.config, recorded(config))
-    if set(loaded.history) != set(columns(HISTORY)):
+    # Of a run by an earlier program: it goes on with the columns that it has.
+    if not set(EARLIER_COLUMNS[HISTORY]) <= set(loaded.history) <= set(columns(HISTORY)):
         differences.append("its history has other columns")
     if differences:
         raise InputError(

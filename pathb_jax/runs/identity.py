@@ -25,6 +25,7 @@ NEUTRAL = (
     ("evaluation", "eval_seed_start"),
     ("evaluation", "eval_seeds"),
     ("evaluation", "eval_every"),
+    ("evaluation", "eval_at"),
     ("evaluation", "success_floor"),
     ("output", "progress"),
     ("output", "backend"),

@@ -20,6 +20,7 @@ from pathb_jax.config import (
     TrainConfig,
 )
 from pathb_jax.errors import CheckpointError, InputError
+from pathb_jax.learn.episodes import none_begun
 from pathb_jax.learn.program import state_shape
 from pathb_jax.learn.training import TrainState
 from pathb_jax.runs.identity import config_differences
@@ -30,6 +31,9 @@ from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import parse, shown
 
 G = TypeVar("G")
+
+ONGOING = "state.ongoing."
+"""What the names of `TrainState.ongoing` begin with in a checkpoint."""
 
 
 class Loaded(NamedTuple):
@@ -78,8 +82,12 @@ def load(step_folder: Path, config: TrainConfig | None, flag: str) -> Loaded:
             for name in (HISTORY, EVALUATIONS)
             if name in leaves
         }
-        template = {"state": state_shape(saved), **tables}
-        tree = checkpoints.restore(step_folder, template)
+        shape: Any = state_shape(saved)
+        if not any(name.startswith(ONGOING) for name in leaves):  # by an earlier program
+            shape = shape.replace(ongoing=None)
+        tree = checkpoints.restore(step_folder, {"state": shape, **tables})
+        if shape.ongoing is None:
+            tree["state"] = tree["state"].replace(ongoing=none_begun(saved.batch_envs))
         history, evaluations = saved_tables(content, tree)
     except CheckpointError as error:
         raise InputError(flag, str(step_folder), str(error)) from None

@@ -150,7 +150,7 @@ class Run:
     def chunk_length(self) -> int:
         """About CHUNK_SECONDS of updates by the last measurement, to the next evaluation."""
         every = self.config.eval_every
-        following = ((self.done // every + 1) * every, self.updates // 2, self.updates)
+        following = ((self.done // every + 1) * every, *self._always_evaluated)
         until = min(done for done in following if done > self.done)
         measured = int(CHUNK_SECONDS / self.seconds_per_update) if self.seconds_per_update else 1
         return min(max(measured, 1), until - self.done, training.CHUNK_CAPACITY)
@@ -169,7 +169,8 @@ class Run:
         self.seconds_per_update = seconds / ran
         metrics = {name: np.asarray(x[:ran], np.float64) for name, x in chunk.metrics.items()}
         if not chunk.finite:
-            bad = [name for name in self.history if not np.isfinite(metrics.get(name, [0])[-1])]
+            told = [name for name in self.history if name not in training.MAY_BE_MISSING]
+            bad = [name for name in told if not np.isfinite(metrics.get(name, [0])[-1])]
             quantity = bad[0] if bad else "parameters"
             self.diverged = Divergence(update=self.update + ran, quantity=quantity)
             metrics = {name: x[:-1] for name, x in metrics.items()}
@@ -182,7 +183,11 @@ class Run:
             "wall_seconds": self.train_seconds + self.seconds_per_update * count,
             "env_steps_per_second": np.full(ran, batch_size / self.seconds_per_update),
         }
-        artifacts.append_history(self.files.history, {name: rows[name] for name in self.history})
+        artifacts.append_history(
+            self.files.history,
+            {name: rows[name] for name in self.history},
+            training.MAY_BE_MISSING,
+        )
         self.history = extended(self.history, rows)
 
     def after_chunk(self) -> None:
@@ -196,8 +201,11 @@ class Run:
 
         Half the run is always among them: the failure modes compare it with the end.
         """
-        at_cadence = done % self.config.eval_every == 0
-        return at_cadence or done in (self.updates // 2, self.updates)
+        return done % self.config.eval_every == 0 or done in self._always_evaluated
+
+    @property
+    def _always_evaluated(self) -> tuple[int, ...]:
+        return (self.updates // 2, self.updates, *self.config.evaluation.eval_at)
 
     def _evaluate_and_save(self) -> None:
         due = self.evaluates_after(self.done)

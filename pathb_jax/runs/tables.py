@@ -14,7 +14,6 @@ from pathb_jax.store.artifacts import (
     EVALUATIONS_COLUMNS,
     PINNED_HISTORY_COLUMNS,
     WALL_CLOCK_COLUMNS,
-    in_order,
 )
 
 Table = dict[str, np.ndarray]
@@ -31,8 +30,7 @@ def columns(kind: str) -> tuple[str, ...]:
     """Return the columns of a run's history or evaluations, from left to right."""
     if kind == EVALUATIONS:
         return EVALUATIONS_COLUMNS
-    names = ("update", "env_steps", *training.METRICS, *WALL_CLOCK_COLUMNS)
-    return tuple(in_order("column", PINNED_HISTORY_COLUMNS, dict.fromkeys(names)))
+    return tuple(dict.fromkeys((*EARLIER_COLUMNS[HISTORY], *training.METRICS)))
 
 
 def table(columns: Sequence[str], rows: Sequence[Mapping[str, float]] = ()) -> Table:

@@ -1,7 +1,7 @@
 """The files of a run: their names, columns and keys (docs/spec/ladder.md, "Files")."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -204,14 +204,20 @@ class RunFiles:
         return EvaluationFiles(logs / f"{stem}.csv", logs / f"{stem}_summary.json")
 
 
-def write_history(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Write a history of at least the pinned columns, those first; errors as ``write_table``."""
-    write_table(path, _whole(in_order("column", PINNED_HISTORY_COLUMNS, columns), _COUNTED))
+def write_history(
+    path: Path, columns: Mapping[str, np.ndarray], may_lack: Collection[str] = ()
+) -> None:
+    """Write a history of at least the pinned columns, those first; the rest as ``write_table``."""
+    ordered = in_order("column", PINNED_HISTORY_COLUMNS, columns)
+    write_table(path, _whole(ordered, _COUNTED), may_lack)
 
 
-def append_history(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Append such rows to a history that is there; errors as ``append_table``."""
-    append_table(path, _whole(in_order("column", PINNED_HISTORY_COLUMNS, columns), _COUNTED))
+def append_history(
+    path: Path, columns: Mapping[str, np.ndarray], may_lack: Collection[str] = ()
+) -> None:
+    """Append such rows to a history that is there; the rest as ``append_table``."""
+    ordered = in_order("column", PINNED_HISTORY_COLUMNS, columns)
+    append_table(path, _whole(ordered, _COUNTED), may_lack)
 
 
 def read_history(path: Path) -> dict[str, np.ndarray]:

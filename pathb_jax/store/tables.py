@@ -4,7 +4,7 @@ import contextlib
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +21,26 @@ COLUMN_LIMIT = 1000
 """Columns that ``read_table`` accepts: each costs pandas some 70 microseconds."""
 
 
-def write_table(path: Path, columns: Mapping[str, ArrayLike]) -> None:
+def write_table(
+    path: Path, columns: Mapping[str, ArrayLike], may_lack: Collection[str] = ()
+) -> None:
     """Write a CSV file of equally long columns, whole or not at all.
+
+    Args:
+        path: the file.
+        columns: by name, from left to right.
+        may_lack: those whose figures may be missing: NaN, an empty cell.
 
     Raises:
         ValueError: the columns differ in length, or a figure is not finite; nothing is written.
         OSError: as ``write_atomically``.
     """
-    write_atomically(path, _csv_text(columns))
+    write_atomically(path, _csv_text(columns, may_lack))
 
 
-def append_table(path: Path, columns: Mapping[str, ArrayLike]) -> None:
+def append_table(
+    path: Path, columns: Mapping[str, ArrayLike], may_lack: Collection[str] = ()
+) -> None:
     """Append rows to a file of ``write_table``, as it would have written them, and sync the disk.
 
     Raises:
@@ -39,7 +48,7 @@ def append_table(path: Path, columns: Mapping[str, ArrayLike]) -> None:
         InputError: the file has other columns, or the same in another order; likewise.
         OSError: the disk is full, or the file is gone; its earlier rows are left as they were.
     """
-    text = _csv_text(columns).encode()
+    text = _csv_text(columns, may_lack).encode()
     start = text.index(b"\n") + 1
     header, rows = text[:start], text[start:]
     # Not "ab": a deleted file must not come back headless. Unbuffered: what a failed write leaves
@@ -158,18 +167,19 @@ def _parsed(cells: np.ndarray) -> np.ndarray:
     return cells.astype(str)
 
 
-def _csv_text(columns: Mapping[str, ArrayLike]) -> str:
+def _csv_text(columns: Mapping[str, ArrayLike], may_lack: Collection[str]) -> str:
     """Return a header and rows; a float is the shortest text that reads back to the same float64.
 
     Raises:
-        ValueError: the columns differ in length, or a figure is not finite.
+        ValueError: the columns differ in length, or a figure is not finite and may not be missing.
     """
     import pandas as pd  # takes a second
 
     arrays = {name: np.asarray(values) for name, values in columns.items()}
     for name, values in arrays.items():
         if values.dtype.kind == "f":
-            if not np.isfinite(values).all():
+            given = values[~np.isnan(values)] if name in may_lack else values
+            if not np.isfinite(given).all():
                 raise ValueError(f"column {name} has a figure that is not finite")
             arrays[name] = values.astype(np.float64)
     return pd.DataFrame(arrays).to_csv(index=False, lineterminator="\n")

@@ -57,8 +57,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     return [dict(zip(header, cells, strict=True)) for cells in lines]
 
 
-def numbers_of(path: Path, rows: list[dict[str, str]], column: str) -> list[float]:
-    """Return a column as finite numbers, whole ones as int.
+def numbers_of(
+    path: Path, rows: list[dict[str, str]], column: str, may_lack: bool = False
+) -> list[float]:
+    """Return a column as finite numbers, whole ones as int; an empty cell, if it may be, as NaN.
 
     Raises:
         UnreadableError: the column is missing, or a cell of it is no such number.
@@ -70,7 +72,7 @@ def numbers_of(path: Path, rows: list[dict[str, str]], column: str) -> list[floa
             value = float(cell or "")
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
+        if not math.isfinite(value) and not (may_lack and cell == ""):
             raise UnreadableError(path, f"line {number}, {column}: {cell!r} is no finite number")
         whole = cell is not None and cell.lstrip("-").isdecimal()
         numbers.append(int(cell or "") if whole else value)

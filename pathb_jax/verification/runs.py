@@ -1,6 +1,7 @@
 """One run's files against its last checkpoint, its policy and each other."""
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pathb_jax.errors import CheckpointError
-from pathb_jax.runs.tables import HISTORY, Table, columns, length, saved_tables
+from pathb_jax.runs.tables import (
+    EARLIER_COLUMNS,
+    HISTORY,
+    Table,
+    columns,
+    length,
+    saved_tables,
+)
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, RunFiles
 from pathb_jax.store.step_folders import complete_steps
@@ -27,6 +35,8 @@ from pathb_jax.verification.sets import MEANS, SetFacts, check_set
 OWN_SETS = (20000, 30000)
 """Sets that every run evaluates beside those it was told to."""
 DIFFERS = "it is not what the last checkpoint holds"
+OF_EPISODES = ("episode_return", "episode_length", "episode_success")
+"""Columns of the history that are empty where no episode ended."""
 TRAINED = ("task", "train", "hparams", "schedule")
 """Groups of settings that a checkpoint and the manifest have to agree in."""
 
@@ -109,7 +119,7 @@ class _Run:
         """Read the history; compare it with the manifest."""
         path, manifest, findings = self.files.history, self.manifest, self.findings
         table = rows_of(path)
-        history = {name: numbers_of(path, table, name) for name in columns(HISTORY)}
+        history = self._figures(table)
         rows, batch = len(table), self._batch_size()
         planned, diverged = self.config["schedule"]["updates"], manifest["diverged"]
         if self.completed:
@@ -130,6 +140,21 @@ class _Run:
         if first == 0:
             findings.same(f"{where}: env_steps", steps, rows * batch)
         findings.same(f"{where}: train_seconds", manifest["train_seconds"], self._seconds(history))
+        return history
+
+    def _figures(self, table: list[dict[str, str]]) -> dict[str, list[float]]:
+        """Read the history's columns; those of a run by an earlier program may be fewer."""
+        path, always = self.files.history, EARLIER_COLUMNS[HISTORY]
+        given = [
+            name for name in columns(HISTORY) if name in always or (table and name in table[0])
+        ]
+        history = {name: numbers_of(path, table, name, name in OF_EPISODES) for name in given}
+        for name in filter(history.__contains__, OF_EPISODES):
+            pairs = zip(history[name], history["episode_done_rate"], strict=True)
+            wrong = [row for row, (x, rate) in enumerate(pairs) if math.isnan(x) != (rate == 0)]
+            if wrong:
+                where = self.at(path, f"line {wrong[0] + 2}, {name}")
+                self.findings.problem(where, "it has to be told exactly where episodes ended")
         return history
 
     def _evaluations(self) -> list[dict[str, float]]:
@@ -184,10 +209,11 @@ class _Run:
             return
         for name, column in saved.items():
             recorded, true = np.array(history[name][:count], np.float64), column[:count]
-            row = int(np.argmax(recorded != true))  # the first that differs, or 0
+            differs = (recorded != true) & ~(np.isnan(recorded) & np.isnan(true))
+            row = int(np.argmax(differs))  # the first that differs, or 0
             what = f"{recorded[row]!r} is told, the last checkpoint has {true[row]!r}"
             where = self.at(path, f"line {row + 2}, {name}")
-            findings.figure(where, np.array_equal(recorded, true), what)
+            findings.figure(where, not differs.any(), what)
 
     def _check_sets(
         self, policy: Mapping[str, Any] | None, evaluations: list[dict[str, float]]

@@ -31,6 +31,7 @@ TRAIN_FLAGS = {
     "eval-seeds": "64",
     "eval-only": "False",
     "eval-every": "a tenth of the run",
+    "eval-at": "none",
     "success-floor": "0.75",
     "false-basin-beta": "2.0",
     "mixed-lambda": "the variant's own",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from commands import HIGH_ENTROPY, ladder_words, run, sha
-from small_runs import read, rows
+from small_runs import figures, read, rows
 
 from pathb_jax.store.checkpoints import named_arrays
 from pathb_jax.store.step_folders import complete_steps
@@ -14,9 +14,8 @@ pytestmark = pytest.mark.faults
 def assert_finite(folder):
     for path in folder.rglob("*.csv"):
         for row in rows(path):
-            for name, cell in row.items():
-                if name != "terminalOutcome":
-                    assert np.isfinite(float(cell)), (path, name)
+            row.pop("terminalOutcome", None)
+            assert np.isfinite(figures(row)).all(), path
 
 
 @pytest.mark.parametrize("after", [0, 7, 10, 49])
@@ -38,6 +37,8 @@ def test_nan_in_the_first_candidate(after, whole, tmp_path, tally):
     assert kept[-1:] == [after // 5 * 5][: after // 5]
     for update in kept:
         for name, array in named_arrays(checkpoints / str(update)).items():
+            if name == "history":  # its last three columns are of episodes
+                array = array[:, :-3]
             assert array.dtype.kind != "f" or np.isfinite(array).all(), (update, name)
     # The second candidate is not a bit another for it, and again nothing is left to do.
     twin = whole.out / second["run_dir"]

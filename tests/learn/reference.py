@@ -263,6 +263,9 @@ class Learner:
         figures = loss(self.params, samples, hparams)[1]
         gradient = self.gradient(self.params, samples, hparams)
         figures["grad_norm"] = norm = float(np.sqrt(np.sum(gradient**2)))
+        parts = unflatten(gradient, self.params)
+        figures["critic_grad_norm"] = float(np.linalg.norm(flatten(parts.pop("critic"))))
+        figures["actor_grad_norm"] = float(np.linalg.norm(flatten(parts)))
         if norm > hparams.max_grad_norm:
             gradient = gradient * (hparams.max_grad_norm / norm)
         self.steps += 1

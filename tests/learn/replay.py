@@ -12,6 +12,9 @@ from pathb_jax.config import TrainConfig
 from pathb_jax.learn.training import TrainState
 from pathb_jax.learn.update import random_order
 
+EPISODE_FIGURES = ("episode_return", "episode_length", "episode_success")
+NOTHING = [np.nan] * 3
+
 
 class Draws(NamedTuple):
     """Random numbers of one update."""
@@ -54,6 +57,7 @@ class Run:
         ]
         self.statistics = reference.WholeSample()
         self.ends: Counter[str] = Counter()
+        self.episodes = [[0.0, 0.0] for _ in self.worlds]
         self.obs = self._observe()
 
     def _observe(self) -> np.ndarray:
@@ -68,16 +72,22 @@ class Run:
         columns: dict[str, list[Any]] = {
             name: [] for name in ("obs", "raw", "log_prob", "reward", "term", "trunc", "final")
         }
+        ended: list[tuple[float, float, bool]] = []
         for noise in draws.noise:
             normalized = self.statistics.normalize(self.obs)
             mean = reference.actor_mean(params, normalized)
             raw = mean + np.exp(log_std) * noise
             steps, finals = [], []
-            for world, action in zip(self.worlds, np.clip(raw, -1.0, 1.0).tolist(), strict=True):
+            actions = np.clip(raw, -1.0, 1.0).tolist()
+            for world, episode, action in zip(self.worlds, self.episodes, actions, strict=True):
                 step = world.step(action)
                 steps.append(step)
                 finals.append(world.observe())
+                episode[0] += step.reward
+                episode[1] += 1
                 if step.terminated or step.truncated:
+                    ended.append((episode[0], episode[1], step.terminated))
+                    episode[:] = [0.0, 0.0]
                     self.ends["success" if step.terminated else "time-out"] += 1
                     world.reset()
             self.obs = self._observe()
@@ -121,4 +131,7 @@ class Run:
             "episode_done_rate": float((rollout["term"] | rollout["trunc"]).mean()),
             "explained_variance": float(1.0 - np.var(returns - values) / np.var(returns)),
             "log_std": float(self.learner.params["log_std"].mean()),
+            "advantage_mean": float(advantages.mean()),
+            "advantage_std": float(advantages.std(ddof=1)),
+            **dict(zip(EPISODE_FIGURES, np.mean(ended, axis=0) if ended else NOTHING, strict=True)),
         }

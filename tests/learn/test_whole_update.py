@@ -77,6 +77,11 @@ def both(name: str) -> tuple[Setup, Run]:
     return setup, Run(params, starts.start, starts.goal, numbers)
 
 
+def difference(told: float, expected: float) -> float:
+    """How far apart two figures are; two that are missing are equal."""
+    return 0.0 if np.isnan(told) and np.isnan(expected) else abs(told - expected)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_two_updates_replayed_in_numpy(x64, name):
     setup, run = both(name)
@@ -89,13 +94,13 @@ def test_two_updates_replayed_in_numpy(x64, name):
         assert set(expected) == set(METRICS)
         params = reference.flatten(reference.as_numpy(jax.device_get(state.params)))
         differences = {
-            **{metric: abs(row[metric] - expected[metric]) for metric in METRICS},
+            **{metric: difference(row[metric], expected[metric]) for metric in METRICS},
             "params": np.max(np.abs(params - reference.flatten(run.learner.params))),
             "obs_mean": np.max(np.abs(state.normalizer.mean - run.statistics.mean)),
             "obs_var": np.max(np.abs(state.normalizer.var - run.statistics.var)),
             "obs": np.max(np.abs(state.obs - run.obs)),
         }
-        assert max(differences.values()) < TOLERANCE, differences
+        assert all(x < TOLERANCE for x in differences.values()), differences
         assert abs(state.normalizer.count / run.statistics.count - 1.0) < 1e-12
     # The case shows what it is there for.
     assert set(run.ends) == CASES[name].ends

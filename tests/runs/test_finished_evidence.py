@@ -283,12 +283,19 @@ def test_a_run_that_diverged_before_its_first_checkpoint(tmp_path):
 
 
 def as_before(files):
-    """Write a run as programs before this one did: evaluations in state.json, no digests."""
+    """Write a run as programs before this one did.
+
+    Evaluations in state.json, no digests, 14 columns of history, nothing of episodes under way.
+    """
     forget_digests(files)
+    rows = [",".join(line.split(",")[:14]) for line in files.history.read_text().splitlines()]
+    files.history.write_text("\n".join(rows) + "\n")
     for update in (3, 6):
         step = files.checkpoints / str(update)
         meta, arrays = read_meta(step), named_arrays(step)
         table = arrays.pop("evaluations").tolist()
+        arrays["history"] = arrays["history"][:, :14]
+        arrays = {n: x for n, x in arrays.items() if not n.startswith("state.ongoing")}
         columns = files.evaluations.read_text().splitlines()[0].split(",")
         counts = ("update", "env_steps", "seed_start", "seeds")
         del meta["columns"]

@@ -90,6 +90,15 @@ def test_a_stopped_run_goes_on_bit_by_bit(finished, tmp_path, stops, resumed_aft
         assert watcher.notices == [f"{outcome.files.slug}: resuming after update {resumed_after}"]
 
 
+def test_further_evaluations_come_once_whatever_stops(finished, tmp_path):
+    config, watcher = small_config(tmp_path / "run", eval_at=(2, 5)), stop_after(2, 3, 5)
+    for _ in range(3):
+        interrupt(config, watcher)
+    outcome = train(config, watcher)
+    assert_same_bits(stored_state(finished.config), stored_state(config))
+    assert outcome.evaluations["update"].tolist() == [u for u in (2, 3, 5, 6) for _ in range(3)]
+
+
 @pytest.mark.parametrize("update", [3, 6])
 def test_a_stop_between_evaluation_and_checkpoint(finished, tmp_path, monkeypatch, update):
     config = small_config(tmp_path / "run")

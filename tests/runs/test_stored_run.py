@@ -1,6 +1,7 @@
 """A run that an earlier program wrote, as it lies in tests/stored/run, is still a run.
 
-Its hyper-parameters hold the ends of schedules, and its checkpoint does not name its columns.
+Its hyper-parameters hold the ends of schedules, its checkpoint does not name its columns, and
+nothing in it is told of gradients' parts, advantages and episodes.
 """
 
 import shutil
@@ -14,9 +15,11 @@ from pathb_jax.runs.evidence import evidence_problems
 from pathb_jax.runs.loading import load_newest, saved_config
 from pathb_jax.runs.manifest import read_manifest
 from pathb_jax.runs.outcome import run_files
+from pathb_jax.runs.tables import HISTORY, columns
 from pathb_jax.runs.trainer import train
-from pathb_jax.store.artifacts import RunFiles, read_history
+from pathb_jax.store.artifacts import RunFiles, read_history, write_json
 from pathb_jax.store.models import to_json
+from pathb_jax.verification.verify import verify
 
 SHAPES = {"batch_envs": 8, "rollout_length": 16, "minibatch_size": 32, "eval_seeds": 4}
 FLAGS = {
@@ -58,3 +61,29 @@ def test_its_checkpoint_has_the_columns_of_its_history(files):
     for name, column in history.items():
         np.testing.assert_array_equal(loaded.history[name], column)
     assert saved_config(files.out, "--load-checkpoint").schedule.lr_end == 0.0
+
+
+def test_it_verifies(files):
+    verification = verify(files.out, replay=False)
+    assert verification.problems == []
+    assert verification.figures > 12 * 14
+
+
+def test_taken_up_before_its_end_it_goes_on_with_its_own_columns(files):
+    history = files.history.read_bytes()
+    manifest = read(files.manifest)
+    write_json(files.manifest, manifest | {"status": "running", "ended": None})
+    files.history.unlink()
+    config = validated(build(**FLAGS, out=files.out, accept_environment_change=True))
+    outcome = train(config)
+    assert outcome.trained
+    assert files.history.read_bytes() == history
+    assert evidence_problems(files) == []
+
+
+def test_a_run_that_continues_it_has_all_columns(files, tmp_path):
+    flags = {**FLAGS, "updates": 2, "eval_seeds": 4, "load_checkpoint": files.out}
+    outcome = train(validated(build(**flags, out=tmp_path / "further")))
+    assert list(outcome.history) == list(columns(HISTORY))
+    assert outcome.history["update"].tolist() == [13, 14]
+    assert evidence_problems(outcome.files) == []

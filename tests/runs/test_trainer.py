@@ -21,6 +21,7 @@ from pathb_jax.errors import InputError
 from pathb_jax.runs import beginning, run
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.runs.trainer import train
+from pathb_jax.store.models import to_json
 
 
 def assert_same_training(finished, config, outcome):
@@ -77,6 +78,15 @@ def test_the_cadence_of_evaluations_changes_nothing(finished, tmp_path, eval_eve
     evaluated = set(outcome.evaluations["update"].tolist())
     cadence = set(range(eval_every, UPDATES + 1, eval_every))
     assert evaluated == cadence | {UPDATES // 2, UPDATES}
+
+
+def test_further_evaluations_where_they_are_asked_for(finished, tmp_path):
+    config = small_config(tmp_path / "at", eval_every=100, eval_at=(5, 2))
+    outcome = train(config)
+    assert_same_training(finished, config, outcome)
+    assert sorted(set(outcome.evaluations["update"].tolist())) == [2, 3, 5, 6]
+    assert to_json(outcome.manifest)["config"]["evaluation"]["eval_at"] == [5, 2]
+    assert not train(small_config(tmp_path / "at", eval_every=100)).trained  # neutral
 
 
 def test_evaluations_are_the_same_however_often_they_are_made(finished, tmp_path):

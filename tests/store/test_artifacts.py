@@ -255,6 +255,21 @@ def test_figures_that_are_not_finite_are_refused_whole(history, write, column, f
     assert history.read_bytes() == whole
 
 
+@pytest.mark.parametrize("write", [write_history, append_history])
+def test_a_figure_that_may_be_missing_is_an_empty_cell(history, write):
+    more = rows([4, 5])
+    more["entropy"][:] = np.nan
+    write(history, more, ("entropy",))
+    *_, line = history.read_text().splitlines()
+    assert line.split(",")[HISTORY_COLUMNS.index("entropy")] == ""
+    read = read_history(history)
+    assert np.isnan(read["entropy"][-2:]).all()
+    assert read["entropy"].dtype == np.float64
+    more["entropy"][1] = np.inf
+    with pytest.raises(ValueError, match="column entropy"):
+        write(history, more, ("entropy",))
+
+
 def test_rows_of_another_form_are_refused(history):
     whole = history.read_bytes()
     without = {name: x for name, x in rows([4]).items() if name != "entropy"}

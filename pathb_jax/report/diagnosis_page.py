@@ -1,0 +1,148 @@
+"""The diagnosis page: segments beside the published ones, the fall; words in diagnosis.md.j2."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pathb_jax.judging.rates import Count
+from pathb_jax.ladder.plan import LadderPlan
+from pathb_jax.ladder.schema import Segment
+from pathb_jax.ladder.statistics import clopper_pearson
+from pathb_jax.report.markdown import Markdown, rendered
+from pathb_jax.report.remarks import kept_remarks
+from pathb_jax.store.atomic import write_atomically
+from pathb_jax.studies.diagnosis import PUBLISHED_ENDS, Diagnosis, SegmentEnd, segment_ends
+
+HEADING = "# Diagnosis of the default hyper-parameters"
+
+HEADINGS = (
+    "segment",
+    "env steps",
+    "success",
+    "95 % interval",
+    "alignment",
+    "steps",
+    "entropy",
+    "log_std",
+    "reward",
+    "value_loss",
+)
+
+
+def cells(segment: SegmentEnd, number: int) -> list[str]:
+    """Return a segment's row of the table."""
+    state = segment.state
+    return [
+        f"{number}",
+        f"{state.env_steps:,}",
+        f"{state.success[0]}/{state.success[1]}",
+        interval(state.success),
+        f"{state.mean_terminal_alignment:.3f}",
+        f"{state.mean_steps:.1f}",
+        f"{segment.entropy:.3f}",
+        f"{segment.log_std:.3f}",
+        f"{segment.mean_reward:.3f}",
+        f"{segment.value_loss_max:.0f}",
+    ]
+
+
+def published_cells(segment: Segment) -> list[str]:
+    """Return the row of a published segment; what was not published is -."""
+    return [
+        f"{segment.segment} (published)",
+        f"{segment.env_steps:,}",
+        f"{segment.success_rate:.3f}",
+        "-",
+        f"{segment.mean_terminal_alignment:.3f}",
+        f"{segment.mean_steps:.1f}",
+        f"{segment.entropy:.3f}",
+        f"{segment.log_std:.3f}",
+        "-",
+        "-",
+    ]
+
+
+def interval(count: Count) -> str:
+    """Return the exact 95 % interval of a success rate."""
+    low, high = clopper_pearson(*count)
+    return f"[{low:.3f}, {high:.3f}]"
+
+
+def rate(count: Count) -> str:
+    """Return successes, rate and exact interval."""
+    return f"{count[0]}/{count[1]} = {count[0] / count[1]:.3f} {interval(count)}"
+
+
+def published_segments(plan: LadderPlan) -> Sequence[Segment]:
+    """Return the protocol's published segments if they are of the tier that is run, else none."""
+    path_a = plan.protocol.path_a
+    if path_a is None or plan.protocol.tier_of(path_a) != plan.run.tier:
+        return ()
+    return path_a.segments
+
+
+def statements(diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield what a run did, a line each: divergence, best state, fall."""
+    if diagnosis.diverged:
+        yield f"diverged: {diagnosis.diverged}"
+    fall = diagnosis.fall
+    if fall is None:
+        return
+    best, end = fall.best, fall.end
+    where = f"kept as {fall.best_checkpoint}" if fall.best_checkpoint else "not kept"
+    yield (
+        f"best state after update {best.update} ({best.env_steps:,} steps): {rate(best.success)} "
+        f"where it was chosen, {rate(best.reported)} on the other set; {where}"
+    )
+    if best == end:
+        yield "the best state is the end: nothing unwound"
+        return
+    low, high = fall.interval
+    yield (
+        f"from there to the end: {rate(end.success)} where the best was chosen, "
+        f"{rate(end.reported)} on the other set, a difference of {fall.difference:+.3f} "
+        f"[{low:+.3f}, {high:+.3f}]"
+    )
+    said = "unwinding: more than chance" if fall.unwound else "unwinding cannot be told from chance"
+    yield f"{said} (p = {fall.p_value:.3f})"
+
+
+def write_diagnosis_page(
+    page: Path, diagnoses: Sequence[Diagnosis], plan: LadderPlan, *, in_segments: bool
+) -> None:
+    """Write the page, whole or not at all; keep people's remarks on it.
+
+    Args:
+        page: the Markdown file.
+        diagnoses: the protocol's run first, then its batch's.
+        plan: what was run.
+        in_segments: whether each is four runs.
+
+    Raises:
+        InputError: there is a page whose remarks cannot be kept.
+        OSError: it cannot be written.
+    """
+    first, _, third = plan.protocol.seed_sets
+    text = rendered(
+        "diagnosis.md.j2",
+        {
+            "cells": cells,
+            "published_cells": published_cells,
+            "row": lambda cells: Markdown(f"| {' | '.join(cells)} |"),
+            "statements": statements,
+        },
+        heading=Markdown(HEADING),
+        protocol=plan.protocol,
+        tier=plan.run.tier,
+        updates=plan.run.updates,
+        batch_size=plan.run.batch_envs * plan.run.rollout_length,
+        published_updates=PUBLISHED_ENDS[-1],
+        ends=", ".join(map(str, segment_ends(plan.run.updates))),
+        in_segments=in_segments,
+        first=first,
+        third=third,
+        headings=HEADINGS,
+        diagnoses=diagnoses,
+        published=published_segments(plan),
+        remarks=kept_remarks(page),
+    )
+    write_atomically(page, text)
