@@ -111,6 +111,10 @@ def print_record(record: "LadderRecord") -> None:
         rate = item.success_rate
         shown = item.status if rate is None else f"success {rate:.3f}"
         console.print(f"batch {item.label}: {shown}")
+    if judgement := record.judgement:
+        console.print(
+            f"adopted by judgement on {judgement.at}: {judgement.tag}, because {judgement.because}"
+        )
     adopted = f" {record.adopted}" if record.adopted else ""
     console.print(
         f"verdict: {record.verdict}{adopted} ({record.standing}), "

@@ -61,11 +61,14 @@ def _run_locked(plan: LadderPlan, record: LadderRecord, observer: Observer) -> N
     adopted = _climb(plan, record, observer)
     if adopted is None:
         record.verdict = "rejected"
+    else:
+        record.verdict, record.adopted = "adopted", adopted.tag
+    chosen = next((c for c in plan.protocol.candidates if c.tag == record.chosen), None)
+    if chosen is None:
         return
-    record.verdict, record.adopted = "adopted", adopted.tag
     if not record.batch:
         for batch_run in plan.protocol.batch:
-            config = plan.batch_run(batch_run, adopted)
+            config = plan.batch_run(batch_run, chosen)
             slug = run_files(config).slug
             label = config.output.run_label
             record.batch.append(
@@ -83,7 +86,7 @@ def _run_locked(plan: LadderPlan, record: LadderRecord, observer: Observer) -> N
             )
     write_record(plan.record_path, record)
     if not plan.skip_batch:
-        _run_batch(plan, record, adopted, observer)
+        _run_batch(plan, record, chosen, observer)
 
 
 def _climb(plan: LadderPlan, record: LadderRecord, observer: Observer) -> Candidate | None:
@@ -151,7 +154,7 @@ def _train_all(
 
 
 def _run_batch(
-    plan: LadderPlan, record: LadderRecord, adopted: Candidate, observer: Observer
+    plan: LadderPlan, record: LadderRecord, chosen: Candidate, observer: Observer
 ) -> None:
     """Train what follows an adoption; nothing here changes the verdict."""
     entries = record.batch
@@ -159,7 +162,7 @@ def _run_batch(
         if entry.status == "not_run":
             entry.status = "running"
     write_record(plan.record_path, record)
-    configs = [plan.batch_run(batch_run, adopted) for batch_run in plan.protocol.batch]
+    configs = [plan.batch_run(batch_run, chosen) for batch_run in plan.protocol.batch]
     for position, outcome in _train_all(plan, configs, observer):
         entry = entries[position]
         take_up(plan, record, outcome)

@@ -12,7 +12,13 @@ from typing import Any, NoReturn
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import read_json, write_json
 from pathb_jax.store.models import parse, shown, to_json
-from pathb_jax.store.record_schema import BatchRecord, LadderRecord, SetSummary, StageRecord
+from pathb_jax.store.record_schema import (
+    ADOPTION,
+    BatchRecord,
+    LadderRecord,
+    SetSummary,
+    StageRecord,
+)
 
 
 def write_record(path: Path, record: LadderRecord) -> None:
@@ -63,6 +69,7 @@ def _check_against_itself(record: LadderRecord, root: str) -> None:
         _check_summaries(run.summaries, f"{root}{where}.summaries")
     _check_statuses(record, root)
     _check_verdict(record, root)
+    _check_judgement(record, root)
 
 
 def _refuse(where: str, value: object, allowed: str) -> NoReturn:
@@ -162,5 +169,21 @@ def _check_verdict(record: LadderRecord, root: str) -> None:
         _refuse(f"{root}adopted", adopted, f"the verdict is {verdict}")
     if verdict == "rejected" and not set(statuses.values()) <= {"rejected", "diverged"}:
         _refuse(f"{root}verdict", verdict, f"the candidates are {statuses}")
-    if record.batch and verdict != "adopted":
+    if record.batch and record.chosen is None:
         _refuse(f"{root}batch", f"{len(record.batch)} runs", f"the verdict is {verdict}")
+
+
+def _check_judgement(record: LadderRecord, root: str) -> None:
+    """A judgement follows a rejection, is of one of its candidates, and is a departure."""
+    judgement = record.judgement
+    lines = [line for line in record.deviations if line.startswith(ADOPTION)]
+    if judgement is None:
+        if lines:
+            _refuse(f"{root}deviations", lines[0], "there is no judgement")
+        return
+    if record.verdict != "rejected":
+        _refuse(f"{root}judgement", judgement.tag, f"the verdict is {record.verdict}")
+    if judgement.tag not in (tags := [candidate.tag for candidate in record.candidates]):
+        _refuse(f"{root}judgement.tag", judgement.tag, f"the candidates are {', '.join(tags)}")
+    if lines != [judgement.deviation]:
+        _refuse(f"{root}deviations", lines, f"they have to name {judgement.deviation!r} once")

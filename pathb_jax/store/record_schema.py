@@ -16,6 +16,9 @@ RECORD = "ladder.json"
 """The record's name in a ladder's folder."""
 FORMAT: Literal["pathb-ladder-v1"] = "pathb-ladder-v1"
 
+ADOPTION = "adoption: "
+"""Begins the deviation that a judgement is; it was not planned."""
+
 Standing = Literal["canonical", "registered", "exploratory"]
 Status = Literal["adopted", "rejected", "diverged", "not_run", "running", "informative"]
 Verdict = Literal["adopted", "rejected", "incomplete"]
@@ -206,6 +209,24 @@ class TrainingSeeds(RecordPart):
     verdicts: Annotated[dict[str, str], Field(min_length=1)]
 
 
+class JudgementRecord(RecordPart):
+    """An adoption by judgement, after the stages had rejected every candidate."""
+
+    tag: str
+    because: Annotated[str, Field(min_length=1)]
+    at: str
+    """When (UTC)."""
+    overrode: Annotated[Items[str], Field(min_length=1)]
+    """What the stages said against the candidate, a line per training seed that voted."""
+    standing: Standing
+    """What the rejection was worth."""
+
+    @property
+    def deviation(self) -> str:
+        """The departure that it is, as the record lists it."""
+        return f"{ADOPTION}by the stages -> {self.tag}, by judgement"
+
+
 class VerificationRecord(RecordPart):
     """What a verification of the record found; a line per problem, `at` is UTC.
 
@@ -245,6 +266,12 @@ class LadderRecord(RecordPart):
     """Where it was opened."""
     training_seeds: TrainingSeeds | None = None
     verification: VerificationRecord | None = None
+    judgement: JudgementRecord | None = None
+
+    @property
+    def chosen(self) -> str | None:
+        """Tag of the candidate that the batch trains with, adopted by the stages or judgement."""
+        return self.judgement.tag if self.judgement else self.adopted
 
     @property
     def runs(self) -> list[tuple[str, "RunRecord"]]:

@@ -59,6 +59,7 @@ class _Ladder:
     def check(self, replay: bool, said: dict[str, str]) -> None:
         record, findings = self.record, self.findings
         self._candidates(replay)
+        self._judgement(said)
         self._batch(replay)
         self._sums()
         voting = [run for entry, run in self.runs.values() if isinstance(entry, CandidateRecord)]
@@ -197,14 +198,45 @@ class _Ladder:
             if name in recorded:
                 self.findings.same(f"{where}.{name}", recorded[name], value, CLOSE)
 
+    def _judgement(self, said: dict[str, str]) -> None:
+        """Check what a judgement says that it overrode, and its date."""
+        record, findings = self.record, self.findings
+        judgement, where = record.judgement, f"{RECORD}: judgement"
+        if judgement is None:
+            return
+        said["adopted by judgement"] = judgement.tag
+        findings.same(f"{where} after the verdict", record.verdict, "rejected")
+        against = []
+        for entry in record.candidates:
+            voted = {self.planned["seed"]: entry.stages} if entry.tag == judgement.tag else {}
+            for seed, receipts in voted.items():
+                against += [
+                    f"training seed {seed}: stage {stage.stage}, {stage.name}: "
+                    + "; ".join(stage.reasons)
+                    for stage in receipts
+                    if stage.passed is False
+                ]
+        findings.same(f"{where}.overrode", judgement.overrode, against)
+        voting = [run for entry, run in self.runs.values() if isinstance(entry, CandidateRecord)]
+        ends = [run.manifest.get("ended") for run in voting]
+        late = [end for end in ends if end and end > judgement.at]
+        findings.hold(f"{where}.at", not late, f"it is before the end of {len(late)} candidates")
+        before = [line for line in record.deviations if not line.startswith("adoption: ")]
+        if before or judgement.standing == "exploratory":
+            return
+        shipped = registration.shipped(record.protocol.sha256) is not None
+        standing = "canonical" if shipped else "registered"
+        findings.same(f"{where}.standing", judgement.standing, standing)
+
     def _batch(self, replay: bool) -> None:
         record, findings = self.record, self.findings
         if not record.batch:
             return
         pinned = self.protocol["batch"]
-        adopted = next((c for c in record.candidates if c.tag == record.adopted), None)
+        tag = record.judgement.tag if record.judgement else record.adopted
+        adopted = next((c for c in record.candidates if c.tag == tag), None)
         knobs = self.protocol["hparams"] | (adopted.hparams if adopted else {})
-        labels = [f"{item['label']}_pathb_{record.adopted}" for item in pinned]
+        labels = [f"{item['label']}_pathb_{tag}" for item in pinned]
         findings.same(f"{RECORD}: batch", [entry.label for entry in record.batch], labels)
         for index, (entry, item) in enumerate(zip(record.batch, pinned, strict=False)):
             where = f"{RECORD}: batch[{index}]"

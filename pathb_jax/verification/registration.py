@@ -157,6 +157,8 @@ def check_departures(
             )
     if any(entry.status == "informative" for entry in record.candidates):
         shown.add("execution: one candidate after another -> speculative")
+    if record.judgement:
+        shown.add(f"adoption: by the stages -> {record.judgement.tag}, by judgement")
     recorded = set(record.deviations)
     for line in sorted(shown - recorded):
         findings.problem(f"{RECORD}: deviations", f"{line!r} is missing")
