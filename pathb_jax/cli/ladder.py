@@ -62,8 +62,8 @@ class LadderFlags:
     json: Annotated[Path | None, DefaultHint("none")] = None
     """Write the record, or with --plan the plan, to this file too; - is standard output."""
     train_seeds: int = 1
-    """Training seeds per candidate. The first one votes, as the protocol says; the others show how
-    much the verdict owes to it."""
+    """Training seeds per candidate, if more than vote (one, or as many as the protocol says): the
+    others show how much the verdict owes to those."""
     speculative: bool = False
     """Train all candidates at once and judge them in order as if one after another. A departure
     from the protocol; it pays where several runs fit side by side."""

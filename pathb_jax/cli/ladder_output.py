@@ -71,7 +71,7 @@ def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate")
     console.print(f"verdict will be {record.standing}; departures: {departures}")
     console.print(f"files: {plan.out}")
     runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
-    seeds = plan.train_seeds
+    seeds = len(plan.seeds)
     climb = (
         estimate.seconds_of(runs * seeds) if plan.speculative else runs * estimate.seconds_of(seeds)
     )
@@ -98,6 +98,12 @@ def print_record(record: "LadderRecord") -> None:
         mode = entry.failure_mode or "-"
         table.add_row(entry.tag, entry.status, *success, stages_cell(entry.stages), mode)
     console.print(table)
+    for entry in record.candidates:
+        if votes := entry.votes:
+            console.print(
+                f"{entry.tag}: {len(votes.passed)} of {len(votes.seeds)} voting training seeds "
+                f"pass all stages, {votes.needed} needed"
+            )
     if others := record.training_seeds:
         for passes in others.passes:
             low, high = passes.interval

@@ -69,6 +69,23 @@ def passed_all(receipts: Sequence[StageRecord]) -> bool:
     return all(receipt.passed is True for receipt in receipts)
 
 
+def cleared(runs: Sequence[Sequence[StageRecord]], at_least: int) -> list[bool | None]:
+    """Say which stages a candidate clears with the training seeds that vote.
+
+    Args:
+        runs: the receipts of each voting seed's run.
+        at_least: how many of them have to pass a stage and all before it.
+
+    Returns:
+        One entry per stage; None after the first that it does not clear.
+    """
+    said: list[bool | None] = []
+    for upto in range(1, len(runs[0]) + 1):
+        passes = sum(passed_all(receipts[:upto]) for receipts in runs)
+        said.append(None if said and said[-1] is not True else passes >= at_least)
+    return said
+
+
 def successes_needed(threshold: float, seeds: int) -> int:
     """Return the least number of successes of `seeds` whose rate is at least `threshold`.
 

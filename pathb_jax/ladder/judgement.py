@@ -15,7 +15,6 @@ from pathb_jax.store.record_schema import (
     CandidateRecord,
     JudgementRecord,
     LadderRecord,
-    StageRecord,
 )
 from pathb_jax.system import provenance
 
@@ -87,9 +86,8 @@ def _check_rejected(plan: LadderPlan, record: LadderRecord) -> None:
 
 def _against(plan: LadderPlan, entry: CandidateRecord) -> Iterator[str]:
     """Say what failed, one line per training seed that voted against the candidate."""
-    receipts: dict[int, list[StageRecord]] = {plan.run.seed: entry.stages}
-    for seed, stages in receipts.items():
-        for receipt in stages:
+    for seed, run in entry.ballots(plan.voting_seeds).items():
+        for receipt in run.stages:
             if receipt.passed is False:
                 why = "; ".join(receipt.reasons)
                 yield f"training seed {seed}: stage {receipt.stage}, {receipt.name}: {why}"

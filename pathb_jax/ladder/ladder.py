@@ -131,15 +131,15 @@ def _train_group(
     write_record(plan.record_path, record)
     items = [(candidate, seed) for seed in plan.seeds for candidate in pending]
     configs = [plan.candidate_run(candidate, seed) for candidate, seed in items]
-    voting: dict[str, RunOutcome] = {}
+    first: dict[str, RunOutcome] = {}
     for position, outcome in _train_all(plan, configs, observer):
         candidate, seed = items[position]
         take_up(plan, record, outcome)
         if seed == plan.run.seed:
-            voting[candidate.tag] = outcome
-            judge_in_order(plan, record, voting)
+            first[candidate.tag] = outcome
         else:
             add_other_seed(plan, record, entries[candidate.tag], seed, outcome)
+        judge_in_order(plan, record, first)
         count_seeds(plan, record)
         count_hours(record)
         write_record(plan.record_path, record)

@@ -42,7 +42,7 @@ class LadderPlan:
     matmul_precision: MatmulPrecision = "float32"
     deterministic: bool = True
     train_seeds: int = 1
-    """Training seeds per candidate; the first votes, the others inform."""
+    """Training seeds per candidate, at least; those beyond the protocol's voting ones inform."""
     speculative: bool = False
     """Train all candidates at once, judge them in order."""
     parallel_runs: ParallelRuns = "auto"
@@ -104,11 +104,17 @@ class LadderPlan:
 
     @property
     def seeds(self) -> list[int]:
-        """Training seeds of every candidate, the one that votes first."""
-        return [self.run.seed + offset for offset in range(self.train_seeds)]
+        """Training seeds of every candidate, those that vote first."""
+        count = max(self.train_seeds, self.protocol.voting.training_seeds)
+        return [self.run.seed + offset for offset in range(count)]
+
+    @property
+    def voting_seeds(self) -> list[int]:
+        """Training seeds that vote; the first is the run's, in the folder without a suffix."""
+        return self.seeds[: self.protocol.voting.training_seeds]
 
     def candidate_run(self, candidate: Candidate, seed: int | None = None) -> RunConfig:
-        """Configuration of a candidate's run; `seed` is one of `seeds`, None the voting one."""
+        """Configuration of a candidate's run; `seed` is one of `seeds`, None the first."""
         label = run_label(self.run.label, candidate.tag)
         if seed is not None and seed != self.run.seed:
             label = f"{label}_seed_{seed}"

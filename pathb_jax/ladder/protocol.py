@@ -27,6 +27,7 @@ from pathb_jax.store.record_schema import Standing
 
 SHIPPED_SHA256 = {
     "path_b": "bf65ad9983455d68114a754086baf5d61dc9206d3ba6167d3f91b72737a0e2d4",
+    "path_b_strict": "f5507057495a08e5a66ba3cf1de9d4b60b39866971fefd58ce96c452b3f1c14c",
 }
 """Name -> SHA-256 (over LF line ends) of the protocols that ship with the package."""
 

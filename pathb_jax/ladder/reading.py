@@ -26,6 +26,7 @@ def read_ladder(path: Path) -> LadderRecord:
         return record  # the note says that the text is missing or broken
     _check_candidates(record, protocol, root)
     _check_stages(record, protocol, root)
+    _check_votes(record, protocol, root)
     return record
 
 
@@ -57,3 +58,14 @@ def _check_stages(record: LadderRecord, protocol: Protocol, root: str) -> None:
         if names != kinds:
             allowed = f"those of its protocol are {', '.join(kinds)}"
             raise InputError(f"{root}{where}.stages", names, allowed)
+
+
+def _check_votes(record: LadderRecord, protocol: Protocol, root: str) -> None:
+    rule = protocol.voting
+    pinned = None if rule.training_seeds == 1 else (rule.training_seeds, rule.pass_at_least)
+    for index, candidate in enumerate(record.candidates):
+        votes = candidate.votes
+        recorded = None if votes is None else (len(votes.seeds), votes.needed)
+        if candidate.stages and recorded != pinned:
+            allowed = f"its protocol asks {rule.pass_at_least} of {rule.training_seeds} seeds"
+            raise InputError(f"{root}candidates[{index}].votes", recorded, allowed)

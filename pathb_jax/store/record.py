@@ -15,6 +15,7 @@ from pathb_jax.store.models import parse, shown, to_json
 from pathb_jax.store.record_schema import (
     ADOPTION,
     BatchRecord,
+    CandidateRecord,
     LadderRecord,
     SetSummary,
     StageRecord,
@@ -140,22 +141,41 @@ def _check_statuses(record: LadderRecord, root: str) -> None:
     for index, candidate in enumerate(record.candidates):
         status, stages = candidate.status, candidate.stages
         passed = [stage.passed for stage in stages]
-        diverged = candidate.diverged is not None
+        passes, diverged = all(passed), candidate.diverged is not None
+        if candidate.votes is not None:
+            passes, diverged = _check_votes(candidate, f"{root}candidates[{index}].votes")
         where = f"{root}candidates[{index}].status"
         if not stages:
             expected: tuple[str, ...] = ("not_run", "running")
         elif adopted:
             expected = ("informative",)
-        elif all(passed):
+        elif passes:
             expected = ("adopted",)
         elif "diverged" in candidate.model_fields_set:
             expected = ("diverged",) if diverged else ("rejected",)
         else:
             expected = ("diverged", "rejected")
         if status not in expected:
-            allowed = f"its stages say {passed or 'nothing yet'}: it is {' or '.join(expected)}"
+            said = f"its stages say {passed or 'nothing yet'}"
+            if votes := candidate.votes:
+                said = f"{len(votes.passed)} of {len(votes.seeds)} pass, {votes.needed} needed"
+            allowed = f"{said}: it is {' or '.join(expected)}"
             _refuse(where, status, allowed)
         adopted = adopted or status == "adopted"
+
+
+def _check_votes(candidate: CandidateRecord, where: str) -> tuple[bool, bool]:
+    """Hold votes against receipts; return whether enough pass, and whether all runs diverged."""
+    votes = candidate.votes
+    assert votes is not None
+    runs = candidate.ballots(votes.seeds)
+    if list(runs) != votes.seeds:
+        _refuse(f"{where}.seeds", votes.seeds, f"those judged are {list(runs)}")
+    passed = [seed for seed, run in runs.items() if all(stage.passed for stage in run.stages)]
+    if passed != votes.passed:
+        _refuse(f"{where}.passed", votes.passed, f"by their receipts it is {passed}")
+    diverged = all(run.diverged is not None for run in runs.values())
+    return len(passed) >= votes.needed, diverged
 
 
 def _check_verdict(record: LadderRecord, root: str) -> None:

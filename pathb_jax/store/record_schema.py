@@ -121,7 +121,7 @@ class TrainedRecord(RecordPart):
 
 
 class SeedRecord(RecordPart):
-    """A candidate's run with another training seed, which informs and does not vote."""
+    """A candidate's run with another training seed: informs, or is one of those that vote."""
 
     seed: Whole
     status: Literal["finished", "diverged"]
@@ -136,6 +136,18 @@ class SeedRecord(RecordPart):
     diverged: str | None = None
     summaries: dict[str, SetSummary] = Field(default_factory=dict)
     trained: TrainedRecord | None = None
+
+
+class VotesRecord(RecordPart):
+    """What the training seeds of a candidate said, where more than one votes.
+
+    The first of `seeds` is the candidate's own run, the others are among its `other_seeds`.
+    """
+
+    seeds: Annotated[Items[Whole], Field(min_length=1)]
+    passed: Items[Whole]
+    """Those that passed all stages."""
+    needed: Whole
 
 
 class CandidateRecord(RecordPart):
@@ -157,6 +169,13 @@ class CandidateRecord(RecordPart):
     summaries: dict[str, SetSummary] = Field(default_factory=dict)
     trained: TrainedRecord | None = None
     other_seeds: Items[SeedRecord] = Field(default_factory=list)
+    votes: VotesRecord | None = None
+
+    def ballots(self, seeds: Sequence[int]) -> dict[int, "CandidateRecord | SeedRecord"]:
+        """Return the runs of these training seeds that there are; the first is its own."""
+        others = {other.seed: other for other in self.other_seeds}
+        runs = {seeds[0]: self} | {seed: others[seed] for seed in seeds[1:] if seed in others}
+        return {seed: run for seed, run in runs.items() if run.stages}
 
 
 class BatchRecord(RecordPart):
@@ -199,7 +218,7 @@ class StagePasses(RecordPart):
 
 
 class TrainingSeeds(RecordPart):
-    """What other training seeds say; the first of `seeds` votes.
+    """What each training seed says by itself; the first of `seeds` vote.
 
     `verdicts` maps a seed to "adopted TAG", "rejected", or "open" where a run is missing.
     """

@@ -62,12 +62,25 @@ class _Ladder:
         self._judgement(said)
         self._batch(replay)
         self._sums()
-        voting = [run for entry, run in self.runs.values() if isinstance(entry, CandidateRecord)]
+        voting = self._voting_runs()
         registration.check_departures(record, self.protocol, voting, findings)
         said["registered before the first run"] = registration.check_dates(
             record, self.runs, findings
         )
         said["program"] = registration.check_environment(record, self.runs, findings)
+
+    def _voting_seeds(self) -> list[int]:
+        return [self.planned["seed"] + k for k in range(rules.voting(self.protocol)[0])]
+
+    def _voting_runs(self) -> list[RunEvidence]:
+        """Return the runs that vote, of those that were followed so far."""
+        seeds = self._voting_seeds()
+        return [
+            run
+            for entry, run in self.runs.values()
+            if isinstance(entry, CandidateRecord)
+            or (isinstance(entry, SeedRecord) and entry.seed in seeds)
+        ]
 
     def _candidates(self, replay: bool) -> None:
         findings = self.findings
@@ -75,17 +88,18 @@ class _Ladder:
         recorded = [(c.order, c.tag, c.hparams) for c in self.record.candidates]
         expected = [(c["order"], c["tag"], c["change"]) for c in pinned]
         findings.same(f"{RECORD}: candidates", recorded, expected)
-        judged: list[tuple[rules.Passed, bool] | None] = []
+        judged: list[rules.Ballot | None] = []
+        first, voting = self.planned["seed"], self._voting_seeds()
         for index, entry in enumerate(self.record.candidates):
             tag, where = entry.tag, f"{RECORD}: candidates[{index}]"
             knobs = self.protocol["hparams"] | entry.hparams
             self.passed[tag] = {}
-            result = None
+            runs: dict[int, tuple[rules.Passed, bool]] = {}
             if entry.stages:
                 result = self._judged(where, entry, self.planned, knobs, replay)
-            judged.append(result)
-            if result is not None:
-                self.passed[tag][self.planned["seed"]] = result[0]
+                if result is not None:
+                    runs[first] = result
+                    self.passed[tag][first] = result[0]
             for position, other in enumerate(entry.other_seeds):
                 run = self.planned | {"seed": other.seed}
                 at = f"{where}.other_seeds[{position}]"
@@ -93,11 +107,26 @@ class _Ladder:
                     status = "diverged" if passed[1] else "finished"
                     findings.same(f"{at}.status", other.status, status)
                     self.passed[tag][other.seed] = passed[0]
+                    runs[other.seed] = passed
+            ballot = {seed: runs[seed] for seed in voting if seed in runs}
+            judged.append(ballot if entry.stages and len(ballot) == len(voting) else None)
+            self._votes(where, entry, judged[-1])
         self._verdict(judged)
 
-    def _verdict(self, judged: list[tuple[rules.Passed, bool] | None]) -> None:
+    def _votes(self, where: str, entry: CandidateRecord, ballot: rules.Ballot | None) -> None:
+        """Check what is recorded of the votes, where more than one seed votes."""
+        count, needed = rules.voting(self.protocol)
+        recorded = to_json(entry.votes) if entry.votes else None
+        expected: dict[str, Any] | None = None
+        if ballot is not None and count > 1:
+            expected = {"seeds": [*ballot], "passed": rules.passing(ballot), "needed": needed}
+        if recorded or expected:
+            self.findings.same(f"{where}.votes", recorded, expected)
+
+    def _verdict(self, judged: list[rules.Ballot | None]) -> None:
         record, findings = self.record, self.findings
-        allowed = rules.statuses(judged)
+        needed = rules.voting(self.protocol)[1]
+        allowed = rules.statuses(judged, needed)
         adopted = None
         for index, (entry, statuses) in enumerate(zip(record.candidates, allowed, strict=True)):
             where = f"{RECORD}: candidates[{index}].status"
@@ -115,7 +144,7 @@ class _Ladder:
         voted: dict[str, rules.Passed] = {}
         for entry, item in zip(record.candidates, judged, strict=True):
             if item is not None and entry.status != "informative":
-                voted[entry.tag] = item[0]
+                voted[entry.tag] = rules.cleared(item, needed)
         grades = rules.grades(self.protocol["predictions"], voted)
         findings.same(f"{RECORD}: predictions", record.predictions, grades)
 
@@ -208,8 +237,10 @@ class _Ladder:
         findings.same(f"{where} after the verdict", record.verdict, "rejected")
         against = []
         for entry in record.candidates:
-            voted = {self.planned["seed"]: entry.stages} if entry.tag == judgement.tag else {}
-            for seed, receipts in voted.items():
+            runs = {self.planned["seed"]: entry.stages}
+            runs |= {other.seed: other.stages for other in entry.other_seeds}
+            voted = {seed: runs[seed] for seed in self._voting_seeds() if seed in runs}
+            for seed, receipts in voted.items() if entry.tag == judgement.tag else ():
                 against += [
                     f"training seed {seed}: stage {stage.stage}, {stage.name}: "
                     + "; ".join(stage.reasons)
@@ -217,7 +248,7 @@ class _Ladder:
                     if stage.passed is False
                 ]
         findings.same(f"{where}.overrode", judgement.overrode, against)
-        voting = [run for entry, run in self.runs.values() if isinstance(entry, CandidateRecord)]
+        voting = self._voting_runs()
         ends = [run.manifest.get("ended") for run in voting]
         late = [end for end in ends if end and end > judgement.at]
         findings.hold(f"{where}.at", not late, f"it is before the end of {len(late)} candidates")

@@ -329,11 +329,39 @@ Passed = Sequence[bool | None]
 """What the stages of one run said."""
 
 
-def statuses(judged: Sequence[tuple[Passed, bool] | None]) -> list[tuple[str, ...]]:
+Ballot = Mapping[int, tuple[Passed, bool]]
+"""Training seed that votes -> what the stages of its run said, and whether it diverged."""
+
+
+def voting(protocol: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many training seeds vote, and how many of them have to pass."""
+    told = protocol.get("voting", {"training_seeds": 1, "pass_at_least": 1})
+    return told["training_seeds"], told["pass_at_least"]
+
+
+def passing(ballot: Ballot) -> list[int]:
+    """Return the training seeds that passed all stages."""
+    return [seed for seed, (passed, _) in ballot.items() if all(passed)]
+
+
+def cleared(ballot: Ballot, needed: int) -> list[bool | None]:
+    """Return which stages so many seeds pass, with all before; None after the first that fails."""
+    runs = [passed for passed, _ in ballot.values()]
+    said: list[bool | None] = []
+    for number in range(1, len(runs[0]) + 1):
+        if False in said:
+            said.append(None)
+        else:
+            said.append(sum(all(run[:number]) for run in runs) >= needed)
+    return said
+
+
+def statuses(judged: Sequence[Ballot | None], needed: int) -> list[tuple[str, ...]]:
     """Return the statuses that each candidate may have.
 
     Args:
-        judged: per candidate, in order, its stages and whether it diverged; None: not judged.
+        judged: the votes per candidate, in order; None: not judged.
+        needed: how many seeds have to pass.
     """
     allowed: list[tuple[str, ...]] = []
     for item in judged:
@@ -341,10 +369,10 @@ def statuses(judged: Sequence[tuple[Passed, bool] | None]) -> list[tuple[str, ..
             allowed.append(("not_run", "running"))
         elif ("adopted",) in allowed:
             allowed.append(("informative",))
-        elif item[1]:
+        elif all(diverged for _, diverged in item.values()):
             allowed.append(("diverged",))
         else:
-            allowed.append(("adopted",) if all(item[0]) else ("rejected",))
+            allowed.append(("adopted",) if len(passing(item)) >= needed else ("rejected",))
     return allowed
 
 
