@@ -50,3 +50,59 @@ def small_table(*, passes: bool) -> dict[str, Any]:
     }
     stages["seed_shift"]["difference_at_most"] = 1.0
     return table
+
+
+def strict_table() -> dict[str, Any]:
+    """Return a small protocol as strict as `path_b_strict`: three voting seeds, two equivalences.
+
+    A baseline that changes nothing and a candidate that changes knobs of every kind; all pass.
+    """
+    table = small_table(passes=True)
+    table["name"] = "small_strict"
+    table["run"]["seed_start"] = 50000
+    del table["evaluation"]["third_seed_start"]
+    floor, dynamics, _ = table["stages"].values()
+    two = [{"kind": "equivalence", "margin": 1.0, "alpha": 0.05, "seed_start": s} for s in SHIFTED]
+    table["stages"] = [
+        {"kind": "success_floor", **floor},
+        {"kind": "training_dynamics", **dynamics},
+        *two,
+    ]
+    table["voting"] = {"training_seeds": 3, "pass_at_least": 2}
+    told = {"why": "w", "if_it_fails": "f"}
+    several = {
+        "critic_lr": 1e-4,
+        "value_clip": 0.2,
+        "lr_schedule": "linear:1e-5",
+        "entropy_schedule": "linear:0",
+        "truncation": "bootstrap",
+        "reshuffle_epochs": True,
+        "epochs": 1,
+        "log_std_init": -1.0,
+    }
+    table["candidates"] = [
+        {"order": 1, "tag": "baseline", "baseline": True, "change": {}, **told},
+        {"order": 2, "tag": "several", "change": several, **told},
+    ]
+    for prediction in table["predictions"]:
+        prediction["candidate"] = "first"
+    return table
+
+
+SHIFTED = (20000, 30000)
+
+
+def listed_table() -> dict[str, Any]:
+    """Return the shipped protocol with its stages as a list: two floors, no drift on two sets."""
+    table = shipped_table()
+    floor, dynamics, shift = table["stages"].values()
+    del table["evaluation"]["third_seed_start"]
+    table["stages"] = [
+        {"kind": "success_floor", **floor},
+        {"kind": "training_dynamics", **dynamics},
+        {"kind": "seed_shift", **shift},
+        {"kind": "equivalence", "seed_start": 20000, "margin": 0.25, "alpha": 0.05},
+        {"kind": "equivalence", "seed_start": 40000, "margin": 0.30, "alpha": 0.10},
+        {"kind": "success_floor", "seed_start": 40000, "threshold": 0.25},
+    ]
+    return table

@@ -36,8 +36,8 @@ Flags that depart from the protocol make the verdict exploratory.
 At its end every figure is recomputed from the raw files and every policy replayed, as
 `verify` does.
 
-Exit status: 0 a candidate was adopted; 3 all were rejected (a finding); 2 bad input; 1 failure, or
-something of the record does not hold."""
+Exit status: 0 a candidate was adopted, by the stages or by judgement; 3 all were rejected (a
+finding); 2 bad input; 1 failure, or something of the record does not hold."""
 
 FORMAT = "pathb-ladder-result-v1"
 MOST_TRAIN_SEEDS = 1000
@@ -62,8 +62,8 @@ class LadderFlags:
     json: Annotated[Path | None, DefaultHint("none")] = None
     """Write the record, or with --plan the plan, to this file too; - is standard output."""
     train_seeds: int = 1
-    """Training seeds per candidate. The first one votes, as the protocol says; the others show how
-    much the verdict owes to it."""
+    """Training seeds per candidate, if more than vote (one, or as many as the protocol says): the
+    others show how much the verdict owes to those."""
     speculative: bool = False
     """Train all candidates at once and judge them in order as if one after another. A departure
     from the protocol; it pays where several runs fit side by side."""
@@ -77,6 +77,11 @@ class LadderFlags:
     """Train on the machines of a Ray cluster, one run per core or accelerator: host:port of its
     head, or auto, the cluster this machine belongs to. Needs the extra `cluster`, and a folder that
     all machines share. Changes no bit of any run."""
+    adopt: Annotated[str | None, DefaultHint("none")] = None
+    """After a rejection: adopt this candidate (its tag) by judgement, then train the batch with it.
+    The verdict stays, and is exploratory from then on."""
+    because: Annotated[str | None, DefaultHint("none")] = None
+    """Why, with --adopt: a line of text for the record."""
     skip_batch: bool = False
     """Stop after the verdict; the rest of the batch can be trained later without this flag."""
     plan: bool = False
@@ -116,6 +121,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not 1 <= flags.runs_per_device <= MOST_RUNS_PER_DEVICE:
         allowed = f"give a whole number from 1 to {MOST_RUNS_PER_DEVICE}"
         raise InputError("--runs-per-device", flags.runs_per_device, allowed)
+    _check_judgement(flags)
     check_ray(flags.ray, flags.parallel_runs, flags.runs_per_device)
     check_writable("--out", out)
     _check_notes(flags, out)
@@ -139,6 +145,18 @@ def _main(arguments: Sequence[str] | None) -> int:
         result, code = _run(plan, flags)
         write({"format": FORMAT, "folder": str(out), **result})
     return code
+
+
+def _check_judgement(flags: LadderFlags) -> None:
+    if flags.adopt is None and flags.because is None:
+        return
+    if flags.adopt is None:
+        raise InputError("--because", flags.because, "it needs --adopt")
+    if flags.because is None:
+        raise InputError("--adopt", flags.adopt, "it needs --because")
+    for flag, given in (("--fresh", flags.fresh), ("--plan", flags.plan)):
+        if given:
+            raise InputError("--adopt", flags.adopt, f"it does not go with {flag}")
 
 
 def _check_notes(flags: LadderFlags, out: Path) -> None:
@@ -188,6 +206,7 @@ def _plan(
 def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
     """Go through with a plan, or only print it; return what `--json` says of it, and the code."""
     from pathb_jax.ladder import estimate
+    from pathb_jax.ladder.judgement import adopt_by_judgement
     from pathb_jax.ladder.opening import is_finished, open_record
     from pathb_jax.runs.identity import set_aside
     from pathb_jax.store.lock import refuse_if_held
@@ -196,6 +215,8 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
     out = plan.out
     if flags.fresh and not flags.plan and (moved := set_aside(out)) is not None:
         notice(f"{out}: what was there is now in {moved}")
+    if flags.adopt is not None and flags.because is not None:
+        adopt_by_judgement(plan, flags.adopt, flags.because)
     record = open_record(plan)
     finished = is_finished(plan, record)
     if not flags.plan and not finished:
@@ -231,4 +252,4 @@ def _climb(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]
     result = {"record": to_json(record)}
     if not print_verification(record):
         return result, FAILURE
-    return result, OK if record.verdict == "adopted" else REJECTED
+    return result, REJECTED if record.chosen is None else OK

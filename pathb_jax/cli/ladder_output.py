@@ -64,15 +64,14 @@ def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate")
     )
     table = Table("order", "tag", "change", "why")
     for candidate in protocol.candidates:
-        defaults = protocol.hparams
-        change = ", ".join(f"{k} {defaults[k]:g} -> {v:g}" for k, v in candidate.change.items())
+        change = protocol.change_text(candidate.change) or "none: the baseline"
         table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
     console.print(table)
     departures = "; ".join(record.deviations) or "none"
     console.print(f"verdict will be {record.standing}; departures: {departures}")
     console.print(f"files: {plan.out}")
     runs, batch = len(protocol.candidates), 0 if plan.skip_batch else len(protocol.batch)
-    seeds = plan.train_seeds
+    seeds = len(plan.seeds)
     climb = (
         estimate.seconds_of(runs * seeds) if plan.speculative else runs * estimate.seconds_of(seeds)
     )
@@ -99,6 +98,12 @@ def print_record(record: "LadderRecord") -> None:
         mode = entry.failure_mode or "-"
         table.add_row(entry.tag, entry.status, *success, stages_cell(entry.stages), mode)
     console.print(table)
+    for entry in record.candidates:
+        if votes := entry.votes:
+            console.print(
+                f"{entry.tag}: {len(votes.passed)} of {len(votes.seeds)} voting training seeds "
+                f"pass all stages, {votes.needed} needed"
+            )
     if others := record.training_seeds:
         for passes in others.passes:
             low, high = passes.interval
@@ -112,6 +117,10 @@ def print_record(record: "LadderRecord") -> None:
         rate = item.success_rate
         shown = item.status if rate is None else f"success {rate:.3f}"
         console.print(f"batch {item.label}: {shown}")
+    if judgement := record.judgement:
+        console.print(
+            f"adopted by judgement on {judgement.at}: {judgement.tag}, because {judgement.because}"
+        )
     adopted = f" {record.adopted}" if record.adopted else ""
     console.print(
         f"verdict: {record.verdict}{adopted} ({record.standing}), "

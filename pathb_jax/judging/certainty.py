@@ -74,27 +74,33 @@ def how_sure(
     floor = None
     if first is not None:
         floor = Floor(rates.floor_flip(first, stages.success_floor.threshold))
-    difference = stages.seed_shift.difference_at_most
+    rule, third = stages.seed_shift, protocol.evaluation.third_seed_start
+    shift = shadow = None
+    if rule is not None:
+        shift = _shift(first, counts, rule.seed_start, rule.difference_at_most)
+        if third is not None:
+            shadow = _shift(first, counts, third, rule.difference_at_most)
     return HowSure(
         floor,
         _dynamics(history, protocol),
-        _shift(first, counts, stages.seed_shift.seed_start, difference),
-        _shift(first, counts, protocol.evaluation.third_seed_start, difference),
+        shift,
+        shadow,
         paths.along_the_run(along.updates, along.counts, stages.success_floor.threshold),
     )
 
 
 def _dynamics(history: History, protocol: Protocol) -> Dynamics | None:
-    if not history:
+    rule = protocol.stages.training_dynamics
+    if rule is None or not history:
         return None
-    found = windows.windows(history, protocol.stages.training_dynamics)
+    found = windows.windows(history, rule)
     rises = windows.rank_of_rise(found)
     if rises is None:
         return None
     return Dynamics(
         windows=len(found.ends),
         passed=int(found.passed.sum()),
-        each=windows.passed_each(found, protocol.stages.training_dynamics),
+        each=windows.passed_each(found, rule),
         earlier=windows.earlier(found),
         rises_as_much=rises,
         monotone=bool(found.passed_monotone[-1]),

@@ -51,7 +51,7 @@ def measure(plan: LadderPlan) -> Estimate:
     On as many devices at once as candidates are going to use. Nothing is written, and the ladder
     uses the same compiled programs afterwards.
     """
-    runs = plan.train_seeds * (len(plan.protocol.candidates) if plan.speculative else 1)
+    runs = len(plan.seeds) * (len(plan.protocol.candidates) if plan.speculative else 1)
     if plan.cluster is None:
         available = side_by_side.devices(plan.parallel_runs)
         used, devices = available[:runs], len(available)

@@ -38,7 +38,7 @@ def check_runs(plan: LadderPlan, record: LadderRecord) -> None:
         for seed in plan.seeds
         if not is_taken_up(plan, entry, seed)
     ]
-    chosen = [c for c in plan.protocol.candidates if c.tag == record.adopted]
+    chosen = [c for c in plan.protocol.candidates if c.tag == record.chosen]
     if not plan.skip_batch:
         configs += [plan.batch_run(item, tag) for tag in chosen for item in plan.protocol.batch]
     for config in configs:

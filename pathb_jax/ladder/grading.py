@@ -7,7 +7,7 @@ runs left in their files.
 from collections.abc import Mapping
 from typing import Any
 
-from pathb_jax.ladder.acceptance import grade_predictions, judge, passed_all
+from pathb_jax.ladder.acceptance import cleared, grade_predictions, judge, passed_all
 from pathb_jax.ladder.evidence import trained_by
 from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.plan import LadderPlan
@@ -25,13 +25,14 @@ from pathb_jax.store.record_schema import (
     SetSummary,
     StageRecord,
     TrainingSeeds,
+    VotesRecord,
 )
 
 
 def judge_in_order(
     plan: LadderPlan, record: LadderRecord, outcomes: Mapping[str, RunOutcome]
 ) -> None:
-    """Judge every candidate that has trained and has none before it that is still open.
+    """Judge every candidate whose voting seeds have trained and that has none open before it.
 
     After the adopted one the others are informative: no prediction is graded by them.
     """
@@ -39,26 +40,42 @@ def judge_in_order(
         adopted = any(item.status == "adopted" for item in record.candidates)
         if entry.stages:
             continue
-        if entry.tag not in outcomes:
+        others = {other.seed for other in entry.other_seeds}
+        if entry.tag not in outcomes or not others >= set(plan.voting_seeds[1:]):
             return
         outcome = outcomes[entry.tag]
         entry.stages = _judged(plan, outcome)
         _fill(plan, record, entry, outcome)
+        passes = _count_votes(plan, entry)
         if adopted:
             entry.status = "informative"
-        elif outcome.diverged is not None:
+        elif all(run.diverged is not None for run in entry.ballots(plan.voting_seeds).values()):
             entry.status = "diverged"
         else:
-            entry.status = "adopted" if passed_all(entry.stages) else "rejected"
+            entry.status = "adopted" if passes else "rejected"
         if not adopted:
             record.predictions = grade_predictions(
                 plan.protocol.predictions,
                 {
-                    item.tag: [stage.passed for stage in item.stages]
+                    item.tag: cleared(_ballot(plan, item), plan.protocol.voting.pass_at_least)
                     for item in record.candidates
                     if item.stages
                 },
             )
+
+
+def _ballot(plan: LadderPlan, entry: CandidateRecord) -> list[list[StageRecord]]:
+    return [run.stages for run in entry.ballots(plan.voting_seeds).values()]
+
+
+def _count_votes(plan: LadderPlan, entry: CandidateRecord) -> bool:
+    """Say whether enough training seeds pass all stages; record the votes if several vote."""
+    runs = entry.ballots(plan.voting_seeds)
+    passed = [seed for seed, run in runs.items() if passed_all(run.stages)]
+    needed = plan.protocol.voting.pass_at_least
+    if len(plan.voting_seeds) > 1:
+        entry.votes = VotesRecord(seeds=plan.voting_seeds, passed=passed, needed=needed)
+    return len(passed) >= needed
 
 
 def _judged(plan: LadderPlan, outcome: RunOutcome) -> list[StageRecord]:
@@ -73,7 +90,7 @@ def _judged(plan: LadderPlan, outcome: RunOutcome) -> list[StageRecord]:
 def add_other_seed(
     plan: LadderPlan, record: LadderRecord, entry: CandidateRecord, seed: int, outcome: RunOutcome
 ) -> None:
-    """Add a run that does not vote to its candidate's entry, in the order of seeds."""
+    """Add a run of another training seed to its candidate's entry, in the order of seeds."""
     added = SeedRecord(
         seed=seed,
         status="diverged" if outcome.diverged else "finished",
@@ -99,8 +116,8 @@ def fill_batch_run(
 
 
 def count_seeds(plan: LadderPlan, record: LadderRecord) -> None:
-    """Say what all training seeds say; nothing of this votes."""
-    if plan.train_seeds == 1:
+    """Say what each training seed would have said by itself; nothing of this votes."""
+    if len(plan.seeds) == 1:
         return
     receipts = {
         entry.tag: {plan.run.seed: entry.stages}
@@ -124,7 +141,7 @@ def _fill(plan: LadderPlan, record: LadderRecord, entry: RunRecord, outcome: Run
         success=_counts(outcome).get(start),
         alignment=outcome.summaries.get(start, {}).get("mean_terminal_alignment"),
         half_alignment=_half_alignment(outcome, start, plan.run.updates),
-        log_std_init=plan.run.log_std_init,
+        log_std_init=outcome.manifest.config.schedule["log_std_init"],
         diverged=_diverged_text(outcome) or "",
     )
     seconds = outcome.train_seconds

@@ -72,11 +72,14 @@ def _run_locked(
     adopted = _climb(plan, record, observer, recorded)
     if adopted is None:
         record.verdict = "rejected"
+    else:
+        record.verdict, record.adopted = "adopted", adopted.tag
+    chosen = next((c for c in plan.protocol.candidates if c.tag == record.chosen), None)
+    if chosen is None:
         return
-    record.verdict, record.adopted = "adopted", adopted.tag
     if not record.batch:
         for batch_run in plan.protocol.batch:
-            config = plan.batch_run(batch_run, adopted)
+            config = plan.batch_run(batch_run, chosen)
             slug = run_files(config).slug
             label = config.output.run_label
             record.batch.append(
@@ -94,7 +97,7 @@ def _run_locked(
             )
     write_record(plan.record_path, record)
     if not plan.skip_batch:
-        _run_batch(plan, record, adopted, observer, recorded)
+        _run_batch(plan, record, chosen, observer, recorded)
 
 
 def _climb(
@@ -142,15 +145,15 @@ def _train_group(
     write_record(plan.record_path, record)
     items = [(candidate, seed) for seed in plan.seeds for candidate in pending]
     configs = [plan.candidate_run(candidate, seed) for candidate, seed in items]
-    voting: dict[str, RunOutcome] = {}
+    first: dict[str, RunOutcome] = {}
     for position, outcome in _train_all(plan, configs, observer):
         candidate, seed = items[position]
         take_up(plan, record, outcome)
         if seed == plan.run.seed:
-            voting[candidate.tag] = outcome
-            judge_in_order(plan, record, voting)
+            first[candidate.tag] = outcome
         else:
             add_other_seed(plan, record, entries[candidate.tag], seed, outcome)
+        judge_in_order(plan, record, first)
         count_seeds(plan, record)
         count_hours(record)
         write_record(plan.record_path, record)
@@ -168,7 +171,7 @@ def _train_all(
 def _run_batch(
     plan: LadderPlan,
     record: LadderRecord,
-    adopted: Candidate,
+    chosen: Candidate,
     observer: Observer,
     recorded: Recorded,
 ) -> None:
@@ -178,7 +181,7 @@ def _run_batch(
         if entry.status == "not_run":
             entry.status = "running"
     write_record(plan.record_path, record)
-    configs = [plan.batch_run(batch_run, adopted) for batch_run in plan.protocol.batch]
+    configs = [plan.batch_run(batch_run, chosen) for batch_run in plan.protocol.batch]
     for position, outcome in _train_all(plan, configs, observer):
         entry = entries[position]
         take_up(plan, record, outcome)

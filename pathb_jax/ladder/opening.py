@@ -11,6 +11,7 @@ from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.ladder.schema import Candidate
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.store.record_schema import (
+    ADOPTION,
     FORMAT,
     NOTHING_YET,
     CandidateRecord,
@@ -33,9 +34,19 @@ def open_record(plan: LadderPlan) -> LadderRecord:
     """
     record = _recorded(plan) if plan.record_path.exists() else _new_record(plan)
     if not is_finished(plan, record):
-        add_departures(record, provenance.departures(record.environment))
-        check_runs(plan, record)
+        check_environment(plan, record)
     return record
+
+
+def check_environment(plan: LadderPlan, record: LadderRecord) -> None:
+    """Hold what is going to train, and the runs that are there, against the record's environment.
+
+    Raises:
+        InputError: as `open_record`.
+    """
+    _note_environment(plan, record)
+    add_departures(record, provenance.departures(record.environment))
+    check_runs(plan, record)
 
 
 def _recorded(plan: LadderPlan) -> LadderRecord:
@@ -53,7 +64,8 @@ def _recorded(plan: LadderPlan) -> LadderRecord:
             f"the ladder in {plan.out} began under another protocol ({changes}); "
             "restore that file or choose another --out",
         )
-    planned = [item for item in record.deviations if not item.startswith(ENVIRONMENT)]
+    added = (ENVIRONMENT, ADOPTION)
+    planned = [item for item in record.deviations if not item.startswith(added)]
     if planned != plan.deviations:
         before = ", ".join(planned) or "none"
         raise InputError(
@@ -62,8 +74,6 @@ def _recorded(plan: LadderPlan) -> LadderRecord:
             f"the ladder there began with other departures from the protocol ({before}); "
             "give the same flags, or choose another --out, or --fresh",
         )
-    if not is_finished(plan, record):
-        _note_environment(plan, record)
     return record
 
 

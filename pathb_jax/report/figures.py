@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathb_jax.judging import rates
-from pathb_jax.ladder.schema import TrainingDynamics
+from pathb_jax.ladder.stages import TrainingDynamics
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.style import COLOURS, drawn
 

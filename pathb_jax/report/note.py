@@ -23,6 +23,7 @@ from pathb_jax.report.note_words import filters
 from pathb_jax.report.published import published
 from pathb_jax.report.receipts import receipt_rows
 from pathb_jax.report.run_evidence import Evidence, against_the_best, read_evidence
+from pathb_jax.report.stage_words import looks_at, passes_when
 from pathb_jax.report.verdict import STANDING, next_step, verdict
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.store.record_schema import (
@@ -66,7 +67,11 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     evidence = {run.tag: read_evidence(record_path.parent, run) for run in record.candidates}
     text = rendered(
         "note.md.j2",
-        filters(plan, _relative(record_path.parent, note.parent)),
+        {
+            **filters(plan, _relative(record_path.parent, note.parent)),
+            "looks_at": lambda stage: looks_at(stage, plan) if plan else "",
+            "passes_when": passes_when,
+        },
         **_context(record, plan),
         **_certainty(record, plan, evidence),
         figures=note_figures(record, plan, evidence, note),
@@ -184,7 +189,7 @@ def _envelope(
         family = VARIANTS[run.variant].family if run.variant in VARIANTS else ""
         entries.append((run.mixed_lambda or whole.get(family), run))
     if entries and plan:
-        adopted = [c for c in record.candidates if c.tag == record.adopted]
+        adopted = [c for c in record.candidates if c.tag == record.chosen]
         entries += [(plan.run.mixed_lambda, candidate) for candidate in adopted]
     return sorted(entries, key=lambda entry: 2.0 if entry[0] is None else entry[0])
 
@@ -202,7 +207,7 @@ def _overlap(record: LadderRecord, plan: Protocol | None) -> str:
     clean = [start for start, shared in overlap.sets.items() if not shared]
     if clean:
         text += f"The seeds from {' and from '.join(clean)} are all new to the policy. "
-    voting = plan.seed_sets[:2] if plan else ()
+    voting = plan.stages.seed_starts if plan else []
     silent = [start for start in overlap.sets if voting and start not in map(str, voting)]
     return text + "".join(f"The set from {start} informs and does not vote." for start in silent)
 

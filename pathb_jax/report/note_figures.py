@@ -63,8 +63,8 @@ def note_figures(
     if sets:
         caption = "Success rate per run and seed set, with intervals"
         draw["success"] = caption, lambda: figures.draw_sets(sets, colours, floor)
-    if plan and sets:
-        stages, seeds = plan.stages, plan.evaluation.seeds
-        rules = seeds, stages.success_floor.threshold, stages.seed_shift.difference_at_most
+    if plan and sets and (shift := plan.stages.seed_shift):
+        threshold = plan.stages.success_floor.threshold
+        rules = plan.evaluation.seeds, threshold, shift.difference_at_most
         draw["rules"] = "How often the rules are wrong", lambda: figures.draw_rules(*rules)
     return {name: figure(note, FIGURES[name], *what) for name, what in draw.items()}

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pathb_jax.judging.certainty import HowSure
 from pathb_jax.ladder.acceptance import decimal, successes_needed
+from pathb_jax.report.markdown import Markdown
 from pathb_jax.report.note_words import MISSING, number, outcome, percent, words
 from pathb_jax.store.record_schema import CandidateRecord, StageRecord
 
@@ -95,6 +96,25 @@ def _shift(receipt: StageRecord, sure: HowSure | None) -> Iterator[Row]:
     yield Row("difference of rates", value, threshold_text, margin, chance, _said(receipt, ""))
 
 
+def _equivalence(receipt: StageRecord, sure: HowSure | None) -> Iterator[Row]:
+    del sure  # the interval says it
+    figures = receipt.figures
+    low, high, margin = (figures.get(n) for n in ("interval_low", "interval_high", "margin"))
+    value, spare = MISSING, MISSING
+    if low is not None and high is not None and margin is not None:
+        value = Markdown(f"{number(low)} to {number(high)}")
+        spare = Markdown(number(min(margin - high, margin + low)))
+    alpha = figures.get("alpha")
+    yield Row(
+        "interval of the difference",
+        value,
+        f"within {number(margin)}",
+        spare,
+        f"both tests at {number(alpha)}",
+        _said(receipt, ""),
+    )
+
+
 def _any(receipt: StageRecord, sure: HowSure | None) -> Iterator[Row]:
     """A stage of a kind that has no words of its own: its figures as they are recorded."""
     del sure
@@ -117,4 +137,5 @@ _ROWS: dict[str, Callable[[StageRecord, HowSure | None], Iterator[Row]]] = {
     "success_floor": _floor,
     "training_dynamics": _dynamics,
     "seed_shift": _shift,
+    "equivalence": _equivalence,
 }

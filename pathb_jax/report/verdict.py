@@ -33,6 +33,8 @@ def next_step(record: LadderRecord) -> str:
         return "First find out why the verification fails, below; until then believe nothing here."
     if record.verdict == "incomplete":
         return "Give the same command again: it goes on from what is on the disk."
+    if record.judgement is not None:
+        return "Register a test of what the judgement adopted: the batch below is no test of it."
     if record.standing == "exploratory":
         return "To put the registered question, run the protocol without the departures."
     if record.verdict == "rejected":

@@ -12,9 +12,14 @@ from typing import Any, NoReturn
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import read_json, write_json
 from pathb_jax.store.models import parse, shown, to_json
-from pathb_jax.store.record_schema import BatchRecord, LadderRecord, SetSummary, StageRecord
-
-STAGES = 3
+from pathb_jax.store.record_schema import (
+    ADOPTION,
+    BatchRecord,
+    CandidateRecord,
+    LadderRecord,
+    SetSummary,
+    StageRecord,
+)
 
 
 def write_record(path: Path, record: LadderRecord) -> None:
@@ -57,12 +62,15 @@ def _check_against_itself(record: LadderRecord, root: str) -> None:
     _check_standing(record, root)
     _check_candidates(record, root)
     _check_folders(record, root)
+    judged = {w: run.stages for w, run in record.runs if not isinstance(run, BatchRecord)}
+    most = max(len(stages) for stages in judged.values())
     for where, run in record.runs:
-        if not isinstance(run, BatchRecord):
-            _check_stages(run.stages, f"{root}{where}.stages")
+        if where in judged:
+            _check_stages(judged[where], most, f"{root}{where}.stages")
         _check_summaries(run.summaries, f"{root}{where}.summaries")
     _check_statuses(record, root)
     _check_verdict(record, root)
+    _check_judgement(record, root)
 
 
 def _refuse(where: str, value: object, allowed: str) -> NoReturn:
@@ -100,11 +108,11 @@ def _check_folders(record: LadderRecord, root: str) -> None:
         seen.add(name)
 
 
-def _check_stages(stages: Sequence[StageRecord], where: str) -> None:
-    """Stages are judged in their order, up to the first failure."""
+def _check_stages(stages: Sequence[StageRecord], most: int, where: str) -> None:
+    """Every judged run has all stages; they are judged in order, up to the first failure."""
     numbers = [stage.stage for stage in stages]
-    if numbers not in ([], list(range(1, STAGES + 1))):
-        _refuse(where, numbers, f"a judged run has the stages 1 to {STAGES}, in order")
+    if numbers not in ([], list(range(1, most + 1))):
+        _refuse(where, numbers, f"a judged run has the stages 1 to {most}, in order")
     failed = False
     for index, stage in enumerate(stages):
         passed = stage.passed
@@ -133,22 +141,41 @@ def _check_statuses(record: LadderRecord, root: str) -> None:
     for index, candidate in enumerate(record.candidates):
         status, stages = candidate.status, candidate.stages
         passed = [stage.passed for stage in stages]
-        diverged = candidate.diverged is not None
+        passes, diverged = all(passed), candidate.diverged is not None
+        if candidate.votes is not None:
+            passes, diverged = _check_votes(candidate, f"{root}candidates[{index}].votes")
         where = f"{root}candidates[{index}].status"
         if not stages:
             expected: tuple[str, ...] = ("not_run", "running")
         elif adopted:
             expected = ("informative",)
-        elif all(passed):
+        elif passes:
             expected = ("adopted",)
         elif "diverged" in candidate.model_fields_set:
             expected = ("diverged",) if diverged else ("rejected",)
         else:
             expected = ("diverged", "rejected")
         if status not in expected:
-            allowed = f"its stages say {passed or 'nothing yet'}: it is {' or '.join(expected)}"
+            said = f"its stages say {passed or 'nothing yet'}"
+            if votes := candidate.votes:
+                said = f"{len(votes.passed)} of {len(votes.seeds)} pass, {votes.needed} needed"
+            allowed = f"{said}: it is {' or '.join(expected)}"
             _refuse(where, status, allowed)
         adopted = adopted or status == "adopted"
+
+
+def _check_votes(candidate: CandidateRecord, where: str) -> tuple[bool, bool]:
+    """Hold votes against receipts; return whether enough pass, and whether all runs diverged."""
+    votes = candidate.votes
+    assert votes is not None
+    runs = candidate.ballots(votes.seeds)
+    if list(runs) != votes.seeds:
+        _refuse(f"{where}.seeds", votes.seeds, f"those judged are {list(runs)}")
+    passed = [seed for seed, run in runs.items() if all(stage.passed for stage in run.stages)]
+    if passed != votes.passed:
+        _refuse(f"{where}.passed", votes.passed, f"by their receipts it is {passed}")
+    diverged = all(run.diverged is not None for run in runs.values())
+    return len(passed) >= votes.needed, diverged
 
 
 def _check_verdict(record: LadderRecord, root: str) -> None:
@@ -162,5 +189,21 @@ def _check_verdict(record: LadderRecord, root: str) -> None:
         _refuse(f"{root}adopted", adopted, f"the verdict is {verdict}")
     if verdict == "rejected" and not set(statuses.values()) <= {"rejected", "diverged"}:
         _refuse(f"{root}verdict", verdict, f"the candidates are {statuses}")
-    if record.batch and verdict != "adopted":
+    if record.batch and record.chosen is None:
         _refuse(f"{root}batch", f"{len(record.batch)} runs", f"the verdict is {verdict}")
+
+
+def _check_judgement(record: LadderRecord, root: str) -> None:
+    """A judgement follows a rejection, is of one of its candidates, and is a departure."""
+    judgement = record.judgement
+    lines = [line for line in record.deviations if line.startswith(ADOPTION)]
+    if judgement is None:
+        if lines:
+            _refuse(f"{root}deviations", lines[0], "there is no judgement")
+        return
+    if record.verdict != "rejected":
+        _refuse(f"{root}judgement", judgement.tag, f"the verdict is {record.verdict}")
+    if judgement.tag not in (tags := [candidate.tag for candidate in record.candidates]):
+        _refuse(f"{root}judgement.tag", judgement.tag, f"the candidates are {', '.join(tags)}")
+    if lines != [judgement.deviation]:
+        _refuse(f"{root}deviations", lines, f"they have to name {judgement.deviation!r} once")

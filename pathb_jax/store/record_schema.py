@@ -16,6 +16,9 @@ RECORD = "ladder.json"
 """The record's name in a ladder's folder."""
 FORMAT: Literal["pathb-ladder-v1"] = "pathb-ladder-v1"
 
+ADOPTION = "adoption: "
+"""Begins the deviation that a judgement is; it was not planned."""
+
 Standing = Literal["canonical", "registered", "exploratory"]
 Status = Literal["adopted", "rejected", "diverged", "not_run", "running", "informative"]
 Verdict = Literal["adopted", "rejected", "incomplete"]
@@ -118,7 +121,7 @@ class TrainedRecord(RecordPart):
 
 
 class SeedRecord(RecordPart):
-    """A candidate's run with another training seed, which informs and does not vote."""
+    """A candidate's run with another training seed: informs, or is one of those that vote."""
 
     seed: Whole
     status: Literal["finished", "diverged"]
@@ -135,12 +138,24 @@ class SeedRecord(RecordPart):
     trained: TrainedRecord | None = None
 
 
+class VotesRecord(RecordPart):
+    """What the training seeds of a candidate said, where more than one votes.
+
+    The first of `seeds` is the candidate's own run, the others are among its `other_seeds`.
+    """
+
+    seeds: Annotated[Items[Whole], Field(min_length=1)]
+    passed: Items[Whole]
+    """Those that passed all stages."""
+    needed: Whole
+
+
 class CandidateRecord(RecordPart):
     """One candidate. `run_dir` is relative to the record; times are in seconds."""
 
     order: Whole
     tag: str
-    hparams: dict[str, Figure]
+    hparams: dict[str, Figure | str | bool]
     status: Status
     run_dir: str
     stages: Items[StageRecord]
@@ -154,6 +169,13 @@ class CandidateRecord(RecordPart):
     summaries: dict[str, SetSummary] = Field(default_factory=dict)
     trained: TrainedRecord | None = None
     other_seeds: Items[SeedRecord] = Field(default_factory=list)
+    votes: VotesRecord | None = None
+
+    def ballots(self, seeds: Sequence[int]) -> dict[int, "CandidateRecord | SeedRecord"]:
+        """Return the runs of these training seeds that there are; the first is its own."""
+        others = {other.seed: other for other in self.other_seeds}
+        runs = {seeds[0]: self} | {seed: others[seed] for seed in seeds[1:] if seed in others}
+        return {seed: run for seed, run in runs.items() if run.stages}
 
 
 class BatchRecord(RecordPart):
@@ -196,7 +218,7 @@ class StagePasses(RecordPart):
 
 
 class TrainingSeeds(RecordPart):
-    """What other training seeds say; the first of `seeds` votes.
+    """What each training seed says by itself; the first of `seeds` vote.
 
     `verdicts` maps a seed to "adopted TAG", "rejected", or "open" where a run is missing.
     """
@@ -204,6 +226,24 @@ class TrainingSeeds(RecordPart):
     seeds: Annotated[Items[Whole], Field(min_length=1)]
     passes: Items[StagePasses]
     verdicts: Annotated[dict[str, str], Field(min_length=1)]
+
+
+class JudgementRecord(RecordPart):
+    """An adoption by judgement, after the stages had rejected every candidate."""
+
+    tag: str
+    because: Annotated[str, Field(min_length=1)]
+    at: str
+    """When (UTC)."""
+    overrode: Annotated[Items[str], Field(min_length=1)]
+    """What the stages said against the candidate, a line per training seed that voted."""
+    standing: Standing
+    """What the rejection was worth."""
+
+    @property
+    def deviation(self) -> str:
+        """The departure that it is, as the record lists it."""
+        return f"{ADOPTION}by the stages -> {self.tag}, by judgement"
 
 
 class VerificationRecord(RecordPart):
@@ -255,6 +295,12 @@ class LadderRecord(RecordPart):
     references: Items[ReferenceRecord] = Field(default_factory=list)
     """Played when the ladder ended."""
     verification: VerificationRecord | None = None
+    judgement: JudgementRecord | None = None
+
+    @property
+    def chosen(self) -> str | None:
+        """Tag of the candidate that the batch trains with, adopted by the stages or judgement."""
+        return self.judgement.tag if self.judgement else self.adopted
 
     @property
     def runs(self) -> list[tuple[str, "RunRecord"]]:

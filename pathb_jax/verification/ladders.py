@@ -36,7 +36,7 @@ def check_ladder(
         return said
     try:
         _Ladder(folder, record, protocol, findings).check(replay, said)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, StopIteration, TypeError) as error:
         what = f"it lacks what a protocol has ({type(error).__name__}: {error})"
         findings.problem(f"{RECORD}: protocol.text", what)
     return said
@@ -50,10 +50,8 @@ class _Ladder:
     ) -> None:
         self.folder, self.record, self.protocol, self.findings = folder, record, protocol, findings
         self.planned = registration.planned_run(record, protocol)
-        self.start: int = protocol["stages"]["success_floor"]["seed_start"]
-        stages, evaluation = protocol["stages"], protocol["evaluation"]
-        starts = [self.start, stages["seed_shift"]["seed_start"], evaluation["third_seed_start"]]
-        self.asked = starts, evaluation["seeds"]
+        self.start = rules.floor_start(protocol)
+        self.asked = rules.set_starts(protocol), protocol["evaluation"]["seeds"]
         self.runs: dict[str, tuple[RunRecord, RunEvidence]] = {}
         self.passed: dict[str, dict[int, rules.Passed]] = {}
         """Tag -> training seed -> stages, as recomputed."""
@@ -61,14 +59,28 @@ class _Ladder:
     def check(self, replay: bool, said: dict[str, str]) -> None:
         record, findings = self.record, self.findings
         self._candidates(replay)
+        self._judgement(said)
         self._batch(replay)
         self._sums()
-        voting = [run for entry, run in self.runs.values() if isinstance(entry, CandidateRecord)]
+        voting = self._voting_runs()
         registration.check_departures(record, self.protocol, voting, findings)
         said["registered before the first run"] = registration.check_dates(
             record, self.runs, findings
         )
         said["program"] = registration.check_environment(record, self.runs, findings)
+
+    def _voting_seeds(self) -> list[int]:
+        return [self.planned["seed"] + k for k in range(rules.voting(self.protocol)[0])]
+
+    def _voting_runs(self) -> list[RunEvidence]:
+        """Return the runs that vote, of those that were followed so far."""
+        seeds = self._voting_seeds()
+        return [
+            run
+            for entry, run in self.runs.values()
+            if isinstance(entry, CandidateRecord)
+            or (isinstance(entry, SeedRecord) and entry.seed in seeds)
+        ]
 
     def _candidates(self, replay: bool) -> None:
         findings = self.findings
@@ -76,29 +88,45 @@ class _Ladder:
         recorded = [(c.order, c.tag, c.hparams) for c in self.record.candidates]
         expected = [(c["order"], c["tag"], c["change"]) for c in pinned]
         findings.same(f"{RECORD}: candidates", recorded, expected)
-        judged: list[tuple[rules.Passed, bool] | None] = []
+        judged: list[rules.Ballot | None] = []
+        first, voting = self.planned["seed"], self._voting_seeds()
         for index, entry in enumerate(self.record.candidates):
             tag, where = entry.tag, f"{RECORD}: candidates[{index}]"
-            hparams = self.protocol["hparams"] | entry.hparams
+            knobs = self.protocol["hparams"] | entry.hparams
             self.passed[tag] = {}
-            result = None
+            runs: dict[int, tuple[rules.Passed, bool]] = {}
             if entry.stages:
-                result = self._judged(where, entry, self.planned, hparams, replay)
-            judged.append(result)
-            if result is not None:
-                self.passed[tag][self.planned["seed"]] = result[0]
+                result = self._judged(where, entry, self.planned, knobs, replay)
+                if result is not None:
+                    runs[first] = result
+                    self.passed[tag][first] = result[0]
             for position, other in enumerate(entry.other_seeds):
                 run = self.planned | {"seed": other.seed}
                 at = f"{where}.other_seeds[{position}]"
-                if (passed := self._judged(at, other, run, hparams, replay)) is not None:
+                if (passed := self._judged(at, other, run, knobs, replay)) is not None:
                     status = "diverged" if passed[1] else "finished"
                     findings.same(f"{at}.status", other.status, status)
                     self.passed[tag][other.seed] = passed[0]
+                    runs[other.seed] = passed
+            ballot = {seed: runs[seed] for seed in voting if seed in runs}
+            judged.append(ballot if entry.stages and len(ballot) == len(voting) else None)
+            self._votes(where, entry, judged[-1])
         self._verdict(judged)
 
-    def _verdict(self, judged: list[tuple[rules.Passed, bool] | None]) -> None:
+    def _votes(self, where: str, entry: CandidateRecord, ballot: rules.Ballot | None) -> None:
+        """Check what is recorded of the votes, where more than one seed votes."""
+        count, needed = rules.voting(self.protocol)
+        recorded = to_json(entry.votes) if entry.votes else None
+        expected: dict[str, Any] | None = None
+        if ballot is not None and count > 1:
+            expected = {"seeds": [*ballot], "passed": rules.passing(ballot), "needed": needed}
+        if recorded or expected:
+            self.findings.same(f"{where}.votes", recorded, expected)
+
+    def _verdict(self, judged: list[rules.Ballot | None]) -> None:
         record, findings = self.record, self.findings
-        allowed = rules.statuses(judged)
+        needed = rules.voting(self.protocol)[1]
+        allowed = rules.statuses(judged, needed)
         adopted = None
         for index, (entry, statuses) in enumerate(zip(record.candidates, allowed, strict=True)):
             where = f"{RECORD}: candidates[{index}].status"
@@ -116,7 +144,7 @@ class _Ladder:
         voted: dict[str, rules.Passed] = {}
         for entry, item in zip(record.candidates, judged, strict=True):
             if item is not None and entry.status != "informative":
-                voted[entry.tag] = item[0]
+                voted[entry.tag] = rules.cleared(item, needed)
         grades = rules.grades(self.protocol["predictions"], voted)
         findings.same(f"{RECORD}: predictions", record.predictions, grades)
 
@@ -125,11 +153,11 @@ class _Ladder:
         where: str,
         entry: CandidateRecord | SeedRecord,
         run: Mapping[str, Any],
-        hparams: Mapping[str, float],
+        knobs: Mapping[str, Any],
         replay: bool,
     ) -> tuple[rules.Passed, bool] | None:
         """Check a judged entry; return what its stages have to say, and whether it diverged."""
-        evidence = self._run(where, entry, run, hparams, replay)
+        evidence = self._run(where, entry, run, knobs, replay)
         if evidence is None:
             return None
         stages = rules.stages(self.protocol, evidence.facts)
@@ -141,9 +169,10 @@ class _Ladder:
                 ("stage", stage.number),
                 ("name", stage.name),
                 ("passed", stage.passed),
-                ("figures", stage.figures),
             ):
                 self.findings.same(f"{at}.{name}", getattr(receipt, name), value)
+            tolerance = CLOSE if stage.name == "equivalence" else 0.0  # it has an interval
+            self.findings.same(f"{at}.figures", receipt.figures, stage.figures, tolerance)
             said = receipt.reasons
             right = len(said) == len(stage.reasons) and all(map(rules.says, said, stage.reasons))
             what = f"{said} are recorded, which is not why"
@@ -155,7 +184,7 @@ class _Ladder:
         where: str,
         entry: RunRecord,
         run: Mapping[str, Any],
-        hparams: Mapping[str, float],
+        knobs: Mapping[str, Any],
         replay: bool,
     ) -> RunEvidence | None:
         """Check a run's files, its settings and what the record keeps of it."""
@@ -172,15 +201,18 @@ class _Ladder:
         self.runs[where] = entry, evidence
         config = evidence.manifest["config"]
         registration.check_settings(
-            f"{entry.run_dir}/{slug}.json", config, run, hparams, self.findings
+            f"{entry.run_dir}/{slug}.json", config, run, knobs, self.findings
         )
-        self._figures(where, entry, evidence)
+        log_std_init = knobs.get("log_std_init", self.planned["log_std_init"])
+        self._figures(where, entry, evidence, log_std_init)
         return evidence
 
-    def _figures(self, where: str, entry: RunRecord, evidence: RunEvidence) -> None:
+    def _figures(
+        self, where: str, entry: RunRecord, evidence: RunEvidence, log_std_init: float
+    ) -> None:
         facts, seconds = evidence.facts, evidence.seconds
         table = self.protocol["failure_modes"]
-        mode, figures = rules.failure_mode(table, self.planned["log_std_init"], self.start, facts)
+        mode, figures = rules.failure_mode(table, log_std_init, self.start, facts)
         recorded = to_json(entry)
         expected: dict[str, Any] = {
             "failure_mode": mode,
@@ -195,14 +227,47 @@ class _Ladder:
             if name in recorded:
                 self.findings.same(f"{where}.{name}", recorded[name], value, CLOSE)
 
+    def _judgement(self, said: dict[str, str]) -> None:
+        """Check what a judgement says that it overrode, and its date."""
+        record, findings = self.record, self.findings
+        judgement, where = record.judgement, f"{RECORD}: judgement"
+        if judgement is None:
+            return
+        said["adopted by judgement"] = judgement.tag
+        findings.same(f"{where} after the verdict", record.verdict, "rejected")
+        against = []
+        for entry in record.candidates:
+            runs = {self.planned["seed"]: entry.stages}
+            runs |= {other.seed: other.stages for other in entry.other_seeds}
+            voted = {seed: runs[seed] for seed in self._voting_seeds() if seed in runs}
+            for seed, receipts in voted.items() if entry.tag == judgement.tag else ():
+                against += [
+                    f"training seed {seed}: stage {stage.stage}, {stage.name}: "
+                    + "; ".join(stage.reasons)
+                    for stage in receipts
+                    if stage.passed is False
+                ]
+        findings.same(f"{where}.overrode", judgement.overrode, against)
+        voting = self._voting_runs()
+        ends = [run.manifest.get("ended") for run in voting]
+        late = [end for end in ends if end and end > judgement.at]
+        findings.hold(f"{where}.at", not late, f"it is before the end of {len(late)} candidates")
+        before = [line for line in record.deviations if not line.startswith("adoption: ")]
+        if before or judgement.standing == "exploratory":
+            return
+        shipped = registration.shipped(record.protocol.sha256) is not None
+        standing = "canonical" if shipped else "registered"
+        findings.same(f"{where}.standing", judgement.standing, standing)
+
     def _batch(self, replay: bool) -> None:
         record, findings = self.record, self.findings
         if not record.batch:
             return
         pinned = self.protocol["batch"]
-        adopted = next((c for c in record.candidates if c.tag == record.adopted), None)
-        hparams = self.protocol["hparams"] | (adopted.hparams if adopted else {})
-        labels = [f"{item['label']}_pathb_{record.adopted}" for item in pinned]
+        tag = record.judgement.tag if record.judgement else record.adopted
+        adopted = next((c for c in record.candidates if c.tag == tag), None)
+        knobs = self.protocol["hparams"] | (adopted.hparams if adopted else {})
+        labels = [f"{item['label']}_pathb_{tag}" for item in pinned]
         findings.same(f"{RECORD}: batch", [entry.label for entry in record.batch], labels)
         for index, (entry, item) in enumerate(zip(record.batch, pinned, strict=False)):
             where = f"{RECORD}: batch[{index}]"
@@ -214,7 +279,7 @@ class _Ladder:
             lam = {"mixed_lambda": item["mixed_lambda"]} if "mixed_lambda" in item else {}
             run = {k: v for k, v in self.planned.items() if k != "mixed_lambda"}
             run |= {"variant": item["variant"], **lam}
-            evidence = self._run(where, entry, run, hparams, replay)
+            evidence = self._run(where, entry, run, knobs, replay)
             if evidence is None:
                 continue
             facts = evidence.facts
@@ -237,8 +302,8 @@ class _Ladder:
         hours = sum(entry.wall_seconds for _, entry in record.runs) / 3600
         findings.same(f"{RECORD}: compute.used_hours", record.compute.used_hours, hours, CLOSE)
         stated = None
-        if self.planned == self.protocol["run"]:
-            compute = self.protocol["compute"]
+        compute = self.protocol.get("compute")
+        if compute and self.planned == self.protocol["run"]:
             stated = compute["candidate_hours"][-1] + compute["batch_hours"]
         findings.same(
             f"{RECORD}: compute.planned_hours", record.compute.planned_hours, stated, CLOSE
@@ -264,7 +329,8 @@ class _Ladder:
         findings.same(f"{where}.verdicts", recorded.verdicts, verdicts)
         passes = []
         for tag, by_seed in self.passed.items():
-            for index, name in enumerate(rules.NAMES if by_seed else ()):
+            kinds = [kind for kind, _ in rules.listed(self.protocol)]
+            for index, name in enumerate(kinds if by_seed else ()):
                 passed = sum(stages[index] is True for stages in by_seed.values())
                 passes.append(
                     {

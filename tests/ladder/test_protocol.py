@@ -27,6 +27,7 @@ from pathb_jax.store.models import to_json
 
 SHIPPED = (resources.files("pathb_jax") / "protocols" / "path_b.toml").read_bytes()
 TABLE = tomllib.loads(SHIPPED.decode())
+STRICT_PIN = "f5507057495a08e5a66ba3cf1de9d4b60b39866971fefd58ce96c452b3f1c14c"
 PIN = "bf65ad9983455d68114a754086baf5d61dc9206d3ba6167d3f91b72737a0e2d4"
 
 
@@ -83,15 +84,42 @@ def at(path: tuple[Any, ...]) -> Any:
 
 PATHS = leaves(TABLE)
 OPTIONAL = [("rejection",), ("compute",), ("path_a",), ("programme",)]
-FIELDS = [path for path in PATHS if isinstance(path[-1], str) and path not in OPTIONAL]
+THIRD = ("evaluation", "third_seed_start")
+FIELDS = [path for path in PATHS if isinstance(path[-1], str) and path not in [*OPTIONAL, THIRD]]
 NUMBERS = [path for path in PATHS if isinstance(at(path), int | float)]
 
 
 def test_shipped_protocol_is_pinned() -> None:
     assert b"\r" not in SHIPPED
     assert hashlib.sha256(SHIPPED).hexdigest() == PIN
-    assert module.SHIPPED_SHA256 == {"path_b": PIN}
+    assert module.SHIPPED_SHA256 == {"path_b": PIN, "path_b_strict": STRICT_PIN}
     assert load_protocol("path_b").sha256 == PIN
+    assert load_protocol("path_b_strict").sha256 == STRICT_PIN
+
+
+def test_the_strict_successor_is_what_it_says() -> None:
+    first, strict = load_protocol("path_b"), load_protocol("path_b_strict")
+    assert strict.evaluation.seeds == 1024
+    assert strict.seed_sets == (10000, 20000, 30000)
+    run = strict.run
+    training = range(run.seed_start, run.seed_start + run.batch_envs)
+    for start in strict.seed_sets:
+        assert not set(training) & set(range(start, start + 1024))
+    assert {name: value for name, value in run if name != "seed_start"} == {
+        name: value for name, value in first.run if name != "seed_start"
+    }
+    floor, dynamics, *shifts = strict.stages
+    assert [floor, dynamics] == [*first.stages][:2]
+    assert [(s.kind, tuple(dict(s).values())) for s in shifts] == [
+        ("equivalence", (20000, 0.10, 0.05)),
+        ("equivalence", (30000, 0.10, 0.05)),
+    ]
+    assert (strict.voting.training_seeds, strict.voting.pass_at_least) == (5, 4)
+    baseline, *others = strict.candidates
+    assert (baseline.baseline, baseline.change) == (True, {})
+    assert [(c.tag, c.change) for c in others] == [(c.tag, c.change) for c in first.candidates]
+    assert strict.hparams == first.hparams
+    assert (strict.failure_modes, strict.batch) == (first.failure_modes, first.batch)
 
 
 def test_shipped_protocol_states_the_ladder_page() -> None:
