@@ -279,6 +279,9 @@ class OutputConfig:
     """Start from this checkpoint: a run folder (its last checkpoint) or one step's folder."""
     reset_optimizer: bool = False
     """With --load-checkpoint: drop Adam's moments."""
+    keep_every: Annotated[int | None, COUNT, DefaultHint("none")] = None
+    """Keep the exact state after every so many updates (by their index, which continued runs count
+    on) for good, beside the last two checkpoints and the best: states to fork from."""
     fresh: bool = False
     """Start over: move what is in --out aside (to <out>.superseded-1, -2, ...), delete nothing."""
     accept_environment_change: bool = False

@@ -26,6 +26,7 @@ NEUTRAL = (
     ("evaluation", "eval_seeds"),
     ("evaluation", "eval_every"),
     ("evaluation", "success_floor"),
+    ("output", "keep_every"),
     ("output", "progress"),
     ("output", "backend"),
     ("output", "deterministic"),  # stands in the XLA flags, which the manifest compares

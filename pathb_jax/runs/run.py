@@ -148,9 +148,14 @@ class Run:
         self.write_manifest("incomplete")
 
     def chunk_length(self) -> int:
-        """About CHUNK_SECONDS of updates by the last measurement, to the next evaluation."""
-        every = self.config.eval_every
-        following = ((self.done // every + 1) * every, self.updates // 2, self.updates)
+        """About CHUNK_SECONDS of updates by the last measurement, to the next stop at most.
+
+        Stops are evaluations and states to keep.
+        """
+        every, kept = self.config.eval_every, self.config.output.keep_every
+        following = [(self.done // every + 1) * every, self.updates // 2, self.updates]
+        if kept is not None:
+            following.append((self.update // kept + 1) * kept - self.first_update)
         until = min(done for done in following if done > self.done)
         measured = int(CHUNK_SECONDS / self.seconds_per_update) if self.seconds_per_update else 1
         return min(max(measured, 1), until - self.done, training.CHUNK_CAPACITY)
@@ -199,11 +204,18 @@ class Run:
         at_cadence = done % self.config.eval_every == 0
         return at_cadence or done in (self.updates // 2, self.updates)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the state as it is now stays for good."""
+        every = self.config.output.keep_every
+        return every is not None and self.update % every == 0
+
     def _evaluate_and_save(self) -> None:
         due = self.evaluates_after(self.done)
         if due:
             self._evaluate()
-        if self.diverged is None and (due or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+        late = time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        if self.diverged is None and (due or self.is_kept or late):
             self._save(self.success_rate if due else None)
 
     def _save(self, success_rate: float | None) -> None:
@@ -218,7 +230,7 @@ class Run:
             HISTORY: as_array(self.history),
             EVALUATIONS: as_array(self.evaluations),
         }
-        self.store.save(self.update, tree, to_json(meta), success_rate)
+        self.store.save(self.update, tree, to_json(meta), success_rate, keep=self.is_kept)
         self.saved_at = time.monotonic()
 
     def _play(self) -> list[SetResult]:
