@@ -31,6 +31,9 @@ COMMANDS = {
         "verify", "VerifyFlags", "recompute a ladder or run from its files, replay its policies"
     ),
     "judge": Command("judge", "JudgeFlags", "judge any finished runs, and say how sure that is"),
+    "fork": Command(
+        "fork", "ForkFlags", "go on from a kept state with one change each, many times"
+    ),
     "evaluate": Command(
         "evaluate", "EvaluateFlags", "play a checkpoint, policy file or reference controller"
     ),

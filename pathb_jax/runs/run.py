@@ -24,6 +24,7 @@ from pathb_jax.runs.manifest import (
     CheckpointMeta,
     Divergence,
     EnvironmentChange,
+    Lineage,
     RunManifest,
     Status,
     recorded,
@@ -75,6 +76,7 @@ class Run:
     """Update index that the run began after, counted through continued runs."""
     first_env_steps: int
     parent_checkpoint: str | None
+    lineage: Lineage | None
     started: str | None
     environment_changes: list[EnvironmentChange]
     history: Table
@@ -128,7 +130,9 @@ class Run:
 
     @property
     def span(self) -> tuple[int, int]:
-        """First update index and number of updates, for schedules."""
+        """First update index and number of updates, for schedules; a fork's are its parent's."""
+        if self.lineage is not None:
+            return self.lineage.first_update, self.lineage.updates
         return self.first_update, self.updates
 
     # Training.
@@ -327,4 +331,6 @@ class Run:
             evidence=self._evidence() if is_finished else {},
             **provenance.environment(),
         )
+        if self.lineage is not None:
+            manifest.fork = self.lineage
         write_manifest(self.files, manifest)
