@@ -50,3 +50,19 @@ def small_table(*, passes: bool) -> dict[str, Any]:
     }
     stages["seed_shift"]["difference_at_most"] = 1.0
     return table
+
+
+def listed_table() -> dict[str, Any]:
+    """Return the shipped protocol with its stages as a list: two floors, no drift on two sets."""
+    table = shipped_table()
+    floor, dynamics, shift = table["stages"].values()
+    del table["evaluation"]["third_seed_start"]
+    table["stages"] = [
+        {"kind": "success_floor", **floor},
+        {"kind": "training_dynamics", **dynamics},
+        {"kind": "seed_shift", **shift},
+        {"kind": "equivalence", "seed_start": 20000, "margin": 0.25, "alpha": 0.05},
+        {"kind": "equivalence", "seed_start": 40000, "margin": 0.30, "alpha": 0.10},
+        {"kind": "success_floor", "seed_start": 40000, "threshold": 0.25},
+    ]
+    return table

@@ -64,8 +64,7 @@ def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate")
     )
     table = Table("order", "tag", "change", "why")
     for candidate in protocol.candidates:
-        defaults = protocol.hparams
-        change = ", ".join(f"{k} {defaults[k]:g} -> {v:g}" for k, v in candidate.change.items())
+        change = protocol.change_text(candidate.change) or "none: the baseline"
         table.add_row(str(candidate.order), candidate.tag, change, candidate.why)
     console.print(table)
     departures = "; ".join(record.deviations) or "none"

@@ -65,18 +65,26 @@ def how_sure(run: JudgedRun, protocol: Protocol) -> HowSure:
     floor = None
     if first is not None:
         floor = Floor(rates.floor_flip(first, stages.success_floor.threshold))
-    difference = stages.seed_shift.difference_at_most
+    rule, third = stages.seed_shift, protocol.evaluation.third_seed_start
+    shift = shadow = None
+    if rule is not None:
+        shift = _shift(first, run, rule.seed_start, rule.difference_at_most)
+        if third is not None:
+            shadow = _shift(first, run, third, rule.difference_at_most)
     return HowSure(
         floor,
         _dynamics(run, protocol),
-        _shift(first, run, stages.seed_shift.seed_start, difference),
-        _shift(first, run, protocol.evaluation.third_seed_start, difference),
+        shift,
+        shadow,
         paths.along_the_run(run.along.updates, run.along.counts, stages.success_floor.threshold),
     )
 
 
 def _dynamics(run: JudgedRun, protocol: Protocol) -> Dynamics | None:
-    found = windows.windows(run.history, protocol.stages.training_dynamics)
+    rule = protocol.stages.training_dynamics
+    if rule is None:
+        return None
+    found = windows.windows(run.history, rule)
     share, rises = windows.share_passed(found), windows.rank_of_rise(found)
     if share is None or rises is None:
         return None

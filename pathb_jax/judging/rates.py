@@ -4,17 +4,17 @@ Every evaluation seed is taken as one independent trial with the set's success p
 takes long to import, so it is imported where it is used.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pathb_jax.ladder.acceptance import decimal, successes_needed, within
+from pathb_jax.ladder.equivalence import Count as Count
+from pathb_jax.ladder.equivalence import Equivalence as Equivalence
+from pathb_jax.ladder.equivalence import equivalence as equivalence
+from pathb_jax.ladder.equivalence import newcombe as newcombe
 from pathb_jax.ladder.statistics import as_probability, rates_within
-
-Count = tuple[int, int]
-"""(successes, seeds) of an evaluation set, at least one seed."""
 
 JEFFREYS = 0.5
 """Both parameters of the Beta prior of a success probability; the posterior of k of n is
@@ -127,51 +127,6 @@ def seeds_needed(
     )
 
 
-class Equivalence(NamedTuple):
-    """Two one-sided tests of whether two rates differ by less than a margin."""
-
-    difference: float
-    """Second rate less the first."""
-    interval: tuple[float, float]
-    """Newcombe's hybrid score interval at 1 - 2 alpha; inside the margin both tests reject."""
-    equivalent: bool
-
-
-def equivalence(first: Count, second: Count, margin: float, alpha: float = 0.05) -> Equivalence:
-    """Test whether two independent rates differ by less than a margin, by two one-sided tests.
-
-    Both tests reject at level `alpha` where the interval of the difference at 1 - 2 alpha lies
-    inside (-margin, margin). The interval is Newcombe's method 10 (Statistics in Medicine 17,
-    1998): the Wilson intervals of the two rates, combined.
-
-    Args:
-        first: the set of stage 1.
-        second: the shifted set.
-        margin: differences of this size or more are not equivalent.
-        alpha: level of each of the two tests.
-    """
-    low, high = newcombe(first, second, 1 - 2 * alpha)
-    difference = second[0] / second[1] - first[0] / first[1]
-    return Equivalence(difference, (low, high), -margin < low and high < margin)
-
-
-def newcombe(first: Count, second: Count, confidence: float) -> tuple[float, float]:
-    """Return Newcombe's hybrid score interval of the second rate less the first.
-
-    Args:
-        first: one set.
-        second: the other, independent of it.
-        confidence: level of the two-sided interval.
-    """
-    rate1, low1, high1 = _wilson(first, confidence)
-    rate2, low2, high2 = _wilson(second, confidence)
-    difference = rate2 - rate1
-    return (
-        difference - math.hypot(rate2 - low2, high1 - rate1),
-        difference + math.hypot(high2 - rate2, rate1 - low1),
-    )
-
-
 class Paired(NamedTuple):
     """Two policies on the same seeds."""
 
@@ -201,13 +156,6 @@ def paired(first: Sequence[bool] | np.ndarray, second: Sequence[bool] | np.ndarr
     discordant = only_first + only_second
     p_value = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
     return Paired(only_first, only_second, p_value)
-
-
-def _wilson(count: Count, confidence: float) -> tuple[float, float, float]:
-    from scipy.stats import binomtest
-
-    interval = binomtest(*count).proportion_ci(confidence, method="wilson")
-    return count[0] / count[1], float(interval.low), float(interval.high)
 
 
 def _predictive(count: Count) -> Any:

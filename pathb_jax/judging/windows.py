@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pathb_jax.ladder.acceptance import difference
-from pathb_jax.ladder.schema import TrainingDynamics
+from pathb_jax.ladder.stages import TrainingDynamics
 
 SHIFTS = (10, 25, 50, 100)
 """Updates by which the window is ended earlier."""

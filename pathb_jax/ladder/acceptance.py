@@ -1,17 +1,27 @@
-"""The three acceptance stages and the grading of predictions: numbers in, receipts out.
+"""The acceptance stages and the grading of predictions: numbers in, receipts out.
 
 Rules: docs/spec/ladder.md, "The three stages" and "Predictions". No number that decides
 is in this file: all come from the protocol.
 """
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TypeGuard
 
 import numpy as np
 
-from pathb_jax.ladder.schema import Prediction, Stages
+from pathb_jax.ladder.equivalence import equivalence
+from pathb_jax.ladder.schema import Prediction
+from pathb_jax.ladder.stages import (
+    EquivalenceStage,
+    SeedShift,
+    Stage,
+    Stages,
+    SuccessFloor,
+    TrainingDynamics,
+)
 from pathb_jax.store.record_schema import Grade, StageRecord
 
 History = Mapping[str, Sequence[float] | np.ndarray]
@@ -30,29 +40,25 @@ def judge(
     Args:
         stages: the protocol's thresholds and seed sets.
         success_counts: first seed of a set -> (successes, seeds).
-        history: the columns entropy, log_std and value_loss; missing ones fail stage 2.
+        history: the columns entropy, log_std and value_loss; missing ones fail training dynamics.
         diverged: why the run diverged, or empty. A diverged run fails stage 1.
 
     Returns:
-        Three receipts, in order. After the first failure the others have `passed` None; their
-        figures are recorded all the same where they exist.
+        One receipt per stage, in order. After the first failure the others have `passed` None;
+        their figures are recorded all the same where they exist.
     """
-    floor, shift = stages.success_floor, stages.seed_shift
-    first, second = success_counts.get(floor.seed_start), success_counts.get(shift.seed_start)
-    outcomes = [
-        _success_floor(stages, first, diverged),
-        _training_dynamics(stages, history),
-        _seed_shift(stages, first, second),
-    ]
     receipts: list[StageRecord] = []
     failed = ""
-    for number, (name, figures, reasons) in enumerate(outcomes, start=1):
+    for number, stage in enumerate(stages, start=1):
+        figures, reasons = _judge_one(stage, stages.success_floor, success_counts, history)
+        if diverged and number == 1:
+            reasons = [f"diverged: {diverged}"]
         if failed:
             passed, reasons = None, [f"not judged: {failed} failed"]
         else:
-            passed, failed = not reasons, name if reasons else ""
+            passed, failed = not reasons, stage.kind if reasons else ""
         receipt = StageRecord.model_construct(  # checked where it is written
-            stage=number, name=name, passed=passed, figures=figures, reasons=reasons
+            stage=number, name=stage.kind, passed=passed, figures=figures, reasons=reasons
         )
         receipts.append(receipt)
     return receipts
@@ -140,24 +146,46 @@ def _grade(prediction: Prediction, outcomes: Mapping[str, Sequence[bool | None]]
     return "confirmed" if verdict else "falsified"
 
 
-_Outcome = tuple[str, dict[str, float | None], list[str]]
+_Outcome = tuple[dict[str, float | None], list[str]]
+_Count = tuple[int, int] | None
 
 
-def _success_floor(stages: Stages, count: tuple[int, int] | None, diverged: str) -> _Outcome:
-    rule = stages.success_floor
+def _judge_one(
+    stage: Stage,
+    floor: SuccessFloor,
+    counts: Mapping[int, tuple[int, int]],
+    history: History,
+) -> _Outcome:
+    """Return a stage's figures and why it fails, if it does."""
+    if isinstance(stage, TrainingDynamics):
+        return _training_dynamics(stage, history)
+    if isinstance(stage, SuccessFloor):
+        return _success_floor(stage, counts.get(stage.seed_start))
+    first, second = counts.get(floor.seed_start), counts.get(stage.seed_start)
+    figures: dict[str, float | None] = {
+        f"success_{floor.seed_start}": rate(first),
+        f"success_{stage.seed_start}": rate(second),
+    }
+    if isinstance(stage, SeedShift):
+        compared, reasons = _seed_shift(stage, first, second)
+    else:
+        compared, reasons = _equivalence(stage, first, second)
+    starts = (floor.seed_start, first), (stage.seed_start, second)
+    missing = [_no_evaluation(start, count) for start, count in starts if not is_count(count)]
+    return {**figures, **compared}, [*missing, *reasons]
+
+
+def _success_floor(rule: SuccessFloor, count: _Count) -> _Outcome:
     figures = {**_count_figures(count), "threshold": rule.threshold}
     reasons = []
-    if diverged:
-        reasons.append(f"diverged: {diverged}")
-    elif not is_count(count):
+    if not is_count(count):
         reasons.append(_no_evaluation(rule.seed_start, count))
     elif count[0] < successes_needed(rule.threshold, count[1]):
         reasons.append(_compared(count[0] / count[1], "<", rule.threshold))
-    return "success_floor", figures, reasons
+    return figures, reasons
 
 
-def _training_dynamics(stages: Stages, history: History) -> _Outcome:
-    rule = stages.training_dynamics
+def _training_dynamics(rule: TrainingDynamics, history: History) -> _Outcome:
     entropy = tail(history, "entropy", rule.window)
     log_std = tail(history, "log_std", rule.window)
     value_loss = tail(history, "value_loss", rule.window)
@@ -186,27 +214,36 @@ def _training_dynamics(stages: Stages, history: History) -> _Outcome:
             reasons.append(f"{name} is missing or not finite")
         elif value > limit or (sign == ">=" and value == limit):
             reasons.append(f"{name} {_compared(value, sign, limit)}")
-    return "training_dynamics", figures, reasons
+    return figures, reasons
 
 
-def _seed_shift(
-    stages: Stages, first: tuple[int, int] | None, second: tuple[int, int] | None
-) -> _Outcome:
-    rule = stages.seed_shift
-    figures: dict[str, float | None] = {
-        f"success_{stages.success_floor.seed_start}": rate(first),
-        f"success_{rule.seed_start}": rate(second),
-        "difference": None,
-        "threshold": rule.difference_at_most,
-    }
-    starts = (stages.success_floor.seed_start, first), (rule.seed_start, second)
-    reasons = [_no_evaluation(start, count) for start, count in starts if not is_count(count)]
+def _seed_shift(rule: SeedShift, first: _Count, second: _Count) -> _Outcome:
+    figures: dict[str, float | None] = {"difference": None, "threshold": rule.difference_at_most}
+    reasons = []
     if is_count(first) and is_count(second):
         distance = float(abs(Fraction(*second) - Fraction(*first)))
         figures["difference"] = distance
         if not within(first, second, rule.difference_at_most):
             reasons.append(_compared(distance, ">", rule.difference_at_most))
-    return "seed_shift", figures, reasons
+    return figures, reasons
+
+
+def _equivalence(rule: EquivalenceStage, first: _Count, second: _Count) -> _Outcome:
+    figures: dict[str, float | None] = {
+        **dict.fromkeys(("difference", "interval_low", "interval_high")),
+        "margin": rule.margin,
+        "alpha": rule.alpha,
+    }
+    reasons = []
+    if is_count(first) and is_count(second):
+        found = equivalence(first, second, rule.margin, rule.alpha)
+        low, high = found.interval
+        figures |= {"difference": found.difference, "interval_low": low, "interval_high": high}
+        if low <= -rule.margin:
+            reasons.append(f"interval_low {_compared(low, '<=', -rule.margin)}")
+        if high >= rule.margin:
+            reasons.append(f"interval_high {_compared(high, '>=', rule.margin)}")
+    return figures, reasons
 
 
 def is_count(count: tuple[int, int] | None) -> TypeGuard[tuple[int, int]]:
@@ -229,11 +266,14 @@ def _no_evaluation(seed_start: int, count: tuple[int, int] | None) -> str:
     return f"no evaluation on the seeds from {seed_start}{what}"
 
 
+_COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
 def _compared(value: float, sign: str, limit: float) -> str:
     """Return "0.219 < 0.40", with as many digits as it takes for that to look true."""
     right = f"{limit:.2f}" if float(f"{limit:.2f}") == limit else repr(limit)
     for digits in (3, 4, 6, 9):
         left = f"{value:.{digits}f}"
-        if {"<": float(left) < limit, ">": float(left) > limit, ">=": float(left) >= limit}[sign]:
+        if _COMPARE[sign](float(left), limit):
             return f"{left} {sign} {right}"
     return f"{value!r} {sign} {right}"

@@ -124,7 +124,7 @@ def _fill(plan: LadderPlan, record: LadderRecord, entry: RunRecord, outcome: Run
         success=_counts(outcome).get(start),
         alignment=outcome.summaries.get(start, {}).get("mean_terminal_alignment"),
         half_alignment=_half_alignment(outcome, start, plan.run.updates),
-        log_std_init=plan.run.log_std_init,
+        log_std_init=outcome.manifest.config.schedule["log_std_init"],
         diverged=_diverged_text(outcome) or "",
     )
     seconds = outcome.train_seconds

@@ -1,7 +1,9 @@
 """What a ladder is going to run: the protocol, with what was asked by flags in its place."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pathb_jax.config import (
     Backend,
@@ -17,11 +19,14 @@ from pathb_jax.config import (
 )
 from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
+from pathb_jax.ladder.knobs import Knob
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
 from pathb_jax.ladder.schema import BatchRun, Candidate, PlannedRun
 from pathb_jax.runs.cluster import Cluster
 from pathb_jax.store.artifacts import LONGEST_LABEL
 from pathb_jax.store.record_schema import RECORD
+
+GroupT = TypeVar("GroupT", TrainConfig, Hparams, ScheduleConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,25 +137,28 @@ class LadderPlan:
                 label,
                 f"together they name a run and its files: at most {LONGEST_LABEL} characters",
             )
+        train = TrainConfig(
+            tier=planned.tier,
+            sensor_tier=planned.sensor_tier,
+            batch_envs=planned.batch_envs,
+            rollout_length=planned.rollout_length,
+            minibatch_size=planned.minibatch_size,
+            epochs=planned.epochs,
+            matmul_precision=self.matmul_precision,
+        )
+        schedule = ScheduleConfig(
+            updates=planned.updates,
+            seed=seed,
+            seed_start=planned.seed_start,
+            log_std_init=planned.log_std_init,
+        )
+        knobs = self.protocol.hparams_of(candidate)
         return validated(
             RunConfig(
                 task=TaskConfig(variant),  # type: ignore[arg-type]  # the protocol checked the names
-                train=TrainConfig(
-                    tier=planned.tier,
-                    sensor_tier=planned.sensor_tier,
-                    batch_envs=planned.batch_envs,
-                    rollout_length=planned.rollout_length,
-                    minibatch_size=planned.minibatch_size,
-                    epochs=planned.epochs,
-                    matmul_precision=self.matmul_precision,
-                ),
-                hparams=Hparams(**self.protocol.hparams_of(candidate), mixed_lambda=mixed_lambda),
-                schedule=ScheduleConfig(
-                    updates=planned.updates,
-                    seed=seed,
-                    seed_start=planned.seed_start,
-                    log_std_init=planned.log_std_init,
-                ),
+                train=_with(train, knobs),
+                hparams=_with(Hparams(mixed_lambda=mixed_lambda), knobs),
+                schedule=_with(schedule, knobs),
                 evaluation=EvaluationConfig(
                     eval_seed_start=self.protocol.seed_sets,
                     eval_seeds=self.protocol.evaluation.seeds,
@@ -164,3 +172,9 @@ class LadderPlan:
                 ),
             )
         )
+
+
+def _with(group: GroupT, knobs: Mapping[str, Knob]) -> GroupT:
+    """Return a group of settings with those of the knobs that are its."""
+    own: dict[str, Any] = {name: value for name, value in knobs.items() if hasattr(group, name)}
+    return dataclasses.replace(group, **own)

@@ -6,12 +6,13 @@
 
 import hashlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pathb_jax.errors import InputError
+from pathb_jax.ladder.knobs import Knob, knob_text
 from pathb_jax.ladder.schema import (
     Candidate,
     Content,
@@ -43,15 +44,21 @@ class Protocol(Content):
     sha256: str
 
     @property
-    def seed_sets(self) -> tuple[int, int, int]:
-        """First seeds of the evaluation sets: stage 1's, stage 3's and the third, clean one."""
-        stages = self.stages
-        starts = stages.success_floor.seed_start, stages.seed_shift.seed_start
-        return *starts, self.evaluation.third_seed_start
+    def seed_sets(self) -> tuple[int, ...]:
+        """First seeds of the evaluation sets: those of the stages, then the one that informs."""
+        third = self.evaluation.third_seed_start
+        return *self.stages.seed_starts, *([] if third is None else [third])
 
-    def hparams_of(self, candidate: Candidate) -> dict[str, float]:
-        """Return all hyper-parameters of `candidate`: the defaults with its change."""
+    def hparams_of(self, candidate: Candidate) -> dict[str, Knob]:
+        """Return the knobs of `candidate`: the protocol's with its change."""
         return {**self.hparams, **candidate.change}
+
+    def change_text(self, change: Mapping[str, Knob]) -> str:
+        """Return what a candidate changes, "lr 0.0003 -> 0.0001"."""
+        return ", ".join(
+            f"{knob} {knob_text(self.default_of(knob))} -> {knob_text(value)}"
+            for knob, value in change.items()
+        )
 
     def tier_of(self, part: PathA | ProgrammeRun | Rejection) -> str | None:
         """Return the tier that a part of the file is about; None where it does not say.

@@ -5,7 +5,7 @@ from pathlib import Path
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.store.record import read_record
-from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.record_schema import BatchRecord, LadderRecord
 
 
 def read_ladder(path: Path) -> LadderRecord:
@@ -25,6 +25,7 @@ def read_ladder(path: Path) -> LadderRecord:
     except InputError:
         return record  # the note says that the text is missing or broken
     _check_candidates(record, protocol, root)
+    _check_stages(record, protocol, root)
     return record
 
 
@@ -45,3 +46,14 @@ def _check_candidates(record: LadderRecord, protocol: Protocol, root: str) -> No
         raise InputError(
             f"{root}predictions", list(record.predictions), f"those of its protocol are {ids}"
         )
+
+
+def _check_stages(record: LadderRecord, protocol: Protocol, root: str) -> None:
+    kinds = [stage.kind for stage in protocol.stages]
+    for where, run in record.runs:
+        if isinstance(run, BatchRecord) or not run.stages:
+            continue
+        names = [receipt.name for receipt in run.stages]
+        if names != kinds:
+            allowed = f"those of its protocol are {', '.join(kinds)}"
+            raise InputError(f"{root}{where}.stages", names, allowed)

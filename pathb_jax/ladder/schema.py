@@ -6,22 +6,37 @@ What the numbers mean is in docs/spec/ladder.md.
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    GetPydanticSchema,
-    model_validator,
-    with_config,
-)
-from typing_extensions import TypedDict
+from pydantic import AfterValidator, Field, model_validator
 
 from pathb_jax.config import SEED_LIMIT, VARIANTS, SensorTier, Tier
 from pathb_jax.errors import InputError
-from pathb_jax.store.models import Array, Model
+from pathb_jax.ladder.knobs import OF_THE_RUN, REQUIRED, Change, Knob, Knobs, trainer_default
+from pathb_jax.ladder.limits import (
+    Alignment,
+    Count,
+    Epochs,
+    Figure,
+    Hours,
+    Lambda,
+    LogStd,
+    Loss,
+    Minibatch,
+    Name,
+    Rate,
+    Rows,
+    Seed,
+    Size,
+    Steps,
+    Table,
+    Text,
+)
+from pathb_jax.ladder.stages import Stages, TrainingDynamics
+from pathb_jax.store.models import Array
 
 _FRESH = [name for name, variant in VARIANTS.items() if not variant.curriculum]
 _MIXED = [name for name, variant in VARIANTS.items() if variant.family == "L-Mixed"]
+
+MOST_VOTING = 1000
 
 
 def _fresh(variant: str) -> str:
@@ -30,35 +45,7 @@ def _fresh(variant: str) -> str:
     return variant
 
 
-Text = Annotated[
-    str,
-    Field(
-        pattern=r"^\S.*$",
-        max_length=1000,
-        description="give one line of text, of at most 1000 characters",
-    ),
-]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
-"""In folder names: no upper case, so none coincide."""
 FreshVariant = Annotated[str, AfterValidator(_fresh)]
-Seed = Annotated[int, Field(ge=0, le=SEED_LIMIT - 1)]
-Count = Annotated[int, Field(ge=1, le=10**9)]
-Size = Annotated[int, Field(ge=1, le=2**20)]
-Rows = Annotated[int, Field(ge=2, le=10**9)]
-Steps = Annotated[int, Field(ge=0, le=10**15)]
-Rate = Annotated[float, Field(ge=0, le=1)]
-Alignment = Annotated[float, Field(ge=-1, le=1)]
-Figure = Annotated[float, Field(ge=-1e6, le=1e6)]
-Loss = Annotated[float, Field(ge=0, le=1e12)]
-Hours = Annotated[float, Field(ge=0, le=1e6)]
-Weight = Annotated[float, Field(ge=0, le=100)]
-Lambda = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Table(Model):
-    """A table of a protocol file."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class PlannedRun(Table):
@@ -72,10 +59,10 @@ class PlannedRun(Table):
     seed: Seed
     batch_envs: Size
     rollout_length: Size
-    minibatch_size: Annotated[int, Field(ge=1, le=2**30)]
-    epochs: Annotated[int, Field(ge=1, le=1000)]
+    minibatch_size: Minibatch
+    epochs: Epochs
     seed_start: Seed
-    log_std_init: Annotated[float, Field(ge=-20, le=5)]
+    log_std_init: LogStd
     mixed_lambda: Lambda | None = None
 
     @model_validator(mode="after")
@@ -93,69 +80,36 @@ class PlannedRun(Table):
         return self.updates * self.batch_envs * self.rollout_length
 
 
-@with_config(Table.model_config)
-class _Knobs(TypedDict, total=False):
-    lr: Annotated[float, Field(gt=0, le=10)]
-    gamma: Rate
-    gae_lambda: Rate
-    clip_range: Annotated[float, Field(gt=0, le=100)]
-    entropy_coef: Weight
-    value_coef: Weight
-    max_grad_norm: Annotated[float, Field(gt=0, le=1e6)]
-
-
-Knobs = Annotated[
-    dict[str, float], GetPydanticSchema(lambda _, handler: handler.generate_schema(_Knobs))
-]
-"""Hyper-parameters: all of them at their defaults, or those that a candidate changes."""
-
-
 class Candidate(Table):
-    """One candidate: `change` holds its knobs."""
+    """One candidate: `change` holds its knobs; a baseline changes none."""
 
     order: Annotated[int, Field(ge=1, le=1000)]
     tag: Name
-    change: Knobs
+    change: Change
     why: Text
     if_it_fails: Text
+    baseline: bool = False
 
 
 class Evaluation(Table):
-    """Seeds per evaluation set, and the set that informs and does not vote."""
+    """Seeds per evaluation set, and a set that informs and does not vote."""
 
     seeds: Size
-    third_seed_start: Seed
+    third_seed_start: Seed | None = None
 
 
-class SuccessFloor(Table):
-    """Stage 1: success rate on the set at `seed_start` of at least `threshold`."""
+class Voting(Table):
+    """How many training seeds of a candidate vote, and how many have to pass all stages."""
 
-    seed_start: Seed
-    threshold: Rate
+    training_seeds: Annotated[int, Field(ge=1, le=MOST_VOTING)]
+    pass_at_least: Annotated[int, Field(ge=1, le=MOST_VOTING)]
 
-
-class TrainingDynamics(Table):
-    """Stage 2: the last `window` history rows."""
-
-    window: Rows
-    entropy_below: Figure
-    log_std_rise_at_most: Figure
-    value_loss_at_most: Loss
-
-
-class SeedShift(Table):
-    """Stage 3: success on the set at `seed_start` against stage 1's."""
-
-    seed_start: Seed
-    difference_at_most: Rate
-
-
-class Stages(Table):
-    """The acceptance stages, in their order."""
-
-    success_floor: SuccessFloor
-    training_dynamics: TrainingDynamics
-    seed_shift: SeedShift
+    @model_validator(mode="after")
+    def _can_pass(self) -> Self:
+        if self.pass_at_least > self.training_seeds:
+            allowed = f"give at most training_seeds = {self.training_seeds}"
+            raise InputError("pass_at_least", self.pass_at_least, allowed)
+        return self
 
 
 class FailureModes(Table):
@@ -179,7 +133,7 @@ class Prediction(Table):
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")]
     candidate: Name
-    stage: Annotated[int, Field(ge=1, le=3)]
+    stage: Annotated[int, Field(ge=1, le=1000)]
     prediction: Text
     falsified_if: Text
     then: Text
@@ -271,6 +225,7 @@ class Content(Table):
     failure_modes: FailureModes
     predictions: Array[Prediction]
     batch: Array[BatchRun]
+    voting: Voting = Field(default_factory=lambda: Voting(training_seeds=1, pass_at_least=1))
     rejection: Rejection | None = None
     compute: Compute | None = None
     path_a: PathA | None = None
@@ -292,10 +247,17 @@ class Content(Table):
         return self
 
     def check_updates(self, updates: int, where: str) -> None:
-        """Refuse fewer updates than stage 2 looks at; `where` names them in the message."""
-        window = self.stages.training_dynamics.window
-        if updates < window:
-            raise InputError(where, updates, f"give at least {window}, the window of stage 2")
+        """Refuse fewer updates than a stage looks at; `where` names them in the message."""
+        for number, stage in enumerate(self.stages, start=1):
+            if isinstance(stage, TrainingDynamics) and updates < stage.window:
+                allowed = f"give at least {stage.window}, the window of stage {number}"
+                raise InputError(where, updates, allowed)
+
+    def default_of(self, knob: str) -> Knob | None:
+        """Return what a knob is where a candidate does not change it; None: off."""
+        if knob in OF_THE_RUN:
+            return getattr(self.run, knob)
+        return self.hparams.get(knob, trainer_default(knob))
 
 
 def _check_distinct(pairs: Sequence[tuple[str, object]]) -> None:
@@ -307,37 +269,56 @@ def _check_distinct(pairs: Sequence[tuple[str, object]]) -> None:
 
 
 def _check_candidates(content: Content) -> None:
-    for knob in _Knobs.__annotations__:
+    for knob in REQUIRED:
         if knob not in content.hparams:
             raise InputError(f"hparams.{knob}", "(missing)", "the field is required")
     named = [(f"candidates[{index}]", item) for index, item in enumerate(content.candidates)]
     _check_distinct([(f"{where}.order", candidate.order) for where, candidate in named])
     _check_distinct([(f"{where}.tag", candidate.tag) for where, candidate in named])
+    batch_size = content.run.batch_envs * content.run.rollout_length
     for where, candidate in named:
-        if not candidate.change:
-            raise InputError(f"{where}.change", {}, "a candidate changes at least one knob")
+        if candidate.baseline and candidate.change:
+            raise InputError(f"{where}.change", candidate.change, "a baseline changes nothing")
+        if not candidate.baseline and not candidate.change:
+            allowed = "a candidate changes at least one knob, or says baseline = true"
+            raise InputError(f"{where}.change", {}, allowed)
         for knob, value in candidate.change.items():
-            if value == content.hparams[knob]:
+            if value == content.default_of(knob):
                 raise InputError(f"{where}.change.{knob}", value, "that is the default: no change")
+        minibatch = candidate.change.get("minibatch_size", content.run.minibatch_size)
+        if batch_size % int(minibatch):
+            allowed = f"it must divide batch_envs x rollout_length = {batch_size}"
+            raise InputError(f"{where}.change.minibatch_size", minibatch, allowed)
 
 
 def _check_seed_sets(content: Content) -> None:
-    """The evaluation sets must not share seeds, and seeds must fit 32 bits."""
-    stages, count = content.stages, content.evaluation.seeds
-    sets = [
-        ("stages.success_floor.seed_start", stages.success_floor.seed_start, count),
-        ("stages.seed_shift.seed_start", stages.seed_shift.seed_start, count),
-        ("evaluation.third_seed_start", content.evaluation.third_seed_start, count),
-    ]
-    for index, (where, start, _) in enumerate(sets):
-        if any(abs(start - other) < count for _, other, _ in sets[:index]):
+    """Evaluation sets share no seeds unless they are the same one; seeds must fit 32 bits."""
+    stages, size = content.stages, content.evaluation.seeds
+    floor = stages.success_floor
+    sets = [(stages.where(stages.index(floor)), floor.seed_start)]
+    for index, stage in enumerate(stages):
+        if isinstance(stage, TrainingDynamics) or stage is floor:
+            continue
+        sets.append((stages.where(index), stage.seed_start))
+        if stage.kind != floor.kind and stage.seed_start == floor.seed_start:
+            where = f"{stages.where(index)}.seed_start"
+            raise InputError(where, stage.seed_start, "its seeds are partly another set's")
+    named = [(f"{where}.seed_start", start) for where, start in sets]
+    if (third := content.evaluation.third_seed_start) is not None:
+        if third in [start for _, start in named]:
+            where = "evaluation.third_seed_start"
+            raise InputError(where, third, "its seeds are partly another set's")
+        named.append(("evaluation.third_seed_start", third))
+    for index, (where, start) in enumerate(named):
+        if any(0 < abs(start - other) < size for _, other in named[:index]):
             raise InputError(where, start, "its seeds are partly another set's")
-    for where, start, size in [
-        *sets,
-        ("run.seed_start", content.run.seed_start, content.run.batch_envs),
-    ]:
-        if start + size > SEED_LIMIT:
-            raise InputError(where, start, f"give at most {SEED_LIMIT - size}")
+    sized = [(where, start, size) for where, start in named]
+    run, voting = content.run, content.voting.training_seeds
+    sized.append(("run.seed_start", run.seed_start, run.batch_envs))
+    sized.append(("run.seed", run.seed, voting))
+    for where, start, count in sized:
+        if start + count > SEED_LIMIT:
+            raise InputError(where, start, f"give at most {SEED_LIMIT - count}")
 
 
 def _check_predictions(content: Content) -> None:
@@ -348,3 +329,6 @@ def _check_predictions(content: Content) -> None:
         if prediction.candidate not in [*tags, "first"]:
             allowed = f"choose a tag of {tags}, or first"
             raise InputError(f"{where}.candidate", prediction.candidate, allowed)
+        if prediction.stage > len(content.stages):
+            allowed = f"there are {len(content.stages)} stages"
+            raise InputError(f"{where}.stage", prediction.stage, allowed)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pathb_jax.ladder.schema import TrainingDynamics
+from pathb_jax.ladder.stages import TrainingDynamics
 from pathb_jax.report.style import COLOURS, drawn
 
 if TYPE_CHECKING:

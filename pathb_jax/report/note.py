@@ -193,7 +193,7 @@ def _overlap(record: LadderRecord, plan: Protocol | None) -> str:
     clean = [start for start, shared in overlap.sets.items() if not shared]
     if clean:
         text += f"The seeds from {' and from '.join(clean)} are all new to the policy. "
-    voting = plan.seed_sets[:2] if plan else ()
+    voting = plan.stages.seed_starts if plan else []
     silent = [start for start in overlap.sets if voting and start not in map(str, voting)]
     return text + "".join(f"The set from {start} informs and does not vote." for start in silent)
 
@@ -204,12 +204,12 @@ def _misjudgements(record: LadderRecord, plan: Protocol) -> dict[str, dict[str, 
     chances: dict[str, dict[str, float | None]] = {}
     for candidate in record.candidates:
         first = _count(candidate, floor.seed_start)
-        second = _count(candidate, shift.seed_start)
+        second = _count(candidate, shift.seed_start) if shift else None
         if first is None:
             continue
         row: dict[str, float | None] = {"shift": None, "false_alarm": None}
         row["floor"] = statistics.success_floor_flip(*first, floor.threshold)
-        if second is not None:
+        if shift and second is not None:
             pair = first, second, shift.difference_at_most
             row["shift"] = statistics.seed_shift_flip(*pair)
             row["false_alarm"] = statistics.seed_shift_false_alarm(*pair)

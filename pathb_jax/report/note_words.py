@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pathb_jax.ladder import statistics
+from pathb_jax.ladder.knobs import knob_text
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.report.markdown import Markdown, code, link
 from pathb_jax.store.record_schema import (
@@ -62,11 +63,11 @@ def interval(summary: SetSummary) -> tuple[float, float]:
 
 def change(candidate: CandidateRecord, plan: Protocol | None) -> str:
     """Return what a candidate changes, "lr 0.0003 -> 0.0001"."""
-    defaults = plan.hparams if plan else {}
-    return ", ".join(
-        f"{knob} {defaults[knob]:g} -> {value:g}" if knob in defaults else f"{knob} {value:g}"
-        for knob, value in candidate.hparams.items()
-    )
+    if not candidate.hparams:
+        return "no change"
+    if plan is None:
+        return ", ".join(f"{knob} {knob_text(to)}" for knob, to in candidate.hparams.items())
+    return plan.change_text(candidate.hparams)
 
 
 def _stage(candidate: CandidateRecord, number: int) -> str:

@@ -14,8 +14,6 @@ from pathb_jax.store.json_files import read_json, write_json
 from pathb_jax.store.models import parse, shown, to_json
 from pathb_jax.store.record_schema import BatchRecord, LadderRecord, SetSummary, StageRecord
 
-STAGES = 3
-
 
 def write_record(path: Path, record: LadderRecord) -> None:
     """Write the record whole or not at all. A figure that is not finite is written as null.
@@ -57,9 +55,11 @@ def _check_against_itself(record: LadderRecord, root: str) -> None:
     _check_standing(record, root)
     _check_candidates(record, root)
     _check_folders(record, root)
+    judged = {w: run.stages for w, run in record.runs if not isinstance(run, BatchRecord)}
+    most = max(len(stages) for stages in judged.values())
     for where, run in record.runs:
-        if not isinstance(run, BatchRecord):
-            _check_stages(run.stages, f"{root}{where}.stages")
+        if where in judged:
+            _check_stages(judged[where], most, f"{root}{where}.stages")
         _check_summaries(run.summaries, f"{root}{where}.summaries")
     _check_statuses(record, root)
     _check_verdict(record, root)
@@ -100,11 +100,11 @@ def _check_folders(record: LadderRecord, root: str) -> None:
         seen.add(name)
 
 
-def _check_stages(stages: Sequence[StageRecord], where: str) -> None:
-    """Stages are judged in their order, up to the first failure."""
+def _check_stages(stages: Sequence[StageRecord], most: int, where: str) -> None:
+    """Every judged run has all stages; they are judged in order, up to the first failure."""
     numbers = [stage.stage for stage in stages]
-    if numbers not in ([], list(range(1, STAGES + 1))):
-        _refuse(where, numbers, f"a judged run has the stages 1 to {STAGES}, in order")
+    if numbers not in ([], list(range(1, most + 1))):
+        _refuse(where, numbers, f"a judged run has the stages 1 to {most}, in order")
     failed = False
     for index, stage in enumerate(stages):
         passed = stage.passed

@@ -140,7 +140,7 @@ class CandidateRecord(RecordPart):
 
     order: Whole
     tag: str
-    hparams: dict[str, Figure]
+    hparams: dict[str, Figure | str | bool]
     status: Status
     run_dir: str
     stages: Items[StageRecord]

@@ -36,7 +36,7 @@ def check_ladder(
         return said
     try:
         _Ladder(folder, record, protocol, findings).check(replay, said)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, StopIteration, TypeError) as error:
         what = f"it lacks what a protocol has ({type(error).__name__}: {error})"
         findings.problem(f"{RECORD}: protocol.text", what)
     return said
@@ -50,10 +50,8 @@ class _Ladder:
     ) -> None:
         self.folder, self.record, self.protocol, self.findings = folder, record, protocol, findings
         self.planned = registration.planned_run(record, protocol)
-        self.start: int = protocol["stages"]["success_floor"]["seed_start"]
-        stages, evaluation = protocol["stages"], protocol["evaluation"]
-        starts = [self.start, stages["seed_shift"]["seed_start"], evaluation["third_seed_start"]]
-        self.asked = starts, evaluation["seeds"]
+        self.start = rules.floor_start(protocol)
+        self.asked = rules.set_starts(protocol), protocol["evaluation"]["seeds"]
         self.runs: dict[str, tuple[RunRecord, RunEvidence]] = {}
         self.passed: dict[str, dict[int, rules.Passed]] = {}
         """Tag -> training seed -> stages, as recomputed."""
@@ -79,18 +77,18 @@ class _Ladder:
         judged: list[tuple[rules.Passed, bool] | None] = []
         for index, entry in enumerate(self.record.candidates):
             tag, where = entry.tag, f"{RECORD}: candidates[{index}]"
-            hparams = self.protocol["hparams"] | entry.hparams
+            knobs = self.protocol["hparams"] | entry.hparams
             self.passed[tag] = {}
             result = None
             if entry.stages:
-                result = self._judged(where, entry, self.planned, hparams, replay)
+                result = self._judged(where, entry, self.planned, knobs, replay)
             judged.append(result)
             if result is not None:
                 self.passed[tag][self.planned["seed"]] = result[0]
             for position, other in enumerate(entry.other_seeds):
                 run = self.planned | {"seed": other.seed}
                 at = f"{where}.other_seeds[{position}]"
-                if (passed := self._judged(at, other, run, hparams, replay)) is not None:
+                if (passed := self._judged(at, other, run, knobs, replay)) is not None:
                     status = "diverged" if passed[1] else "finished"
                     findings.same(f"{at}.status", other.status, status)
                     self.passed[tag][other.seed] = passed[0]
@@ -125,11 +123,11 @@ class _Ladder:
         where: str,
         entry: CandidateRecord | SeedRecord,
         run: Mapping[str, Any],
-        hparams: Mapping[str, float],
+        knobs: Mapping[str, Any],
         replay: bool,
     ) -> tuple[rules.Passed, bool] | None:
         """Check a judged entry; return what its stages have to say, and whether it diverged."""
-        evidence = self._run(where, entry, run, hparams, replay)
+        evidence = self._run(where, entry, run, knobs, replay)
         if evidence is None:
             return None
         stages = rules.stages(self.protocol, evidence.facts)
@@ -141,9 +139,10 @@ class _Ladder:
                 ("stage", stage.number),
                 ("name", stage.name),
                 ("passed", stage.passed),
-                ("figures", stage.figures),
             ):
                 self.findings.same(f"{at}.{name}", getattr(receipt, name), value)
+            tolerance = CLOSE if stage.name == "equivalence" else 0.0  # it has an interval
+            self.findings.same(f"{at}.figures", receipt.figures, stage.figures, tolerance)
             said = receipt.reasons
             right = len(said) == len(stage.reasons) and all(map(rules.says, said, stage.reasons))
             what = f"{said} are recorded, which is not why"
@@ -155,7 +154,7 @@ class _Ladder:
         where: str,
         entry: RunRecord,
         run: Mapping[str, Any],
-        hparams: Mapping[str, float],
+        knobs: Mapping[str, Any],
         replay: bool,
     ) -> RunEvidence | None:
         """Check a run's files, its settings and what the record keeps of it."""
@@ -172,15 +171,18 @@ class _Ladder:
         self.runs[where] = entry, evidence
         config = evidence.manifest["config"]
         registration.check_settings(
-            f"{entry.run_dir}/{slug}.json", config, run, hparams, self.findings
+            f"{entry.run_dir}/{slug}.json", config, run, knobs, self.findings
         )
-        self._figures(where, entry, evidence)
+        log_std_init = knobs.get("log_std_init", self.planned["log_std_init"])
+        self._figures(where, entry, evidence, log_std_init)
         return evidence
 
-    def _figures(self, where: str, entry: RunRecord, evidence: RunEvidence) -> None:
+    def _figures(
+        self, where: str, entry: RunRecord, evidence: RunEvidence, log_std_init: float
+    ) -> None:
         facts, seconds = evidence.facts, evidence.seconds
         table = self.protocol["failure_modes"]
-        mode, figures = rules.failure_mode(table, self.planned["log_std_init"], self.start, facts)
+        mode, figures = rules.failure_mode(table, log_std_init, self.start, facts)
         recorded = to_json(entry)
         expected: dict[str, Any] = {
             "failure_mode": mode,
@@ -201,7 +203,7 @@ class _Ladder:
             return
         pinned = self.protocol["batch"]
         adopted = next((c for c in record.candidates if c.tag == record.adopted), None)
-        hparams = self.protocol["hparams"] | (adopted.hparams if adopted else {})
+        knobs = self.protocol["hparams"] | (adopted.hparams if adopted else {})
         labels = [f"{item['label']}_pathb_{record.adopted}" for item in pinned]
         findings.same(f"{RECORD}: batch", [entry.label for entry in record.batch], labels)
         for index, (entry, item) in enumerate(zip(record.batch, pinned, strict=False)):
@@ -214,7 +216,7 @@ class _Ladder:
             lam = {"mixed_lambda": item["mixed_lambda"]} if "mixed_lambda" in item else {}
             run = {k: v for k, v in self.planned.items() if k != "mixed_lambda"}
             run |= {"variant": item["variant"], **lam}
-            evidence = self._run(where, entry, run, hparams, replay)
+            evidence = self._run(where, entry, run, knobs, replay)
             if evidence is None:
                 continue
             facts = evidence.facts
@@ -237,8 +239,8 @@ class _Ladder:
         hours = sum(entry.wall_seconds for _, entry in record.runs) / 3600
         findings.same(f"{RECORD}: compute.used_hours", record.compute.used_hours, hours, CLOSE)
         stated = None
-        if self.planned == self.protocol["run"]:
-            compute = self.protocol["compute"]
+        compute = self.protocol.get("compute")
+        if compute and self.planned == self.protocol["run"]:
             stated = compute["candidate_hours"][-1] + compute["batch_hours"]
         findings.same(
             f"{RECORD}: compute.planned_hours", record.compute.planned_hours, stated, CLOSE
@@ -264,7 +266,8 @@ class _Ladder:
         findings.same(f"{where}.verdicts", recorded.verdicts, verdicts)
         passes = []
         for tag, by_seed in self.passed.items():
-            for index, name in enumerate(rules.NAMES if by_seed else ()):
+            kinds = [kind for kind, _ in rules.listed(self.protocol)]
+            for index, name in enumerate(kinds if by_seed else ()):
                 passed = sum(stages[index] is True for stages in by_seed.values())
                 passes.append(
                     {

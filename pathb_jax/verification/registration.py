@@ -9,6 +9,7 @@ from typing import Any
 from pathb_jax.store.models import to_json
 from pathb_jax.store.record_schema import RECORD, LadderRecord, RunRecord
 from pathb_jax.verification.findings import MISSING, Findings
+from pathb_jax.verification.rules import set_starts
 from pathb_jax.verification.runs import RunEvidence
 
 NOT_RECORDED = "not recorded"
@@ -23,7 +24,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "schedule": {"lr_schedule": "constant", "entropy_schedule": "constant"},
     "output": {"load_checkpoint": None},
 }
-"""What a protocol cannot change (docs/spec/trainer.md, "Options": off by default)."""
+"""Options, off by default (docs/spec/trainer.md, "Options")."""
 GROUPS = {
     "variant": "task",
     **dict.fromkeys(
@@ -32,6 +33,11 @@ GROUPS = {
     **dict.fromkeys(("updates", "seed", "seed_start", "log_std_init"), "schedule"),
 }
 """Fields of the protocol's run -> the group of settings that they are in."""
+KNOBS = {
+    **dict.fromkeys(("epochs", "minibatch_size", *DEFAULTS["train"]), "train"),
+    **dict.fromkeys(("log_std_init", *DEFAULTS["schedule"]), "schedule"),
+}
+"""Knobs that are no hyper-parameters -> the same."""
 
 
 def shipped(sha256: str) -> tuple[str, str] | None:
@@ -79,14 +85,10 @@ def protocol_of(
 
 def overlap_of(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Return how many seeds of each evaluation set are among the training starts."""
-    run, stages = protocol["run"], protocol["stages"]
+    run = protocol["run"]
     training = range(run["seed_start"], run["seed_start"] + run["batch_envs"])
     seeds = protocol["evaluation"]["seeds"]
-    starts = [
-        stages["success_floor"]["seed_start"],
-        stages["seed_shift"]["seed_start"],
-        protocol["evaluation"]["third_seed_start"],
-    ]
+    starts = set_starts(protocol)
     return {
         "training": [training[0], training[-1]],
         "sets": {str(s): sum(seed in training for seed in range(s, s + seeds)) for s in starts},
@@ -97,7 +99,7 @@ def check_settings(
     where: str,
     config: Mapping[str, Any],
     run: Mapping[str, Any],
-    hparams: Mapping[str, float],
+    knobs: Mapping[str, Any],
     findings: Findings,
 ) -> None:
     """Compare the settings that a run was trained with and those that it had to have.
@@ -106,13 +108,14 @@ def check_settings(
         where: the run's manifest.
         config: the settings there.
         run: the protocol's run as planned, with variant, mixed_lambda and seed of this one.
-        hparams: its hyper-parameters.
+        knobs: the protocol's hyper-parameters with the candidate's change.
         findings: takes what is findings.
     """
     expected: dict[str, dict[str, Any]] = {name: dict(part) for name, part in DEFAULTS.items()}
     for name, group in GROUPS.items():
         expected[group][name] = run[name]
-    expected["hparams"] |= hparams
+    for name, value in knobs.items():
+        expected[KNOBS.get(name, "hparams")][name] = value
     if "mixed_lambda" in run:
         expected["hparams"]["mixed_lambda"] = run["mixed_lambda"]
     for group, values in expected.items():

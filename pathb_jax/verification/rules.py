@@ -6,14 +6,16 @@ Rates and thresholds are compared as fractions of the decimal numbers that stand
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 Count = tuple[int, int]
 """Successes, seeds."""
 Figures = dict[str, float | None]
-NAMES = ("success_floor", "training_dynamics", "seed_shift")
+TABLES = ("success_floor", "training_dynamics", "seed_shift")
+"""The stages, in order, of a protocol that has them as tables."""
 
 
 class Facts(NamedTuple):
@@ -54,14 +56,38 @@ def exact(number: float) -> Fraction:
     return Fraction(repr(float(number)))
 
 
+def listed(protocol: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the protocol's stages in order, each as its kind and its numbers."""
+    told = protocol["stages"]
+    if isinstance(told, Mapping):
+        return [(name, told[name]) for name in TABLES]
+    return [(stage["kind"], stage) for stage in told]
+
+
+def floor_start(protocol: Mapping[str, Any]) -> int:
+    """Return the first seed of the first success floor's set."""
+    starts = (rule["seed_start"] for kind, rule in listed(protocol) if kind == "success_floor")
+    return int(next(starts))
+
+
+def set_starts(protocol: Mapping[str, Any]) -> list[int]:
+    """Return the first seeds of the protocol's sets: the floor's, the stages', the third."""
+    starts = [floor_start(protocol)]
+    starts += [rule["seed_start"] for _, rule in listed(protocol) if "seed_start" in rule]
+    if "third_seed_start" in protocol["evaluation"]:
+        starts.append(protocol["evaluation"]["third_seed_start"])
+    return list(dict.fromkeys(starts))
+
+
 def stages(protocol: Mapping[str, Any], facts: Facts) -> list[Stage]:
-    """Judge a run by the protocol's three stages."""
-    rules = protocol["stages"]
+    """Judge a run by the protocol's stages."""
     judged: list[Stage] = []
     failed = ""
-    judges = (_floor, _dynamics, _shift)
-    for number, (name, judge) in enumerate(zip(NAMES, judges, strict=True), start=1):
-        figures, reasons = judge(rules, facts)
+    start = floor_start(protocol)
+    for number, (name, rule) in enumerate(listed(protocol), start=1):
+        figures, reasons = _JUDGES[name](rule, start, facts)
+        if number == 1 and facts.diverged is not None:
+            reasons = [f"diverged: {facts.diverged}"]
         passed: bool | None = not reasons
         if failed:
             passed, reasons = None, [f"not judged: {failed} failed"]
@@ -74,8 +100,8 @@ def stages(protocol: Mapping[str, Any], facts: Facts) -> list[Stage]:
 _Judged = tuple[Figures, list[str | Comparison]]
 
 
-def _floor(rules: Mapping[str, Any], facts: Facts) -> _Judged:
-    start, threshold = rules["success_floor"]["seed_start"], rules["success_floor"]["threshold"]
+def _floor(rule: Mapping[str, Any], _: int, facts: Facts) -> _Judged:
+    start, threshold = rule["seed_start"], rule["threshold"]
     count = facts.counts.get(start)
     successes, seeds = count or (None, None)
     figures: Figures = {
@@ -84,8 +110,6 @@ def _floor(rules: Mapping[str, Any], facts: Facts) -> _Judged:
         "seeds": seeds,
         "threshold": threshold,
     }
-    if facts.diverged is not None:
-        return figures, [f"diverged: {facts.diverged}"]
     if count is None:
         return figures, [f"no evaluation on the seeds from {start}"]
     if Fraction(*count) < exact(threshold):
@@ -93,8 +117,7 @@ def _floor(rules: Mapping[str, Any], facts: Facts) -> _Judged:
     return figures, []
 
 
-def _dynamics(rules: Mapping[str, Any], facts: Facts) -> _Judged:
-    rule = rules["training_dynamics"]
+def _dynamics(rule: Mapping[str, Any], _: int, facts: Facts) -> _Judged:
     window = rule["window"]
     entropy, log_std, value_loss = (
         facts.history[name][-window:] for name in ("entropy", "log_std", "value_loss")
@@ -126,19 +149,13 @@ def _dynamics(rules: Mapping[str, Any], facts: Facts) -> _Judged:
     return figures, reasons
 
 
-def _shift(rules: Mapping[str, Any], facts: Facts) -> _Judged:
-    allowed = rules["seed_shift"]["difference_at_most"]
-    starts = rules["success_floor"]["seed_start"], rules["seed_shift"]["seed_start"]
-    first, second = (facts.counts.get(start) for start in starts)
-    figures: Figures = {
-        f"success_{starts[0]}": _rate(first),
-        f"success_{starts[1]}": _rate(second),
-        "difference": None,
-        "threshold": allowed,
-    }
-    if first is None or second is None:
-        missing = [start for start in starts if start not in facts.counts]
-        return figures, [f"no evaluation on the seeds from {start}" for start in missing]
+def _shift(rule: Mapping[str, Any], start: int, facts: Facts) -> _Judged:
+    allowed = rule["difference_at_most"]
+    figures, missing, counts = _two_sets(rule, start, facts)
+    figures |= {"difference": None, "threshold": allowed}
+    if missing:
+        return figures, missing
+    first, second = counts
     distance = abs(Fraction(*first) - Fraction(*second))
     figures["difference"] = float(distance)
     if distance > exact(allowed):
@@ -146,11 +163,65 @@ def _shift(rules: Mapping[str, Any], facts: Facts) -> _Judged:
     return figures, []
 
 
+def _equivalence(rule: Mapping[str, Any], start: int, facts: Facts) -> _Judged:
+    """Both one-sided tests by Newcombe's interval of the difference, from Wilson's of the rates."""
+    margin, alpha = rule["margin"], rule["alpha"]
+    figures, missing, counts = _two_sets(rule, start, facts)
+    figures |= dict.fromkeys(("difference", "interval_low", "interval_high"))
+    figures |= {"margin": margin, "alpha": alpha}
+    if missing:
+        return figures, missing
+    z = NormalDist().inv_cdf(1 - alpha)
+    (low1, high1), (low2, high2) = (_wilson(count, z) for count in counts)
+    rate1, rate2 = (count[0] / count[1] for count in counts)
+    difference = rate2 - rate1
+    low = difference - math.sqrt((rate2 - low2) ** 2 + (high1 - rate1) ** 2)
+    high = difference + math.sqrt((high2 - rate2) ** 2 + (rate1 - low1) ** 2)
+    figures |= {"difference": difference, "interval_low": low, "interval_high": high}
+    reasons: list[str | Comparison] = []
+    if not low > -margin:
+        reasons.append(Comparison("interval_low", low, "<=", -margin))
+    if not high < margin:
+        reasons.append(Comparison("interval_high", high, ">=", margin))
+    return figures, reasons
+
+
+def _wilson(count: Count, z: float) -> tuple[float, float]:
+    """Return Wilson's score interval: the roots of (p - k/n)^2 = z^2 p (1 - p) / n."""
+    successes, seeds = count
+    centre = successes + z * z / 2
+    half = z * math.sqrt(successes * (seeds - successes) / seeds + z * z / 4)
+    scale = seeds + z * z
+    low = 0.0 if successes == 0 else (centre - half) / scale
+    high = 1.0 if successes == seeds else (centre + half) / scale
+    return low, high
+
+
+def _two_sets(
+    rule: Mapping[str, Any], start: int, facts: Facts
+) -> tuple[Figures, list[str | Comparison], list[Count]]:
+    """Return the rates of the floor's set and a stage's own, the sets not there, the counts."""
+    starts = start, rule["seed_start"]
+    figures: Figures = {f"success_{seed}": _rate(facts.counts.get(seed)) for seed in starts}
+    missing: list[str | Comparison] = [
+        f"no evaluation on the seeds from {seed}" for seed in starts if seed not in facts.counts
+    ]
+    return figures, missing, [facts.counts[seed] for seed in starts if seed in facts.counts]
+
+
+_JUDGES: Mapping[str, Callable[[Mapping[str, Any], int, Facts], _Judged]] = {
+    "success_floor": _floor,
+    "training_dynamics": _dynamics,
+    "seed_shift": _shift,
+    "equivalence": _equivalence,
+}
+
+
 def says(text: str, reason: str | Comparison) -> bool:
     """Say whether a recorded reason says what it has to."""
     if isinstance(reason, str):
         return text == reason
-    words = re.fullmatch(r"(?:(\w+) )?(\S+) (<|>|>=) (\S+)", text)
+    words = re.fullmatch(r"(?:(\w+) )?(\S+) (<=|<|>=|>) (\S+)", text)
     if words is None or (words[1] or "", words[3]) != (reason.name, reason.sign):
         return False
     try:
@@ -158,7 +229,12 @@ def says(text: str, reason: str | Comparison) -> bool:
     except ValueError:
         return False
     digits = len(words[2].partition(".")[2])
-    true = {"<": left < right, ">": left > right, ">=": left >= right}[reason.sign]
+    true = {
+        "<": left < right,
+        "<=": left <= right,
+        ">": left > right,
+        ">=": left >= right,
+    }[reason.sign]
     return true and right == reason.limit and abs(left - reason.value) <= 0.5001 * 10**-digits
 
 

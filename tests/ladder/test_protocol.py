@@ -83,7 +83,8 @@ def at(path: tuple[Any, ...]) -> Any:
 
 PATHS = leaves(TABLE)
 OPTIONAL = [("rejection",), ("compute",), ("path_a",), ("programme",)]
-FIELDS = [path for path in PATHS if isinstance(path[-1], str) and path not in OPTIONAL]
+THIRD = ("evaluation", "third_seed_start")
+FIELDS = [path for path in PATHS if isinstance(path[-1], str) and path not in [*OPTIONAL, THIRD]]
 NUMBERS = [path for path in PATHS if isinstance(at(path), int | float)]
 
 

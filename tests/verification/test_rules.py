@@ -1,19 +1,24 @@
 """The rules written twice: whatever a run's figures, both lead to the same receipts."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_protocol import shipped_table
+from small_protocol import listed_table, shipped_table, to_toml
 
 from pathb_jax.ladder.acceptance import grade_predictions, judge
 from pathb_jax.ladder.failure_modes import classify
-from pathb_jax.ladder.protocol import load_protocol
+from pathb_jax.ladder.protocol import load_protocol, parse_protocol
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import verdict_of
 from pathb_jax.store.record_schema import StageRecord
 from pathb_jax.verification import rules
 
 PROTOCOL, TABLE = load_protocol("path_b"), shipped_table()
+LISTED_TABLE = listed_table()
+LISTED = parse_protocol(
+    "\n".join(f"{k} = {to_toml(v)}" for k, v in LISTED_TABLE.items()).encode(), "listed.toml"
+)
 TAGS = [candidate["tag"] for candidate in TABLE["candidates"]]
 
 
@@ -30,7 +35,8 @@ counts = st.integers(0, 32).map(lambda successes: (successes, 32))
 @st.composite
 def facts(draw):
     diverged = draw(st.none() | st.just("value_loss not finite at update 7"))
-    starts = draw(st.sampled_from([(), (10000,), (20000,), (10000, 20000, 30000)]))
+    whole = (10000, 20000, 30000, 40000)
+    starts = draw(st.sampled_from([(), (10000,), (20000,), whole[:3], whole]))
     found = {start: draw(counts) for start in starts} if diverged is None else {}
     rows = draw(st.sampled_from([0, 1, 19, 20, 49, 50, 120]))
     last = draw(near(2.28))
@@ -52,11 +58,29 @@ def facts(draw):
 @settings(max_examples=400, deadline=None)
 @given(facts())
 def test_both_judge_alike(run):
-    receipts = judge(PROTOCOL.stages, run.counts, run.history, diverged=run.diverged or "")
-    stages = rules.stages(TABLE, run)
+    for protocol, table in ((PROTOCOL, TABLE), (LISTED, LISTED_TABLE)):
+        assert_alike(protocol, table, run)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.tuples(*[counts] * 4))
+def test_both_judge_rates_alike(found):
+    history = {name: [0.0] * 60 for name in ("entropy", "log_std", "value_loss")}
+    by_start = dict(zip((10000, 20000, 30000, 40000), found, strict=True))
+    assert_alike(LISTED, LISTED_TABLE, rules.Facts(by_start, {}, {}, history, 60, {}, None))
+
+
+def assert_alike(protocol, table, run):
+    assert rules.set_starts(table) == [*protocol.seed_sets]
+    receipts = judge(protocol.stages, run.counts, run.history, diverged=run.diverged or "")
+    stages = rules.stages(table, run)
     for receipt, stage in zip(receipts, stages, strict=True):
         assert (receipt.stage, receipt.name, receipt.passed) == stage[:3]
-        assert receipt.figures == stage.figures
+        assert list(receipt.figures) == list(stage.figures)
+        for name, value in stage.figures.items():
+            close = name.startswith("interval_") and value is not None
+            figure = pytest.approx(value, rel=1e-12, abs=1e-12) if close else value
+            assert receipt.figures[name] == figure
         assert len(receipt.reasons) == len(stage.reasons)
         assert all(map(rules.says, receipt.reasons, stage.reasons)), (receipt.reasons, stage)
 
