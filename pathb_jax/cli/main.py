@@ -31,6 +31,9 @@ COMMANDS = {
         "verify", "VerifyFlags", "recompute a ladder or run from its files, replay its policies"
     ),
     "judge": Command("judge", "JudgeFlags", "judge any finished runs, and say how sure that is"),
+    "power": Command(
+        "power", "PowerFlags", "say what a protocol would adopt, from finished runs, resampled"
+    ),
     "fork": Command(
         "fork", "ForkFlags", "go on from a kept state with one change each, many times"
     ),

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from pathb_jax.report.markdown import Markdown, code, escaped, rendered
+from pathb_jax.report.markdown import Markdown, code, escaped, rendered, table_lines
 from pathb_jax.report.remarks import kept_remarks
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.studies.forks import ChangeResult, Forks
@@ -41,10 +41,9 @@ def cells(result: ChangeResult) -> list[str]:
     ]
 
 
-def table(forks: Forks) -> Iterator[str]:
-    """Yield the lines of the Markdown table of all changes."""
-    for row in (HEADINGS, ["---"] * len(HEADINGS), *map(cells, forks.changes)):
-        yield f"| {' | '.join(row)} |"
+def table(forks: Forks) -> Iterator[Markdown]:
+    """Yield the lines of the table of all changes."""
+    return table_lines(HEADINGS, map(cells, forks.changes))
 
 
 def statements(forks: Forks) -> Iterator[str]:
@@ -95,7 +94,7 @@ def write_forks_page(page: Path, forks: Forks, command: str) -> None:
         heading=Markdown(HEADING),
         intro=intro(forks),
         command=command,
-        table=[Markdown(line) for line in table(forks)],
+        table=list(table(forks)),
         method=METHOD,
         statements=list(statements(forks)),
         remarks=kept_remarks(page),
