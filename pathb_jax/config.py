@@ -279,8 +279,14 @@ class OutputConfig:
     """Folder for the run's files."""
     load_checkpoint: Annotated[Path | None, DefaultHint("none")] = None
     """Start from this checkpoint: a run folder (its last checkpoint) or one step's folder."""
+    fork_at: Annotated[int | None, COUNT, DefaultHint("off")] = None
+    """With --load-checkpoint: go on from its run's exact state after this update (optimizer and
+    environments too), with schedules as planned there; --seed draws the noise from there on."""
     reset_optimizer: bool = False
     """With --load-checkpoint: drop Adam's moments."""
+    keep_every: Annotated[int | None, COUNT, DefaultHint("none")] = None
+    """Keep the exact state after every so many updates (by their index, which continued runs count
+    on) for good, beside the last two checkpoints and the best: states to fork from."""
     fresh: bool = False
     """Start over: move what is in --out aside (to <out>.superseded-1, -2, ...), delete nothing."""
     accept_environment_change: bool = False

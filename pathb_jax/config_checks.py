@@ -170,6 +170,12 @@ def _check_seeds(config: RunConfig) -> None:
 def _check_checkpoint_use(config: RunConfig, variant: Variant) -> None:
     load, updates = config.output.load_checkpoint, config.schedule.updates
     only_evaluates = config.evaluation.eval_only or updates == 0
+    fork_at = config.output.fork_at
+    if fork_at is not None:
+        _require(load is not None, "--fork-at", fork_at, "it goes with --load-checkpoint")
+        _require(not only_evaluates, "--fork-at", fork_at, "a fork trains: give --updates >= 1")
+        allowed = "a fork goes on with Adam's moments as they are; leave one of the two out"
+        _require(not config.output.reset_optimizer, "--fork-at", fork_at, allowed)
     if load is not None:
         return
     _require(

@@ -34,6 +34,12 @@ COMMANDS = {
     "diagnose": Command(
         "diagnose", "DiagnoseFlags", "train a protocol's defaults: peak, unwinding, best state"
     ),
+    "power": Command(
+        "power", "PowerFlags", "say what a protocol would adopt, from finished runs, resampled"
+    ),
+    "fork": Command(
+        "fork", "ForkFlags", "go on from a kept state with one change each, many times"
+    ),
     "evaluate": Command(
         "evaluate", "EvaluateFlags", "play a checkpoint, policy file or reference controller"
     ),

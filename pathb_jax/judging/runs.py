@@ -16,7 +16,7 @@ from pathb_jax.runs.evidence import check_evidence
 from pathb_jax.runs.manifest import RecordedConfig, RunManifest, read_manifest
 from pathb_jax.runs.outcome import find_set
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import RunFiles, evaluation_sets
+from pathb_jax.store.artifacts import RunFiles, evaluation_sets, files_of_run
 from pathb_jax.store.record_schema import StageRecord
 
 
@@ -58,7 +58,7 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
     Raises:
         InputError: there is no run, more than one, one that is not over, or damaged files.
     """
-    files = _files(folder)
+    files = files_of_run(folder, "RUN")
     manifest = read_manifest(files)
     if not manifest.is_finished:
         allowed = f"run {files.slug} is {manifest.status}; judge it when it is over"
@@ -100,16 +100,6 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
             diverged=diverged or "",
         ),
     )
-
-
-def _files(folder: Path) -> RunFiles:
-    if not folder.is_dir():
-        raise InputError("RUN", str(folder), "there is no such folder")
-    slugs = sorted(path.stem for path in (folder / "manifests").glob("*.json"))
-    if len(slugs) != 1:
-        runs = f"the runs {', '.join(slugs)}" if slugs else "no run"
-        raise InputError("RUN", str(folder), f"it holds {runs}; give a folder of one run")
-    return RunFiles(folder, slugs[0])
 
 
 def _summaries(

@@ -1,7 +1,7 @@
 """How pages of Markdown are made: from templates, texts that others wrote, and figures."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,17 @@ def code(text: str) -> Markdown:
 def link(text: str, target: str) -> Markdown:
     """Return a link to a file or folder near the page."""
     return Markdown(f"[{escaped(text)}]({quote(target, errors='surrogateescape')})")
+
+
+def table_lines(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Markdown]:
+    """Yield the lines of a table.
+
+    Args:
+        headings: of its columns.
+        rows: cells that are Markdown already.
+    """
+    for row in (headings, ["---"] * len(headings), *rows):
+        yield Markdown(f"| {' | '.join(row)} |")
 
 
 def figure(page: Path, target: str, caption: str, draw: Callable[[], Picture]) -> Markdown:

@@ -6,9 +6,10 @@ from pathb_jax.learn.hparams import traced
 from pathb_jax.learn.program import program
 from pathb_jax.learn.task import task_params
 from pathb_jax.learn.training import MAY_BE_MISSING
+from pathb_jax.runs.forking import forked_state, lineage_of
 from pathb_jax.runs.identity import config_differences, environment_changes
 from pathb_jax.runs.loading import Loaded, load, load_parent
-from pathb_jax.runs.manifest import EnvironmentChange, RunManifest, recorded
+from pathb_jax.runs.manifest import EnvironmentChange, Lineage, RunManifest, recorded
 from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.run import Run
 from pathb_jax.runs.tables import (
@@ -56,10 +57,12 @@ def begin(
     first_update = origin.meta.update - done if origin is not None else 0
     steps_before = origin.meta.env_steps if origin is not None else 0
     parent_checkpoint: str | None = None
+    lineage: Lineage | None = None
     started: str | None = provenance.utc_now()
     changes: list[EnvironmentChange] = []
     if manifest is not None:
         parent_checkpoint, started = manifest.parent_checkpoint, manifest.started
+        lineage = manifest.fork
         changes += manifest.environment_changes
         if new := environment_changes(config, files, manifest):
             update = first_update + done
@@ -69,6 +72,9 @@ def begin(
     env_params = task_params(config, compiled.env)
     if resumed is not None:
         state = resumed.state
+    elif parent is not None and config.output.fork_at is not None:
+        lineage = lineage_of(config, parent)
+        state = forked_state(config, parent)
     elif parent is not None:
         state = compiled.continue_from(config, env_params, parent.state)
     else:
@@ -85,6 +91,7 @@ def begin(
         first_update=first_update,
         first_env_steps=steps_before - done * config.train.batch_size,
         parent_checkpoint=parent_checkpoint if parent is None else str(parent.path),
+        lineage=lineage,
         started=started,
         environment_changes=changes,
         history=table(columns(HISTORY)) if resumed is None else resumed.history,

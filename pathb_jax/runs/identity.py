@@ -27,6 +27,7 @@ NEUTRAL = (
     ("evaluation", "eval_every"),
     ("evaluation", "eval_at"),
     ("evaluation", "success_floor"),
+    ("output", "keep_every"),
     ("output", "progress"),
     ("output", "backend"),
     ("output", "deterministic"),  # stands in the XLA flags, which the manifest compares

@@ -23,12 +23,14 @@ from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.learn.episodes import none_begun
 from pathb_jax.learn.program import state_shape
 from pathb_jax.learn.training import TrainState
+from pathb_jax.runs.forking import check_fork
 from pathb_jax.runs.identity import config_differences
 from pathb_jax.runs.manifest import CheckpointMeta, read_manifest
 from pathb_jax.runs.tables import EVALUATIONS, HISTORY, Table, saved_tables
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import parse, shown
+from pathb_jax.store.step_folders import complete_steps
 
 G = TypeVar("G")
 
@@ -118,6 +120,28 @@ def load_newest(path: Path, config: TrainConfig | None, flag: str) -> Loaded:
     return loaded
 
 
+def load_state(path: Path, update: int, config: TrainConfig | None, flag: str) -> Loaded:
+    """Restore the state that a run has after one of its updates.
+
+    Args:
+        path: the run's folder, or one that `checkpoints.resolve_checkpoint` takes for it.
+        update: the update's index.
+        config: as for `load`.
+        flag: what an error message about the update blames.
+
+    Raises:
+        InputError: as `load`, or there is no such state.
+    """
+    folder = checkpoints.resolve_checkpoint(path).parent
+    there = complete_steps(folder)
+    if update not in there:
+        allowed = f"{path} has the states after {', '.join(map(str, there))} (see --keep-every)"
+        raise InputError(flag, update, allowed)
+    loaded = load(folder / str(update), config, flag)
+    _refuse_stranger(loaded, flag)
+    return loaded
+
+
 def _refuse_stranger(loaded: Loaded, flag: str) -> None:
     """Refuse a checkpoint that outlived its run, below the manifest of another run."""
     folder = loaded.path.parent
@@ -143,6 +167,10 @@ def load_parent(config: RunConfig, recorded: str | None = None) -> Loaded:
     """
     path, flag = config.output.load_checkpoint, "--load-checkpoint"
     assert path is not None
+    if config.output.fork_at is not None:
+        loaded = load_state(path, config.output.fork_at, config.train, "--fork-at")
+        check_fork(config, loaded)
+        return loaded
     if recorded is not None and Path(recorded).is_relative_to(path.absolute()):
         folder = Path(recorded)
         if (folder / checkpoints.MANIFEST).is_file():

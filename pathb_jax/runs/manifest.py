@@ -60,6 +60,24 @@ class EnvironmentChange(Recorded):
     changes: list[str]
 
 
+class Lineage(Recorded):
+    """What a fork goes on from."""
+
+    parent: str
+    """The parent's folder."""
+    slug: str
+    update: int
+    """The parent's update after which it goes on."""
+    change: Group
+    """Settings of task, hyper-parameters and schedules that are not the parent's, by name."""
+    seed: int
+    """The parent's training seed. A fork of this seed has the parent's own noise."""
+    first_update: int
+    """The update index after which the schedules of both begin."""
+    updates: int
+    """How many updates those schedules span."""
+
+
 class RunManifest(Recorded):
     """Everything needed to repeat a run, and how far it is."""
 
@@ -81,6 +99,8 @@ class RunManifest(Recorded):
     diverged: Divergence | None
     runs_together: int = 1
     environment_changes: list[EnvironmentChange] = Field(default_factory=list)
+    fork: Lineage | None = None
+    """Of a run that goes on from another's exact state."""
     evidence: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the run's files by their path in its folder."""
     source: Group = Field(default_factory=dict)

@@ -24,6 +24,7 @@ from pathb_jax.runs.manifest import (
     CheckpointMeta,
     Divergence,
     EnvironmentChange,
+    Lineage,
     RunManifest,
     Status,
     recorded,
@@ -75,6 +76,7 @@ class Run:
     """Update index that the run began after, counted through continued runs."""
     first_env_steps: int
     parent_checkpoint: str | None
+    lineage: Lineage | None
     started: str | None
     environment_changes: list[EnvironmentChange]
     history: Table
@@ -128,7 +130,9 @@ class Run:
 
     @property
     def span(self) -> tuple[int, int]:
-        """First update index and number of updates, for schedules."""
+        """First update index and number of updates, for schedules; a fork's are its parent's."""
+        if self.lineage is not None:
+            return self.lineage.first_update, self.lineage.updates
         return self.first_update, self.updates
 
     # Training.
@@ -148,9 +152,14 @@ class Run:
         self.write_manifest("incomplete")
 
     def chunk_length(self) -> int:
-        """About CHUNK_SECONDS of updates by the last measurement, to the next evaluation."""
-        every = self.config.eval_every
-        following = ((self.done // every + 1) * every, *self._always_evaluated)
+        """About CHUNK_SECONDS of updates by the last measurement, to the next stop at most.
+
+        Stops are evaluations and states to keep.
+        """
+        every, kept = self.config.eval_every, self.config.output.keep_every
+        following = [(self.done // every + 1) * every, *self._always_evaluated]
+        if kept is not None:
+            following.append((self.update // kept + 1) * kept - self.first_update)
         until = min(done for done in following if done > self.done)
         measured = int(CHUNK_SECONDS / self.seconds_per_update) if self.seconds_per_update else 1
         return min(max(measured, 1), until - self.done, training.CHUNK_CAPACITY)
@@ -207,11 +216,18 @@ class Run:
     def _always_evaluated(self) -> tuple[int, ...]:
         return (self.updates // 2, self.updates, *self.config.evaluation.eval_at)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the state as it is now stays for good."""
+        every = self.config.output.keep_every
+        return every is not None and self.update % every == 0
+
     def _evaluate_and_save(self) -> None:
         due = self.evaluates_after(self.done)
         if due:
             self._evaluate()
-        if self.diverged is None and (due or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+        late = time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        if self.diverged is None and (due or self.is_kept or late):
             self._save(self.success_rate if due else None)
 
     def _save(self, success_rate: float | None) -> None:
@@ -226,7 +242,7 @@ class Run:
             HISTORY: as_array(self.history),
             EVALUATIONS: as_array(self.evaluations),
         }
-        self.store.save(self.update, tree, to_json(meta), success_rate)
+        self.store.save(self.update, tree, to_json(meta), success_rate, keep=self.is_kept)
         self.saved_at = time.monotonic()
 
     def _play(self) -> list[SetResult]:
@@ -323,4 +339,6 @@ class Run:
             evidence=self._evidence() if is_finished else {},
             **provenance.environment(),
         )
+        if self.lineage is not None:
+            manifest.fork = self.lineage
         write_manifest(self.files, manifest)

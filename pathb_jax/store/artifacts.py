@@ -25,6 +25,7 @@ __all__ = [
     "RunFiles",
     "append_history",
     "evaluation_sets",
+    "files_of_run",
     "in_order",
     "read_evaluation_summary",
     "read_evaluations",
@@ -202,6 +203,21 @@ class RunFiles:
         stem = f"{self.slug}_evaluation{suffix}"
         logs = self.out / "logs"
         return EvaluationFiles(logs / f"{stem}.csv", logs / f"{stem}_summary.json")
+
+
+def files_of_run(folder: Path, flag: str) -> RunFiles:
+    """Return the files of the one run that a folder holds.
+
+    Raises:
+        InputError: no such folder, no run in it, or several; `flag` is blamed.
+    """
+    if not folder.is_dir():
+        raise InputError(flag, str(folder), "there is no such folder")
+    slugs = sorted(path.stem for path in (folder / "manifests").glob("*.json"))
+    if len(slugs) != 1:
+        runs = f"the runs {', '.join(slugs)}" if slugs else "no run"
+        raise InputError(flag, str(folder), f"it holds {runs}; give a folder of one run")
+    return RunFiles(folder, slugs[0])
 
 
 def write_history(

@@ -7,7 +7,7 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -32,11 +32,11 @@ from pathb_jax.store.step_folders import (
 from pathb_jax.store.trees import snapshot
 
 KEEP_LAST = 2
-"""How many of the newest checkpoints stay; the best one stays besides."""
+"""How many of the newest checkpoints stay; the best one, and those to keep, stay besides."""
 
 
 class CheckpointStore:
-    """Saves into one folder ``checkpoints/<slug>``; keeps the last few and the best.
+    """Saves into one folder ``checkpoints/<slug>``; keeps the last few, the best and the marked.
 
     ``save`` copies the arrays and returns; one background thread writes them. Its errors surface as
     CheckpointError at the next ``save``, ``wait`` or ``close``. Leaving the context waits for the
@@ -54,24 +54,33 @@ class CheckpointStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._opened = os.open(self.directory, os.O_RDONLY)  # keeps its number its own
         clear_interrupted(self.directory)
+        steps = complete_steps(self.directory)
+        self._kept = {step for step in steps if _is_kept(self.directory / str(step))}
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
         self._pending_update = 0
 
     def save(
-        self, update: int, tree: Any, meta: Mapping[str, Any], success_rate: float | None
+        self,
+        update: int,
+        tree: Any,
+        meta: Mapping[str, Any],
+        success_rate: float | None,
+        *,
+        keep: bool = False,
     ) -> None:
         """Snapshot ``tree`` and write it in the background as checkpoint ``update``.
 
         The arrays are copied before this returns, so the caller may donate them at once. A
         checkpoint of the same update (saved again after a resume) is replaced; its success rate
-        carries over when none is given.
+        carries over when none is given, and what was to be kept still is.
 
         Args:
             update: index of the last finished update.
             tree: pytree of arrays.
             meta: whatever the caller needs back, as JSON.
             success_rate: of an evaluation of exactly this state, in 0..1, or None.
+            keep: never delete it, now or later.
 
         Raises:
             CheckpointError: the previous save failed.
@@ -84,7 +93,10 @@ class CheckpointStore:
             success_rate = _success_rate(self.directory / str(update))
         arrays, leaves = snapshot(tree)
         state = State(update=update, success_rate=success_rate, leaves=leaves, meta=dict(meta))
-        text = encode_json(state.model_dump())
+        if keep or update in self._kept:
+            self._kept.add(update)
+            state.kept = True
+        text = encode_json(state.model_dump(exclude_unset=True))
         if len(text.encode()) > READ_LIMIT:
             raise ValueError(f"meta is too large: state.json would exceed {READ_LIMIT} bytes")
         self._pending_update = update
@@ -160,7 +172,7 @@ class CheckpointStore:
 
     def _prune(self) -> None:
         steps = complete_steps(self.directory)
-        keep = {*steps[-KEEP_LAST:], best_step(self.directory)}
+        keep = {*steps[-KEEP_LAST:], *self._kept, best_step(self.directory, self._kept)}
         for update in steps:
             if update not in keep:
                 # renamed first: a deletion cut short must not look like a damaged checkpoint
@@ -169,11 +181,25 @@ class CheckpointStore:
                 make_room(doomed)
 
 
-def best_step(directory: Path) -> int | None:
-    """Return the update with the highest success rate, the latest of equals."""
-    rates = {update: _success_rate(directory / str(update)) for update in complete_steps(directory)}
+def best_step(directory: Path, apart_from: Collection[int] = ()) -> int | None:
+    """Return the update with the highest success rate, the latest of equals.
+
+    Args:
+        directory: of the checkpoints.
+        apart_from: updates not to look at: reading very many takes time.
+    """
+    steps = [update for update in complete_steps(directory) if update not in apart_from]
+    rates = {update: _success_rate(directory / str(update)) for update in steps}
     rated = [(rate, update) for update, rate in rates.items() if rate is not None]
     return max(rated, default=(0, None))[1]
+
+
+def _is_kept(step_dir: Path) -> bool:
+    """Return whether a checkpoint stays for good; a damaged one may say so no more."""
+    try:
+        return read_state(step_dir).kept
+    except CheckpointError:
+        return False
 
 
 def _success_rate(step_dir: Path) -> float | None:

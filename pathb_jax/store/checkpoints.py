@@ -39,6 +39,8 @@ class State(Model, extra="allow"):
     update: NonNegativeInt
     success_rate: Annotated[float, Field(ge=0, le=1)] | None
     """Of an evaluation of exactly this state; None: there was none."""
+    kept: bool = False
+    """Whether it stays for good."""
     leaves: dict[str, Leaf]
     meta: dict[str, Any]
     """What the run that saved it needs back."""

@@ -256,6 +256,30 @@ def test_saving_an_update_again_replaces_it(tmp_path):
     assert restore(tmp_path / "3", {"a": np.zeros(2)})["a"].tolist() == [1, 1]
 
 
+def test_what_is_to_be_kept_outlives_all_others(tmp_path):
+    tree = {"a": np.ones(2)}
+    with CheckpointStore(tmp_path) as store:
+        for update in range(1, 8):
+            store.save(update, tree, {}, {2: 0.9, 3: 0.5}.get(update), keep=update in (2, 4))
+    assert step_names(tmp_path) == ["2", "3", "4", "6", "7"]  # 3: the best of those not kept
+    for update in (2, 8, 9, 10):  # a later session knows, and saving again keeps it
+        with CheckpointStore(tmp_path) as store:
+            store.save(update, tree, {}, None)
+    assert step_names(tmp_path) == ["10", "2", "3", "4", "9"]
+    assert (read_state(tmp_path / "2").kept, read_state(tmp_path / "3").kept) == (True, False)
+    assert "kept" not in json.loads((tmp_path / "3" / "state.json").read_text())
+
+
+def test_a_kept_one_that_was_half_replaced_is_kept(tmp_path):
+    with CheckpointStore(tmp_path) as store:
+        store.save(1, {"a": np.ones(2)}, {}, None, keep=True)
+    (tmp_path / "1").rename(tmp_path / "1.replaced")
+    with CheckpointStore(tmp_path) as store:
+        for update in (2, 3, 4):
+            store.save(update, {"a": np.ones(2)}, {}, None)
+    assert step_names(tmp_path) == ["1", "3", "4"]
+
+
 # -- what goes wrong while saving
 
 

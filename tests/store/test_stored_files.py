@@ -8,6 +8,7 @@ from pathb_jax.runs.loading import load
 from pathb_jax.store.checkpoints import State, named_arrays, read_leaves, read_state
 from pathb_jax.store.integrity import find_damage
 from pathb_jax.store.json_files import encode_json
+from pathb_jax.store.models import to_json
 from pathb_jax.store.policy_file import read_policy
 from pathb_jax.studies.anchors import anchors_table
 from pathb_jax.studies.envelope_table import envelope_table
@@ -25,7 +26,7 @@ def test_a_checkpoint(stored):
     state, content = read_state(step), json.loads((step / "state.json").read_text())
     assert (state.update, state.success_rate, state.meta) == (6, 0.0, content["meta"])
     assert list(read_leaves(step)) == list(content["leaves"])
-    assert json.loads(json.dumps(state.model_dump())) == content
+    assert to_json(state) == content
     assert named_arrays(step, ["history"])["history"].shape == (6, 14)
     loaded = load(step, None, "--checkpoint")
     assert int(loaded.state.update) == 6

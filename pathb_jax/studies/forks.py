@@ -1,0 +1,322 @@
+"""Forks: a run gone on with from one of its states, many times for each of some changes.
+
+All forks begin from the same exact state. What differs between two of one change is the noise from
+there on, and the same noises are drawn for every change: what a change does is told apart from what
+noise does, in pairs.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pathb_jax.config import (
+    SEED_LIMIT,
+    EvaluationConfig,
+    Hparams,
+    OutputConfig,
+    ParallelRuns,
+    RunConfig,
+)
+from pathb_jax.config_checks import validated
+from pathb_jax.errors import InputError
+from pathb_jax.judging.rates import Paired, paired
+from pathb_jax.ladder.acceptance import successes_needed
+from pathb_jax.ladder.statistics import clopper_pearson
+from pathb_jax.store import artifacts
+from pathb_jax.store.artifacts import LONGEST_LABEL
+
+if TYPE_CHECKING:
+    from pathb_jax.runs.outcome import RunOutcome
+
+NONE = "none"
+"""The reference: no change, with the same noises."""
+OFF = "off"
+
+Change = Mapping[str, Any]
+"""Hyper-parameters and their new numbers; None switches an option off."""
+
+
+class Floor(NamedTuple):
+    """What a fork's end is held to: a protocol's first stage."""
+
+    protocol: str
+    seed_sets: tuple[int, ...]
+    """First seeds of the protocol's sets; the first is judged."""
+    threshold: float
+    """Least success rate that passes."""
+
+
+class ForkStudy(NamedTuple):
+    """What all forks share."""
+
+    run: Path
+    at: int
+    base: RunConfig
+    """The parent's settings, as its state says them."""
+    updates: int
+    """Updates that each fork trains."""
+    seeds: list[int]
+    """Of the noise; none is the parent's own."""
+    eval_seeds: int
+    floor: Floor
+    out: Path
+
+
+class Fork(NamedTuple):
+    """One fork's end."""
+
+    seed: int
+    folder: str
+    successes: int | None
+    """On the judged set; None: it diverged."""
+    above: bool
+    """Whether the success rate reaches the floor; a fork that diverged does not."""
+    diverged: str | None
+
+
+class Against(NamedTuple):
+    """A change beside none, fork by fork of the same noise."""
+
+    only_change: int
+    """Noises with which the change alone ends above the floor."""
+    only_none: int
+    p_value: float
+    """Of McNemar's exact test that neither ends above the floor more often, two-sided."""
+
+
+class ChangeResult(NamedTuple):
+    """All forks of one change."""
+
+    name: str
+    change: Change
+    forks: list[Fork]
+    above: int
+    interval_95: tuple[float, float]
+    """Clopper-Pearson, of the chance to end above the floor."""
+    mean_success: float
+    """Mean success rate; a fork that diverged counts as 0."""
+    against_none: Against | None
+    """None for none itself."""
+
+
+class Forks(NamedTuple):
+    """What a fork study says."""
+
+    run: str
+    at: int
+    updates: int
+    eval_seeds: int
+    floor: Floor
+    parent_at: tuple[int, float] | None
+    """The parent's last evaluation up to the fork: update and success rate on the judged set."""
+    parent_end: tuple[int, float] | None
+    """Its last one of all, with its own noise."""
+    changes: list[ChangeResult]
+
+
+def parse_change(text: str) -> Change:
+    """Read `name=number`, or several joined by commas: one change.
+
+    >>> parse_change("value_coef=0.25,critic_lr=1e-4")
+    {'value_coef': 0.25, 'critic_lr': 0.0001}
+
+    Raises:
+        InputError: not of that form, or no such hyper-parameter.
+    """
+    names = [field.name for field in dataclasses.fields(Hparams)]
+    switches = [name for name in names if getattr(Hparams(), name) is None]
+    change: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = (word.strip() for word in part.partition("="))
+        name = name.replace("-", "_")
+        if name not in names:
+            allowed = f"give name=number, name one of {', '.join(names)}"
+            raise InputError("--change", text, allowed)
+        if name in change:
+            raise InputError("--change", text, f"{name} is there twice")
+        try:
+            change[name] = None if value == OFF and name in switches else float(value)
+        except ValueError:
+            or_off = f", or {name}={OFF}" if name in switches else ""
+            raise InputError("--change", text, f"give {name}=number{or_off}") from None
+    return change
+
+
+def change_name(change: Change) -> str:
+    """Return a change as it is written.
+
+    >>> change_name({"value_coef": 0.25, "critic_lr": None})
+    'value_coef=0.25,critic_lr=off'
+    """
+    parts = [f"{name}={OFF if value is None else repr(value)}" for name, value in change.items()]
+    return ",".join(parts) or NONE
+
+
+def noise_seeds(own: int, count: int) -> list[int]:
+    """Return so many seeds that are not the parent's own: those that follow it.
+
+    >>> noise_seeds(2**32 - 2, 3)
+    [4294967295, 0, 1]
+    """
+    return [(own + 1 + k) % SEED_LIMIT for k in range(count)]
+
+
+def fork_config(study: ForkStudy, change: Change, seed: int, output: OutputConfig) -> RunConfig:
+    """Return the configuration of one fork; its files go into a folder of its own in `study.out`.
+
+    Args:
+        study: what it shares with the others.
+        change: its change.
+        seed: of its noise.
+        output: backend and the like.
+
+    Raises:
+        InputError: the change is none, or not allowed.
+    """
+    name = change_name(change)
+    base = study.base.hparams
+    for knob, value in change.items():
+        if getattr(base, knob) == value:
+            raise InputError("--change", name, f"{knob} is that already in {study.run}")
+    tag = "".join(c if c.isalnum() or c in "_-" else "_" for c in name.replace("=", "_"))
+    label = f"fork_{study.at}_{tag}"
+    if len(label) > LONGEST_LABEL:
+        allowed = (
+            f"it names its runs' files; at most {LONGEST_LABEL} characters with fork_{study.at}_"
+        )
+        raise InputError("--change", name, allowed)
+    config = dataclasses.replace(
+        study.base,
+        hparams=dataclasses.replace(base, **change),
+        schedule=dataclasses.replace(study.base.schedule, updates=study.updates, seed=seed),
+        evaluation=EvaluationConfig(
+            eval_seed_start=study.floor.seed_sets, eval_seeds=study.eval_seeds
+        ),
+        output=dataclasses.replace(
+            output,
+            run_label=label,
+            out=study.out / f"{label}_seed_{seed}",
+            load_checkpoint=study.run,
+            fork_at=study.at,
+        ),
+    )
+    try:
+        return validated(config)
+    except InputError as error:
+        if error.field.removeprefix("--").replace("-", "_") in change:
+            raise InputError("--change", name, error.allowed) from None
+        raise
+
+
+def fork_configs(
+    study: ForkStudy, changes: Sequence[Change], output: OutputConfig
+) -> list[tuple[Change, list[RunConfig]]]:
+    """Return every change, no change first, with its forks' configurations in the order of seeds.
+
+    Raises:
+        InputError: as `fork_config`, or a change is there twice.
+    """
+    asked: list[Change] = [{}, *changes]
+    names = [change_name(dict(sorted(change.items()))) for change in asked]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError("--change", name, "it is there twice")
+    return [
+        (change, [fork_config(study, change, seed, output) for seed in study.seeds])
+        for change in asked
+    ]
+
+
+def train_forks(
+    study: ForkStudy,
+    changes: Sequence[Change],
+    output: OutputConfig,
+    observer: Any,
+    parallel_runs: ParallelRuns = "auto",
+    runs_per_device: int = 1,
+) -> Forks:
+    """Train what is not there yet of all forks, side by side, and say what they did.
+
+    Args:
+        study: what they share.
+        changes: what is tried; no change is added.
+        output: backend and the like of every fork.
+        observer: is told of progress.
+        parallel_runs: as `side_by_side.train_all`.
+        runs_per_device: likewise.
+
+    Raises:
+        InputError: as `fork_configs`; a fork that is there comes from another environment, and that
+            is not accepted.
+        StopRequested: all forks are saved.
+    """
+    from pathb_jax.runs import side_by_side
+    from pathb_jax.runs.outcome import check_trained_here
+
+    planned = fork_configs(study, changes, output)
+    configs = [config for _, forks in planned for config in forks]
+    outcomes: dict[int, RunOutcome] = {}
+    for ended in side_by_side.train_all(configs, observer, parallel_runs, runs_per_device):
+        check_trained_here(configs[ended.position], ended.outcome)
+        outcomes[ended.position] = ended.outcome
+    ends = (_fork(study, configs[k], outcomes[k]) for k in range(len(configs)))
+    groups = [(change, [next(ends) for _ in forks]) for change, forks in planned]
+    return _forks(study, groups)
+
+
+def _fork(study: ForkStudy, config: RunConfig, outcome: "RunOutcome") -> Fork:
+    folder, seed = str(config.output.out), config.schedule.seed
+    if outcome.diverged is not None:
+        return Fork(seed, folder, None, False, outcome.diverged.text)
+    successes = outcome.summaries[study.floor.seed_sets[0]]["success_count"]
+    needed = successes_needed(study.floor.threshold, study.eval_seeds)
+    return Fork(seed, folder, successes, successes >= needed, None)
+
+
+def _forks(study: ForkStudy, groups: Sequence[tuple[Change, list[Fork]]]) -> Forks:
+    reference = [fork.above for fork in groups[0][1]]
+    results = []
+    for change, forks in groups:
+        above = [fork.above for fork in forks]
+        against = None if not change else _against(paired(above, reference))
+        results.append(
+            ChangeResult(
+                name=change_name(change),
+                change=change,
+                forks=forks,
+                above=sum(above),
+                interval_95=clopper_pearson(sum(above), len(forks)),
+                mean_success=math.fsum((f.successes or 0) / study.eval_seeds for f in forks)
+                / len(forks),
+                against_none=against,
+            )
+        )
+    evaluations = list(_parent_evaluations(study))
+    before = [item for item in evaluations if item[0] <= study.at]
+    return Forks(
+        run=str(study.run),
+        at=study.at,
+        updates=study.updates,
+        eval_seeds=study.eval_seeds,
+        floor=study.floor,
+        parent_at=before[-1] if before else None,
+        parent_end=evaluations[-1] if evaluations else None,
+        changes=results,
+    )
+
+
+def _against(pair: Paired) -> Against:
+    return Against(pair.only_first, pair.only_second, pair.p_value)
+
+
+def _parent_evaluations(study: ForkStudy) -> Iterator[tuple[int, float]]:
+    """Yield update and success rate of the parent's evaluations on the judged set."""
+    files = artifacts.files_of_run(study.run, "RUN")
+    rows = artifacts.read_evaluations(files.evaluations)
+    for update, start, rate in zip(
+        rows["update"], rows["seed_start"], rows["success_rate"], strict=True
+    ):
+        if start == study.floor.seed_sets[0]:
+            yield int(update), float(rate)
