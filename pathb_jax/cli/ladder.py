@@ -87,6 +87,9 @@ class LadderFlags:
     plan: bool = False
     """Only print candidates, budget, departures from the protocol and a time estimate from a
     short measured probe; train nothing, write nothing."""
+    check: bool = False
+    """Only say whether the protocol is valid and what it would run: sets, seeds, runs and steps.
+    Measure nothing, write nothing."""
     fresh: bool = False
     """Start over: move what is in --out aside (to <out>.superseded-1, -2, ...), delete nothing."""
     accept_environment_change: bool = False
@@ -121,8 +124,11 @@ def _main(arguments: Sequence[str] | None) -> int:
     if not 1 <= flags.runs_per_device <= MOST_RUNS_PER_DEVICE:
         allowed = f"give a whole number from 1 to {MOST_RUNS_PER_DEVICE}"
         raise InputError("--runs-per-device", flags.runs_per_device, allowed)
-    _check_judgement(flags)
+    _check_together(flags)
     check_ray(flags.ray, flags.parallel_runs, flags.runs_per_device)
+    words = sys.argv[1:] if arguments is None else arguments
+    if flags.check:
+        return _check(flags, _plan(flags, protocol, planned, out, words, None))
     check_writable("--out", out)
     _check_notes(flags, out)
     check_json(flags.json, is_own_json(format=FORMAT), "result", out)
@@ -140,23 +146,42 @@ def _main(arguments: Sequence[str] | None) -> int:
         ) as cluster,
         json_result(flags.json) as write,
     ):
-        words = sys.argv[1:] if arguments is None else arguments
         plan = _plan(flags, protocol, planned, out, words, cluster)
+        if cluster is None:
+            _check_memory(plan)
         result, code = _run(plan, flags)
         write({"format": FORMAT, "folder": str(out), **result})
     return code
 
 
-def _check_judgement(flags: LadderFlags) -> None:
-    if flags.adopt is None and flags.because is None:
-        return
-    if flags.adopt is None:
+def _check_together(flags: LadderFlags) -> None:
+    """Refuse flags that do not go with each other."""
+    if flags.adopt is None and flags.because is not None:
         raise InputError("--because", flags.because, "it needs --adopt")
-    if flags.because is None:
+    if flags.adopt is not None and flags.because is None:
         raise InputError("--adopt", flags.adopt, "it needs --because")
-    for flag, given in (("--fresh", flags.fresh), ("--plan", flags.plan)):
-        if given:
-            raise InputError("--adopt", flags.adopt, f"it does not go with {flag}")
+    apart = {
+        "--adopt": flags.adopt is not None,
+        "--check": flags.check,
+        "--plan": flags.plan,
+        "--fresh": flags.fresh,
+    }
+    given = [flag for flag, is_given in apart.items() if is_given]
+    if len(given) > 1 and given != ["--plan", "--fresh"]:
+        value = flags.adopt if given[0] == "--adopt" else True
+        raise InputError(given[0], value, f"it does not go with {given[1]}")
+
+
+def _check(flags: LadderFlags, plan: "LadderPlan") -> int:
+    """Tell what a plan would run; neither JAX nor the folder is looked at."""
+    from pathb_jax.cli.ladder_check import check_result, print_check
+
+    check_json(flags.json, is_own_json(format=FORMAT), "result", plan.out)
+    told = check_result(plan)
+    with json_result(flags.json) as write:
+        print_check(plan, told)
+        write({"format": FORMAT, "check": told})
+    return OK
 
 
 def _check_notes(flags: LadderFlags, out: Path) -> None:
@@ -179,9 +204,8 @@ def _plan(
     cluster: "Cluster | None",
 ) -> "LadderPlan":
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.runs import side_by_side
 
-    plan = LadderPlan(
+    return LadderPlan(
         protocol=protocol,
         run=planned,
         out=out,
@@ -197,10 +221,17 @@ def _plan(
         cluster=cluster,
         command=shlex.join(["python", "scripts/ladder.py", *words]),
     )
-    if cluster is None:
-        runs = [plan.candidate_run(c, seed) for c in protocol.candidates for seed in plan.seeds]
-        side_by_side.check_memory(runs, plan.parallel_runs, plan.runs_per_device)
-    return plan
+
+
+def _check_memory(plan: "LadderPlan") -> None:
+    from pathb_jax.runs import side_by_side
+
+    runs = [
+        plan.candidate_run(candidate, seed)
+        for candidate in plan.protocol.candidates
+        for seed in plan.seeds
+    ]
+    side_by_side.check_memory(runs, plan.parallel_runs, plan.runs_per_device)
 
 
 def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
