@@ -64,9 +64,9 @@ def statements(forks: Forks) -> Iterator[str]:
 
 def intro(forks: Forks) -> str:
     """Say in a sentence what was done."""
-    floor, count = forks.floor, len(forks.changes[0].forks)
+    floor, count, run = forks.floor, len(forks.changes[0].forks), Path(forks.run).name
     return (
-        f"{forks.run} gone on with from its state after update {forks.at} for {forks.updates} "
+        f"{run} gone on with from its state after update {forks.at} for {forks.updates} "
         f"updates, {count} times for each change, each time with other noise. The floor: success "
         f"of at least {floor.threshold:.2f} on {forks.eval_seeds} seeds from {floor.seed_sets[0]} "
         f"(stage 1 of {floor.protocol})."

@@ -62,7 +62,7 @@ def test_progress_is_shown_only_when_asked_for(words, capsys, asked, one_update_
 
 
 def test_interrupted_it_says_how_to_go_on(words, capsys, monkeypatch, tmp_path):
-    def stop(*arguments):
+    def stop(*arguments, **more):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -19,6 +19,8 @@ from small_runs import (
 
 from pathb_jax.cli.train import main
 from pathb_jax.errors import InputError
+from pathb_jax.judging.runs import judge_run
+from pathb_jax.ladder.protocol import load_protocol
 from pathb_jax.runs.trainer import train
 from pathb_jax.studies.digest import digest
 from pathb_jax.verification.verify import verify
@@ -75,6 +77,8 @@ def test_without_a_change_and_with_its_noise_it_is_the_parent_bit_by_bit(parent,
     }
     assert (manifest["first_update"], manifest["env_steps"]) == (AT, 6 * BATCH_SIZE)
     assert verify(outcome.files.out, replay=True).problems == []
+    judged = judge_run(outcome.files.out, load_protocol("path_b"))
+    assert (judged.env_steps, judged.along.updates) == (6 * BATCH_SIZE, [2, 3, 4])
     assert "fork" not in read(parent.files.manifest)
 
 

@@ -104,10 +104,10 @@ def test_a_stop_between_evaluation_and_checkpoint(finished, tmp_path, monkeypatc
     config = small_config(tmp_path / "run")
     save = CheckpointStore.save
 
-    def stop(store, at, *rest):
+    def stop(store, at, *rest, **more):
         if at == update:
             raise KeyboardInterrupt
-        save(store, at, *rest)
+        save(store, at, *rest, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(CheckpointStore, "save", stop)

@@ -133,6 +133,21 @@ def test_the_command(parent, tmp_path, capsys):
         assert len(other["forks"]) == 3
 
 
+@pytest.mark.slow  # compiles the vmapped program
+def test_forks_as_one_program_are_those_alone_to_rounding(parent, tmp_path):
+    words = [str(parent.files.out), "--at", "2", "--seeds", "2", "--no-progress"]
+    for out, more in (("alone", []), ("together", ["--runs-per-device", "2"])):
+        assert main([*words, "--out", str(tmp_path / out), *more]) == 0
+    histories = sorted((tmp_path / "alone").glob("*/logs/*_history.csv"))
+    assert len(histories) == 2
+    for path in histories:
+        other = tmp_path / "together" / path.relative_to(tmp_path / "alone")
+        first, second = (float(rows(file)[0]["value_loss"]) for file in (path, other))
+        assert second == pytest.approx(first, 1e-4)
+    (manifest, _) = sorted((tmp_path / "together").glob("*/manifests/*.json"))
+    assert (read(manifest)["runs_together"], read(manifest)["fork"]["update"]) == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
