@@ -34,6 +34,7 @@ COMMANDS = {
     "diagnose": Command(
         "diagnose", "DiagnoseFlags", "train a protocol's defaults: peak, unwinding, best state"
     ),
+    "timeline": Command("timeline", "TimelineFlags", "say what moves first when runs unwind"),
     "evaluate": Command(
         "evaluate", "EvaluateFlags", "play a checkpoint, policy file or reference controller"
     ),
