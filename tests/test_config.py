@@ -210,7 +210,7 @@ def test_a_bad_value_is_refused_in_one_line(flag, flags, allowed):
     assert "\n" not in message
     assert allowed in message
     (_, value), *_ = [item for item in flags.items() if item[0] != "variant"] or flags.items()
-    if flag not in ("--load-checkpoint", "--eval-seed-start"):
+    if flag not in ("--load-checkpoint", "--eval-seed-start", "--eval-at"):
         assert repr(value) in message
 
 

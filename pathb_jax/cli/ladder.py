@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathb_jax.runs.cluster import Cluster
 
 DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
-another, judge each in three stages fixed in advance, adopt the first that passes, then train the
+another, judge each in stages fixed in advance, adopt the first that passes, then train the
 rest of the batch with it.
 
 Writes ladder.json and a result note under --out, and each run's files in a folder of its own.

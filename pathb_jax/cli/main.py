@@ -40,6 +40,7 @@ COMMANDS = {
     "fork": Command(
         "fork", "ForkFlags", "go on from a kept state with one change each, many times"
     ),
+    "timeline": Command("timeline", "TimelineFlags", "say what moves first when runs unwind"),
     "evaluate": Command(
         "evaluate", "EvaluateFlags", "play a checkpoint, policy file or reference controller"
     ),

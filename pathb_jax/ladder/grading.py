@@ -46,7 +46,7 @@ def judge_in_order(
         outcome = outcomes[entry.tag]
         entry.stages = _judged(plan, outcome)
         _fill(plan, record, entry, outcome)
-        passes = _count_votes(plan, entry)
+        passes = _enough_pass(plan, entry)
         if adopted:
             entry.status = "informative"
         elif all(run.diverged is not None for run in entry.ballots(plan.voting_seeds).values()):
@@ -68,7 +68,7 @@ def _ballot(plan: LadderPlan, entry: CandidateRecord) -> list[list[StageRecord]]
     return [run.stages for run in entry.ballots(plan.voting_seeds).values()]
 
 
-def _count_votes(plan: LadderPlan, entry: CandidateRecord) -> bool:
+def _enough_pass(plan: LadderPlan, entry: CandidateRecord) -> bool:
     """Say whether enough training seeds pass all stages; record the votes if several vote."""
     runs = entry.ballots(plan.voting_seeds)
     passed = [seed for seed, run in runs.items() if passed_all(run.stages)]

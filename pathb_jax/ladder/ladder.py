@@ -1,4 +1,4 @@
-"""The ladder: candidates one after another, three stages each, the first pass adopted.
+"""The ladder: candidates one after another, each against the stages, the first pass adopted.
 
 Drives runs and writes the record; what a run says is decided in `grading` from the numbers it left
 in its files, so that taking the ladder up again gives the same record.

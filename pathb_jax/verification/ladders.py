@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import StatisticsError
 from typing import Any
 
 from pathb_jax.store.artifacts import RunFiles
@@ -36,10 +37,14 @@ def check_ladder(
         return said
     try:
         _Ladder(folder, record, protocol, findings).check(replay, said)
-    except (AttributeError, KeyError, StopIteration, TypeError) as error:
+    except _NO_PROTOCOL as error:
         what = f"it lacks what a protocol has ({type(error).__name__}: {error})"
         findings.problem(f"{RECORD}: protocol.text", what)
     return said
+
+
+_NO_PROTOCOL = (AttributeError, KeyError, StopIteration, TypeError, StatisticsError)
+"""What following a text raises that is no protocol's."""
 
 
 class _Ladder:

@@ -28,7 +28,10 @@ def test_a_list_is_read_in_its_order() -> None:
     assert stages.success_floor is stages[0]
     assert stages.training_dynamics is stages[1]
     assert stages.seed_shift is stages[2]
-    assert pickle.loads(pickle.dumps(stages)) == stages
+    assert not stages.as_tables
+    tables = parse(shipped_table()).stages
+    assert pickle.loads(pickle.dumps(tables)) == tables
+    assert pickle.loads(pickle.dumps(tables)).as_tables  # as a plan goes to a cluster's machines
     only = parse(listed_table() | {"stages": listed_table()["stages"][-1:], "predictions": []})
     assert (only.stages.training_dynamics, only.stages.seed_shift) == (None, None)
     assert only.seed_sets == (40000,)

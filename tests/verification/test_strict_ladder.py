@@ -50,7 +50,8 @@ def test_a_baseline_is_judged_and_may_be_adopted(strict):
     assert [stage.name for stage in baseline.stages] == [
         *("success_floor", "training_dynamics", "equivalence", "equivalence")
     ]
-    assert record.seed_overlap.sets == {"10000": 0, "20000": 0, "30000": 0}
+    assert record.seed_overlap.sets == {"10000": 0, "20000": 0, "40000": 0}
+    assert list(baseline.summaries) == ["10000", "20000", "40000", "30000"]
 
 
 @pytest.mark.parametrize("name", ["strict", pytest.param("judged", marks=pytest.mark.slow)])
