@@ -29,8 +29,8 @@ PANELS = {
 
 MARKERS = "os^Dv"
 LIMIT: Any = {"color": "0.35", "linestyle": "--", "linewidth": 1}
-SMOOTHING = 50
-"""Smoothed lines are running means over one of so many parts of a run."""
+SMOOTHING = 25
+"""Smoothed lines are running means over one of so many parts of a run, five updates at least."""
 
 
 def colours_of(runs: Iterable[str]) -> dict[str, str]:
@@ -55,13 +55,13 @@ def draw_curves(histories: Histories, colours: Colours, rule: TrainingDynamics |
     for axes, (column, label) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
         for tag, history in histories.items():
             steps, values = history["env_steps"] / 1e6, history[column]
-            smooth = uniform_filter1d(values, max(1, len(values) // SMOOTHING), mode="nearest")
+            smooth = uniform_filter1d(values, max(5, len(values) // SMOOTHING), mode="nearest")
             axes.plot(steps, values, color=colours[tag], linewidth=0.6, alpha=0.3)
             axes.plot(steps, smooth, color=colours[tag], linewidth=1.6, label=tag)
         if column in limits:
             axes.axhline(limits[column], **LIMIT)
         if column == "value_loss":
-            _logarithmic(axes)
+            _logarithmic(axes, histories)
         _finish(axes, "environment steps (millions)", label)
     _legend(figure, len(histories))
     return figure
@@ -97,10 +97,16 @@ def draw_window(histories: Histories, colours: Colours, rule: TrainingDynamics) 
             axes.plot(rows[judged], values[judged], color=colours[tag], linewidth=2, label=tag)
         axes.axvspan(1 - rule.window, 0, color="0.92", zorder=0)
         axes.axhline(limit, **LIMIT)
-        text = f"{sign} {limit:g}"
-        axes.annotate(text, (0, limit), xytext=(-4, 3), textcoords="offset points", ha="right")
+        axes.annotate(
+            f"{sign} {limit:g}",
+            (0, limit),
+            xytext=(-4, 3),
+            textcoords="offset points",
+            ha="right",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
+        )
         if column == "value_loss":
-            _logarithmic(axes)
+            _logarithmic(axes, histories)
         _finish(axes, "updates before the end", label)
     _legend(figure, len(histories))
     return figure
@@ -207,10 +213,14 @@ def draw_rules(seeds: int, floor: float, difference: float) -> "Figure":
     return figure
 
 
-def _logarithmic(axes: "Axes") -> None:
-    axes.set_yscale("symlog", linthresh=1.0)  # a loss may be 0
-    axes.set_ylim(bottom=0)
+def _logarithmic(axes: "Axes", histories: Histories) -> None:
+    if all((history["value_loss"] > 0).all() for history in histories.values()):
+        axes.set_yscale("log")
+    else:
+        axes.set_yscale("symlog", linthresh=1.0)
+        axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
 
 
 def _legend(figure: "Figure", entries: int) -> None:
