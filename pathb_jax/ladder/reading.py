@@ -50,14 +50,13 @@ def _check_candidates(record: LadderRecord, protocol: Protocol, root: str) -> No
 
 
 def _check_stages(record: LadderRecord, protocol: Protocol, root: str) -> None:
-    kinds = [stage.kind for stage in protocol.stages]
+    stages = [*range(1, len(protocol.stages) + 1)]
     for where, run in record.runs:
         if isinstance(run, BatchRecord) or not run.stages:
             continue
-        names = [receipt.name for receipt in run.stages]
-        if names != kinds:
-            allowed = f"those of its protocol are {', '.join(kinds)}"
-            raise InputError(f"{root}{where}.stages", names, allowed)
+        numbers = [receipt.stage for receipt in run.stages]
+        if numbers != stages:
+            raise InputError(f"{root}{where}.stages", numbers, f"its protocol has {stages}")
 
 
 def _check_votes(record: LadderRecord, protocol: Protocol, root: str) -> None:

@@ -1,7 +1,9 @@
 """Stages as a list of any length: reading, sets, receipts."""
 
 import copy
+import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from pathb_jax.errors import InputError
 from pathb_jax.judging import rates
 from pathb_jax.ladder.acceptance import judge
 from pathb_jax.ladder.protocol import Protocol, parse_protocol, protocol_differences
+from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.store.models import to_json
 
+STORED = Path(__file__).parents[1] / "stored"
 CALM = {"entropy": [1.0] * 60, "log_std": [-0.5] * 60, "value_loss": [100.0] * 60}
 
 
@@ -142,3 +146,14 @@ def test_a_diverged_run_fails_the_first_stage_whatever_it_is() -> None:
     receipts = judge(stages, {10000: (32, 32)}, CALM, diverged="policy_loss at update 7")
     assert receipts[0].reasons == ["diverged: policy_loss at update 7"]
     assert [receipt.passed for receipt in receipts] == [False, None]
+
+
+def test_a_record_with_other_stages_than_its_protocols_is_refused(tmp_path: Path) -> None:
+    record = json.loads((STORED / "ladder.json").read_text())
+    for candidate in record["candidates"]:
+        for run in (candidate, *candidate.get("other_seeds", [])):
+            run["stages"] = run["stages"][:2]
+    path = tmp_path / "ladder.json"
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"candidates\[\d\]\.stages: \[1, 2\].*\[1, 2, 3\]"):
+        read_ladder(path)
