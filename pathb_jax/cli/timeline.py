@@ -101,6 +101,6 @@ def _print(result: "Timeline") -> None:
     Terminal().print(table)
     say("lead: updates by which a figure turns before the reward")
     for first in result.firsts:
-        say(f"the {first.part} goes first (by {first.figure}): p = {first.p_value:.3f}")
+        say(f"{first.part} before the other parts, by {first.figure}: p = {first.p_value:.3f}")
     verdict = "cannot be told" if result.goes_first is None else f"the {result.goes_first}"
     say(f"what goes first: {verdict}")

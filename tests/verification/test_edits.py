@@ -138,6 +138,7 @@ IN_CI = {
     "a stage's figure": in_record(*SECOND, "stages", 1, "figures", "entropy", value=plus(0.001)),
     "a grade": in_record("predictions", "GG3", value="falsified"),
     "a history's cell": cell(HISTORY, 3, "value_loss", plus(1.0)),
+    "an episode where none ended": cell(HISTORY, 3, "episode_return", "1.0"),
     "a history cut mid-row": lambda folder: (path := next(folder.glob(HISTORY))).write_bytes(
         path.read_bytes()[:-9]
     ),
