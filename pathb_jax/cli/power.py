@@ -35,7 +35,7 @@ candidate has one run, which tells nothing of training seeds. Hours are the runs
 Exit status: 0 done; 2 bad input, such as a run that is not over."""
 
 FORMAT = "pathb-power-v1"
-MOST_TRAIN_SEEDS, MOST_EVAL_SEEDS = 1000, 4096
+MOST_TRAIN_SEEDS, MOST_EVAL_SEEDS = 1000, 2048
 
 
 @dataclasses.dataclass(frozen=True)

@@ -275,6 +275,7 @@ def _allowed(stages: Stages, start: int, seeds: int) -> np.ndarray:
     return allowed
 
 
+@functools.lru_cache(maxsize=8)
 def _equivalent(seeds: int, margin: float, alpha: float) -> np.ndarray:
     """Return `equivalence.equivalence` of all pairs of successes of so many seeds each."""
     from scipy.stats import binomtest

@@ -15,15 +15,17 @@ HEADINGS = (
     "change",
     "ends above the floor",
     "95 % interval",
-    "mean success",
     "only it / only none",
     "p",
+    "mean success",
+    "p of the mean",
 )
 METHOD = (
     "A fork ends above the floor if its final success rate does; one that diverged does not. "
     "Intervals are Clopper-Pearson's. Forks of all changes have the same noises, so that each is "
-    "beside the fork of its noise without a change: p is of McNemar's exact test, two-sided, for "
-    "one change; with several, hold it to 0.05 over their number."
+    "beside the fork of its noise without a change: p is of McNemar's exact test, that of the mean "
+    "success rate of a sign-flip test over the pairs, both two-sided and for one change; with "
+    "several, hold it to 0.05 over their number."
 )
 
 
@@ -35,9 +37,10 @@ def cells(result: ChangeResult) -> list[str]:
         result.name,
         f"{result.above}/{len(result.forks)}",
         f"[{low:.3f}, {high:.3f}]",
-        f"{result.mean_success:.3f}",
         "-" if against is None else f"{against.only_change} / {against.only_none}",
         "-" if against is None else f"{against.p_value:.4f}",
+        f"{result.mean_success:.3f}",
+        "-" if against is None else f"{against.mean_p_value:.4f}",
     ]
 
 

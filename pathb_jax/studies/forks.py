@@ -6,10 +6,11 @@ noise does, in pairs.
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from pathb_jax.config import (
     SEED_LIMIT,
@@ -21,7 +22,7 @@ from pathb_jax.config import (
 )
 from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
-from pathb_jax.judging.rates import Paired, paired
+from pathb_jax.judging.rates import paired
 from pathb_jax.ladder.acceptance import successes_needed
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.store import artifacts
@@ -84,6 +85,8 @@ class Against(NamedTuple):
     only_none: int
     p_value: float
     """Of McNemar's exact test that neither ends above the floor more often, two-sided."""
+    mean_p_value: float
+    """Of a sign-flip test that the mean success rates do not differ, two-sided."""
 
 
 class ChangeResult(NamedTuple):
@@ -276,11 +279,11 @@ def _fork(study: ForkStudy, config: RunConfig, outcome: "RunOutcome") -> Fork:
 
 
 def _forks(study: ForkStudy, groups: Sequence[tuple[Change, list[Fork]]]) -> Forks:
-    reference = [fork.above for fork in groups[0][1]]
+    reference = groups[0][1]
     results = []
     for change, forks in groups:
         above = [fork.above for fork in forks]
-        against = None if not change else _against(paired(above, reference))
+        against = None if not change else _against(forks, reference)
         results.append(
             ChangeResult(
                 name=change_name(change),
@@ -288,8 +291,7 @@ def _forks(study: ForkStudy, groups: Sequence[tuple[Change, list[Fork]]]) -> For
                 forks=forks,
                 above=sum(above),
                 interval_95=clopper_pearson(sum(above), len(forks)),
-                mean_success=math.fsum((f.successes or 0) / study.eval_seeds for f in forks)
-                / len(forks),
+                mean_success=sum(map(_successes, forks)) / study.eval_seeds / len(forks),
                 against_none=against,
             )
         )
@@ -307,8 +309,36 @@ def _forks(study: ForkStudy, groups: Sequence[tuple[Change, list[Fork]]]) -> For
     )
 
 
-def _against(pair: Paired) -> Against:
-    return Against(pair.only_first, pair.only_second, pair.p_value)
+def _against(forks: Sequence[Fork], reference: Sequence[Fork]) -> Against:
+    pair = paired([fork.above for fork in forks], [fork.above for fork in reference])
+    more = [_successes(a) - _successes(b) for a, b in zip(forks, reference, strict=True)]
+    return Against(pair.only_first, pair.only_second, pair.p_value, sign_flip_p(more))
+
+
+def _successes(fork: Fork) -> int:
+    return fork.successes or 0
+
+
+def sign_flip_p(differences: Sequence[int]) -> float:
+    """Return the two-sided p-value of a mean difference, by flipping the signs of the pairs.
+
+    Exact up to 16 pairs, beyond by 65 535 random flips (SciPy's `permutation_test`).
+
+    >>> sign_flip_p([1, 2, 3])  # of 8 flips two are as far from 0
+    0.25
+    """
+    from scipy.stats import permutation_test
+
+    found = permutation_test(
+        (np.asarray(differences, float),),
+        lambda x, axis: np.mean(x, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=2**16 - 1 if len(differences) > 16 else 2**16,
+        batch=1024,
+        rng=np.random.default_rng(0),
+    )
+    return min(1.0, float(found.pvalue))
 
 
 def _parent_evaluations(study: ForkStudy) -> Iterator[tuple[int, float]]:

@@ -108,7 +108,7 @@ def test_the_command(study, tmp_path, capsys):
         (["--from", "none"], "--from: 'none' is not allowed; there is no such folder"),
         (["--from", "."], "give folders of runs"),
         (["--from", "{run}", "--train-seeds", "0"], "--train-seeds: [0]"),
-        (["--from", "{run}", "--eval-seeds", "5000"], "each from 1 to 4096"),
+        (["--from", "{run}", "--eval-seeds", "5000"], "each from 1 to 2048"),
         (["--from", "{run}", "--protocol", "none"], "--protocol: 'none'"),
         (["--from", "{run}", "--json", "{run}/power.json"], "--json"),
     ],

@@ -1,8 +1,10 @@
 """Forks of a run: the same state and noises for every change, and what is said of their ends."""
 
+import itertools
 import json
 import re
 
+import numpy as np
 import pytest
 from scipy import stats
 from small_runs import FinishedRun, Watcher, bad_input_line, read, rows, small_config
@@ -85,11 +87,26 @@ def test_a_change_is_held_against_none_noise_by_noise(study):
     assert changed.against_none[:2] == (6, 1)
     exact = 2 * stats.binom.cdf(1, 7, 0.5)  # McNemar's: the smaller of two tails, doubled
     assert changed.against_none.p_value == pytest.approx(exact)
+    assert changed.against_none.mean_p_value == forks.sign_flip_p([4] * 6 + [0, 0, 0, -2])
     low, high = changed.interval_95
     assert stats.binom.sf(5, 10, low) == pytest.approx(0.025)  # Clopper-Pearson's definition
     assert stats.binom.cdf(6, 10, high) == pytest.approx(0.025)
     assert found.parent_at is None  # its first evaluation is after update 3
     assert found.parent_end[0] == 6
+
+
+def test_flipping_signs_is_counting_flips():
+    differences = [3, -1, 4, 1, -5, 9]
+    sums = [
+        abs(sum(d * s for d, s in zip(differences, signs, strict=True)))
+        for signs in itertools.product((1, -1), repeat=6)
+    ]
+    as_far = sum(total >= abs(sum(differences)) for total in sums)
+    assert forks.sign_flip_p(differences) == pytest.approx(as_far / 2**6)
+    assert forks.sign_flip_p([0, 0, 0]) == 1
+    many = np.random.default_rng(3).normal(0.5, 1, 40)
+    by_student = stats.ttest_1samp(many, 0).pvalue
+    assert forks.sign_flip_p(many) == pytest.approx(by_student, abs=0.005)
 
 
 def test_the_command(parent, tmp_path, capsys):
