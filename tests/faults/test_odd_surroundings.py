@@ -117,7 +117,7 @@ def test_an_ascii_terminal_and_locale(tmp_path, tally):
     assert (ended.code, "UTF-8" in ended.error) == (2, True)
     ascii_only = {"PYTHONIOENCODING": "ascii"}
     ended = run("train_ppo.py", train_words(tmp_path / "caf\u00e9"), **ascii_only)
-    assert (ended.code, r"caf\xe9" in ended.out) == (0, True)
+    assert (ended.code, r"caf\xe9" in ended.err) == (0, True)
     words = ["--checkpoint", str(tmp_path / "caf\u00e9"), "--eval-seeds", "2"]
     ended = run("evaluate.py", words, **ascii_only)
     assert (ended.code, r"caf\xe9" in ended.out) == (0, True)

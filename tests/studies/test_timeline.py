@@ -65,6 +65,7 @@ def test_another_order_is_not_the_critics():
     assert timeline([history(rng, at, noise=0.3) for _ in range(RUNS)]).goes_first == "policy"
 
 
+@pytest.mark.slow  # hundreds of studies
 @pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("memory", [0.0, 0.7])
 @pytest.mark.parametrize("what", ["only the reward falls", "all turn at once"])
