@@ -180,6 +180,7 @@ def test_dynamics_pass_as_often_as_their_windows():
     assert power.dynamics_share({}, Stages([FLOOR])) == 1
 
 
+@pytest.mark.slow  # takes a quarter of a minute
 def test_it_is_what_playing_the_protocol_gives():
     """Draw runs, windows and sets, judge them by the ladder's own rules, and count adoptions."""
     stages = Stages([FLOOR, DYNAMICS, SHIFT, FAR])

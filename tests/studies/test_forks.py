@@ -109,6 +109,7 @@ def test_flipping_signs_is_counting_flips():
     assert forks.sign_flip_p(many) == pytest.approx(by_student, abs=0.005)
 
 
+@pytest.mark.slow  # takes a quarter of a minute
 def test_the_command(parent, tmp_path, capsys):
     words = [str(parent.files.out), "--at", "2", "--seeds", "2", "--out", str(tmp_path / "forks")]
     words += ["--change", "value_coef=0.1", "--change", "lr=1e-3,critic_lr=1e-4"]
