@@ -90,6 +90,9 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     from pathb_jax.report.diagnosis_page import HEADING
     from pathb_jax.report.remarks import is_own_page
+    from pathb_jax.studies.diagnosis import sets_of
+
+    sets_of(protocol)  # refused before anything is trained
 
     check_page("--doc", doc, is_own_page(HEADING), [])
     check_json(flags.json, is_own_json(format=FORMAT), "result", plan.out)

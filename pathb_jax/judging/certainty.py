@@ -6,6 +6,7 @@ from typing import NamedTuple
 from pathb_jax.judging import paths, rates, windows
 from pathb_jax.judging.runs import Evaluations
 from pathb_jax.ladder.acceptance import History, within
+from pathb_jax.ladder.equivalence import Equivalence, equivalence
 from pathb_jax.ladder.protocol import Protocol
 
 
@@ -43,7 +44,7 @@ class Shift(NamedTuple):
     """How often it fails a policy that is equally good on both sets, at the pooled rate."""
     seeds_needed: int | None
     """Seeds a set, a power of two, at which that is at most 5 %; None: more than 16 384."""
-    equivalence: rates.Equivalence
+    equivalence: Equivalence
     """Two one-sided tests at 5 % within the stage's difference."""
 
 
@@ -123,5 +124,5 @@ def _shift(
         rates.shift_flip(first, second, difference),
         rates.shift_error(min(first[1], second[1]), pooled, pooled, difference),
         rates.seeds_needed(pooled, difference),
-        rates.equivalence(first, second, difference),
+        equivalence(first, second, difference),
     )

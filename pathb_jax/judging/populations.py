@@ -106,17 +106,13 @@ def _population(name: str, group: _Group, protocol: Protocol) -> Population:
 
 def _kind(config: RecordedConfig) -> str:
     """Return what all runs of one kind have in common: every setting of training but the seed."""
-    settings = _settings(config)
+    settings = config.settings
     return repr(sorted((name, value) for name, value in settings.items() if name != "seed"))
-
-
-def _settings(config: RecordedConfig) -> dict[str, Any]:
-    return {**config.task, **config.train, **config.hparams, **config.schedule}
 
 
 def _is_of(group: _Group, candidate: Candidate, protocol: Protocol) -> bool:
     """Whether runs have a candidate's reward and all of its knobs."""
-    settings = _settings(group.config)
+    settings = group.config.settings
     knobs = {
         knob: candidate.change.get(knob, protocol.default_of(knob))
         for knob in ChangeTable.__annotations__
@@ -128,7 +124,7 @@ def _is_of(group: _Group, candidate: Candidate, protocol: Protocol) -> bool:
 
 def _departures(group: _Group, protocol: Protocol) -> list[str]:
     """List where runs of a candidate are not as the protocol plans them, seed and label apart."""
-    settings = _settings(group.config)
+    settings = group.config.settings
     departing = _departing(settings, protocol)
     return [
         deviation(name, getattr(protocol.run, name), settings.get(name))
@@ -153,7 +149,7 @@ def _departing(settings: Mapping[str, Any], protocol: Protocol) -> set[str]:
 
 def _differences(group: _Group, protocol: Protocol) -> list[str]:
     """List where runs differ from the protocol's with its default knobs."""
-    settings = _settings(group.config)
+    settings = group.config.settings
     return _departures(group, protocol) + [
         deviation(knob, protocol.default_of(knob), settings.get(knob))
         for knob in ChangeTable.__annotations__

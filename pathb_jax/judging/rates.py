@@ -11,9 +11,6 @@ import numpy as np
 
 from pathb_jax.ladder.acceptance import decimal, successes_needed, within
 from pathb_jax.ladder.equivalence import Count as Count
-from pathb_jax.ladder.equivalence import Equivalence as Equivalence
-from pathb_jax.ladder.equivalence import equivalence as equivalence
-from pathb_jax.ladder.equivalence import newcombe as newcombe
 from pathb_jax.ladder.statistics import as_probability, rates_within
 
 JEFFREYS = 0.5

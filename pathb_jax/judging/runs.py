@@ -143,7 +143,7 @@ def read_along(path: Path, seed_start: int, seeds: int, first_update: int = 0) -
 
 def _differences(config: RecordedConfig, protocol: Protocol) -> list[str]:
     """List where a run is not the protocol's with its default hyper-parameters."""
-    recorded = {**config.task, **config.train, **config.hparams, **config.schedule}
+    recorded = config.settings
     pinned = {
         name: getattr(protocol.run, name) for name in PlannedRun.model_fields if name != "label"
     }

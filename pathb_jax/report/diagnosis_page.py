@@ -10,7 +10,7 @@ from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.markdown import Markdown, rendered
 from pathb_jax.report.remarks import kept_remarks
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.studies.diagnosis import PUBLISHED_ENDS, Diagnosis, SegmentEnd, segment_ends
+from pathb_jax.studies.diagnosis import PUBLISHED_ENDS, Diagnosis, SegmentEnd, segment_ends, sets_of
 
 HEADING = "# Diagnosis of the default hyper-parameters"
 
@@ -121,7 +121,7 @@ def write_diagnosis_page(
         InputError: there is a page whose remarks cannot be kept.
         OSError: it cannot be written.
     """
-    first, _, third = plan.protocol.seed_sets
+    choosing, telling = sets_of(plan.protocol)
     text = rendered(
         "diagnosis.md.j2",
         {
@@ -138,8 +138,8 @@ def write_diagnosis_page(
         published_updates=PUBLISHED_ENDS[-1],
         ends=", ".join(map(str, segment_ends(plan.run.updates))),
         in_segments=in_segments,
-        first=first,
-        third=third,
+        choosing=choosing,
+        telling=telling,
         headings=HEADINGS,
         diagnoses=diagnoses,
         published=published_segments(plan),

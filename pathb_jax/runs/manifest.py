@@ -40,6 +40,11 @@ class RecordedConfig(Recorded):
     evaluation: RecordedEvaluation
     output: Group
 
+    @property
+    def settings(self) -> Group:
+        """What decides how it trains, by its flags' names."""
+        return {**self.task, **self.train, **self.hparams, **self.schedule}
+
 
 class Divergence(Recorded):
     """Where a figure became non-finite."""

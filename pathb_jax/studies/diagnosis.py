@@ -12,7 +12,8 @@ import numpy as np
 
 from pathb_jax.config import RunConfig
 from pathb_jax.config_checks import validated
-from pathb_jax.judging.rates import Count, newcombe
+from pathb_jax.errors import InputError
+from pathb_jax.ladder.equivalence import Count, newcombe
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.ladder.schema import Candidate
@@ -27,6 +28,19 @@ PUBLISHED_ENDS = (611, 815, 1018, 1221)
 
 DEFAULTS = Candidate.model_construct(order=0, tag="defaults", change={}, why="", if_it_fails="")
 """No change, and so nobody's candidate."""
+
+
+def sets_of(protocol: Protocol) -> tuple[int, int]:
+    """Return first seeds of the set that chooses the best state (stage 1's) and that which tells.
+
+    Raises:
+        InputError: the protocol has one evaluation set only.
+    """
+    first, *others = protocol.seed_sets
+    if not others:
+        allowed = "it needs a second evaluation set, such as evaluation.third_seed_start"
+        raise InputError("--protocol", protocol.file, allowed)
+    return first, others[-1]
 
 
 def segment_ends(updates: int) -> list[int]:
@@ -121,7 +135,7 @@ class Evaluated(NamedTuple):
     """On the first set, as `mean_steps`."""
     mean_steps: float
     reported: Count
-    """On the third set, which chooses nothing and has no training start in it."""
+    """On the last set, which chooses nothing."""
 
 
 class SegmentEnd(NamedTuple):
@@ -145,7 +159,7 @@ class Fall(NamedTuple):
     """Where the best state is kept, from the runs' folder; None: it is not."""
     end: Evaluated
     difference: float
-    """Success rate at the end less that of the best state, both on the third set."""
+    """Success rate at the end less that of the best state, both on the last set."""
     interval: tuple[float, float]
     """Newcombe's 95 % interval of the difference."""
     p_value: float
@@ -174,7 +188,7 @@ def diagnose(
 ) -> Diagnosis:
     """Read what a run, in one piece or in segments, left in its files.
 
-    The best state is chosen on the first set and told of on the third: chosen and told of on one
+    The best state is chosen on the first set and told of on the last: chosen and told of on one
     set it would look better than it is, and the fall from it larger.
 
     Args:
@@ -183,8 +197,8 @@ def diagnose(
         protocol: whose sets are evaluated.
         ends: updates after which segments end.
     """
-    first, _, third = protocol.seed_sets
-    states = [state for outcome in chain for state in _evaluated(outcome, first, third)]
+    choosing, telling = sets_of(protocol)
+    states = [state for outcome in chain for state in _evaluated(outcome, choosing, telling)]
     names = ("update", "entropy", "log_std", "mean_reward", "value_loss")
     history = {name: np.concatenate([outcome.history[name] for outcome in chain]) for name in names}
     diverged = chain[-1].diverged
@@ -197,7 +211,7 @@ def diagnose(
     )
 
 
-def _evaluated(outcome: "RunOutcome", first: int, third: int) -> Iterator[Evaluated]:
+def _evaluated(outcome: "RunOutcome", choosing: int, telling: int) -> Iterator[Evaluated]:
     table = outcome.evaluations
     seeds, successes = table["seeds"], np.rint(table["success_rate"] * table["seeds"])
     counts = {
@@ -206,15 +220,15 @@ def _evaluated(outcome: "RunOutcome", first: int, third: int) -> Iterator[Evalua
             table["seed_start"], table["update"], successes, seeds, strict=True
         )
     }
-    for row in np.flatnonzero(table["seed_start"] == first):
+    for row in np.flatnonzero(table["seed_start"] == choosing):
         update = int(table["update"][row])
         yield Evaluated(
             update=update,
             env_steps=int(table["env_steps"][row]),
-            success=counts[first, update],
+            success=counts[choosing, update],
             mean_terminal_alignment=float(table["mean_terminal_alignment"][row]),
             mean_steps=float(table["mean_steps"][row]),
-            reported=counts[third, update],
+            reported=counts[telling, update],
         )
 
 

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from pathb_jax.judging import rates
+from pathb_jax.ladder.equivalence import equivalence, newcombe
 
 SEEDS = 32
 
@@ -20,7 +21,7 @@ def test_newcombe_agrees_with_published_intervals():
         ((0, 10), (10, 10)): (0.6075, 1.0000),
     }
     for (first, second), interval in published.items():
-        assert rates.newcombe(first, second, 0.95) == pytest.approx(interval, abs=5e-5)
+        assert newcombe(first, second, 0.95) == pytest.approx(interval, abs=5e-5)
 
 
 def test_stage_3_fails_equal_policies_as_often_as_is_known():
@@ -93,11 +94,11 @@ def test_seeds_needed():
 
 
 def test_equivalence_needs_more_seeds_than_32():
-    assert not rates.equivalence((16, 32), (16, 32), 0.10).equivalent
-    found = rates.equivalence((512, 1024), (520, 1024), 0.10)
+    assert not equivalence((16, 32), (16, 32), 0.10).equivalent
+    found = equivalence((512, 1024), (520, 1024), 0.10)
     assert found.equivalent
     assert found.difference == pytest.approx(8 / 1024)
-    assert not rates.equivalence((512, 1024), (620, 1024), 0.10).equivalent
+    assert not equivalence((512, 1024), (620, 1024), 0.10).equivalent
 
 
 @pytest.mark.parametrize("apart", [0.10, 0.15])
@@ -109,7 +110,7 @@ def test_equivalence_seldom_accepts_what_differs_by_the_margin(apart):
     second = generator.binomial(seeds, 0.45 + apart, draws)
     accepted = np.mean(
         [
-            rates.equivalence((int(k), seeds), (int(m), seeds), 0.10).equivalent
+            equivalence((int(k), seeds), (int(m), seeds), 0.10).equivalent
             for k, m in zip(first, second, strict=True)
         ]
     )
@@ -122,7 +123,7 @@ def test_newcombe_covers():
     first, second = generator.binomial(32, 0.3, draws), generator.binomial(32, 0.55, draws)
     covered = 0
     for k, m in zip(first, second, strict=True):
-        low, high = rates.newcombe((int(k), 32), (int(m), 32), 0.95)
+        low, high = newcombe((int(k), 32), (int(m), 32), 0.95)
         covered += low <= 0.25 <= high
     assert covered / draws >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / draws) - 0.005
 

@@ -10,8 +10,8 @@ import pytest
 from small_protocol import listed_table, shipped_table, to_toml
 
 from pathb_jax.errors import InputError
-from pathb_jax.judging import rates
 from pathb_jax.ladder.acceptance import judge
+from pathb_jax.ladder.equivalence import equivalence
 from pathb_jax.ladder.protocol import Protocol, parse_protocol, protocol_differences
 from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.store.models import to_json
@@ -117,7 +117,7 @@ def test_equivalence_is_what_the_two_tests_say() -> None:
     for second in range(33):
         counts = {10000: (16, 32), 20000: (second, 32), 40000: (16, 32)}
         receipt = judge(stages, counts, CALM)[3]
-        found = rates.equivalence((16, 32), (second, 32), 0.25, 0.05)
+        found = equivalence((16, 32), (second, 32), 0.25, 0.05)
         assert receipt.figures["difference"] == found.difference
         assert [receipt.figures[f"interval_{end}"] for end in ("low", "high")] == [*found.interval]
         if receipt.passed is not None:  # the seed shift passed

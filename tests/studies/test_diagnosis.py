@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from scipy.stats import binom
-from small_protocol import UPDATES, small_table, write_toml
+from small_protocol import UPDATES, listed_table, small_table, write_toml
 from small_runs import BATCH_SIZE
 
 from pathb_jax.cli.diagnose import main
@@ -150,3 +150,13 @@ def test_choosing_and_telling_on_one_set_would_find_unwindings_in_noise():
         found["two sets"] += fall_by_chance((told[best], 32), (told[-1], 32)) < 0.05
     assert found["two sets"] / 400 < 0.05 + 2 * 0.011
     assert found["one set"] / 400 > 0.10
+
+
+def test_one_evaluation_set_cannot_both_choose_and_tell(tmp_path, capsys):
+    table = listed_table()
+    table["stages"] = table["stages"][:2]  # a floor and the training dynamics
+    table["predictions"] = []
+    write_toml(tmp_path / "one.toml", table)
+    assert main(["--protocol", str(tmp_path / "one.toml"), "--out", str(tmp_path / "out")]) == 2
+    assert "it needs a second evaluation set" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
