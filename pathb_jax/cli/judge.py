@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathb_jax.judging.certainty import HowSure, Shift
     from pathb_jax.judging.runs import JudgedRun
     from pathb_jax.ladder.protocol import Protocol
+    from pathb_jax.ladder.stages import Stage, Stages
 
 DESCRIPTION = """Judge finished runs by a protocol's stages, whoever trained them: by hand, for a
 study, in a ladder.
@@ -120,26 +121,32 @@ def _print(
         for receipt in run.receipts:
             if receipt.passed is False:
                 say(f"  {receipt.name} fails: {'; '.join(receipt.reasons)}")
-        for line in _certainty(sure):
+        for line in _certainty(sure, protocol.stages):
             say(f"  {line}")
 
 
-def _certainty(sure: "HowSure") -> list[str]:
+def _certainty(sure: "HowSure", stages: "Stages") -> list[str]:
+    def number(stage: "Stage | None") -> str:
+        return f"stage {stages.index(stage) + 1}" if stage else ""
+
     lines = []
     if sure.floor:
-        lines.append(f"stage 1: a fresh set says the opposite in {percent(sure.floor.flips)}")
+        floor = number(stages.success_floor)
+        lines.append(f"{floor}: a fresh set says the opposite in {percent(sure.floor.flips)}")
     if dynamics := sure.dynamics:
         earlier = ", ".join(f"{by} {MARKS[passed]}" for by, passed in dynamics.earlier.items())
+        stage = number(stages.training_dynamics)
         lines += [
-            f"stage 2: {dynamics.passed} of {dynamics.windows} windows of the last third pass; "
+            f"{stage}: {dynamics.passed} of {dynamics.windows} windows of the last third pass; "
             f"ended earlier by updates: {earlier}",
-            f"stage 2: log_std rises as much in {percent(dynamics.rises_as_much)} of the windows; "
+            f"{stage}: log_std rises as much in {percent(dynamics.rises_as_much)} of the windows; "
             f"read as monotone the judged one would {MARKS[dynamics.monotone]}",
         ]
     if sure.shift:
-        lines.append(f"stage 3: {_shift(sure.shift)}")
+        lines.append(f"{number(stages.seed_shift)}: {_shift(sure.shift)}")
     if sure.shadow:
-        lines.append(f"shadow of stage 3, which does not vote: {_shift(sure.shadow)}")
+        shadow = f"shadow of {number(stages.seed_shift)}, which does not vote"
+        lines.append(f"{shadow}: {_shift(sure.shadow)}")
     if along := sure.along:
         lines.append(
             f"along the run: last {along.last[0]}/{along.last[1]}, best {along.best[0]}/"

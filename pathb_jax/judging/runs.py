@@ -9,7 +9,7 @@ import numpy as np
 from pathb_jax.errors import InputError
 from pathb_jax.judging.rates import Count
 from pathb_jax.ladder.acceptance import judge
-from pathb_jax.ladder.failure_modes import FailureMode, classify
+from pathb_jax.ladder.failure_modes import FailureMode, alignment_at, classify
 from pathb_jax.ladder.protocol import Protocol, deviation
 from pathb_jax.ladder.schema import PlannedRun
 from pathb_jax.runs.evidence import check_evidence
@@ -74,11 +74,7 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
     along = read_along(files.evaluations, start, own_seeds, manifest.first_update)
     schedule = manifest.config.schedule
     diverged = manifest.diverged.text if manifest.diverged else None
-    half = [
-        alignment
-        for update, alignment in zip(along.updates, along.alignments, strict=True)
-        if update == schedule["updates"] // 2
-    ]
+    half = manifest.first_update + schedule["updates"] // 2
     return JudgedRun(
         folder=folder,
         slug=files.slug,
@@ -95,7 +91,7 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
             updates=schedule["updates"],
             success=counts.get(start),
             alignment=summaries.get(start, {}).get("mean_terminal_alignment"),
-            half_alignment=half[0] if half else None,
+            half_alignment=alignment_at(half, artifacts.read_evaluations(files.evaluations), start),
             log_std_init=schedule["log_std_init"],
             diverged=diverged or "",
         ),

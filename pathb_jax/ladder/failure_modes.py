@@ -4,9 +4,11 @@ Rules: docs/spec/ladder.md, "Failure modes"; numbers: the protocol's table.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from pathb_jax.ladder.acceptance import (
     History,
@@ -102,6 +104,21 @@ def classify(
     )
     name: Mode = "diverged" if diverged else _first_match(facts)
     return FailureMode(name, _figures(name, facts, rate(success), finite(half_alignment)))
+
+
+def alignment_at(
+    update: int, evaluations: Mapping[str, np.ndarray], seed_start: int
+) -> float | None:
+    """Return the mean terminal alignment of an in-run evaluation, if there was one.
+
+    Args:
+        update: after which it was.
+        evaluations: the columns update, seed_start and mean_terminal_alignment.
+        seed_start: first seed of its set.
+    """
+    there = (evaluations["update"] == update) & (evaluations["seed_start"] == seed_start)
+    values = evaluations["mean_terminal_alignment"][there]
+    return float(values[0]) if len(values) else None
 
 
 def window_rows(table: FailureModes, updates: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pathb_jax.ladder.acceptance import cleared, grade_predictions, judge, passed_all
 from pathb_jax.ladder.evidence import trained_by
-from pathb_jax.ladder.failure_modes import classify
+from pathb_jax.ladder.failure_modes import alignment_at, classify
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
@@ -140,7 +140,7 @@ def _fill(plan: LadderPlan, record: LadderRecord, entry: RunRecord, outcome: Run
         updates=plan.run.updates,
         success=_counts(outcome).get(start),
         alignment=outcome.summaries.get(start, {}).get("mean_terminal_alignment"),
-        half_alignment=_half_alignment(outcome, start, plan.run.updates),
+        half_alignment=alignment_at(plan.run.updates // 2, outcome.evaluations, start),
         log_std_init=outcome.manifest.config.schedule["log_std_init"],
         diverged=_diverged_text(outcome) or "",
     )
@@ -167,14 +167,6 @@ def _counts(outcome: RunOutcome) -> dict[int, tuple[int, int]]:
         start: (summary["success_count"], summary["seeds"])
         for start, summary in outcome.summaries.items()
     }
-
-
-def _half_alignment(outcome: RunOutcome, seed_start: int, updates: int) -> float | None:
-    """Alignment of the in-run evaluation at half the run, which every run has."""
-    rows = outcome.evaluations
-    at_half = (rows["update"] == updates // 2) & (rows["seed_start"] == seed_start)
-    values = rows["mean_terminal_alignment"][at_half]
-    return float(values[0]) if len(values) else None
 
 
 def _diverged_text(outcome: RunOutcome) -> str | None:

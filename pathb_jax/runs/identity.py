@@ -18,7 +18,7 @@ from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.lock import locked_with_all_below
 from pathb_jax.store.models import parse, to_json
-from pathb_jax.store.step_folders import complete_steps
+from pathb_jax.store.step_folders import SAVING, complete_steps
 from pathb_jax.system import provenance
 
 NEUTRAL = (
@@ -77,7 +77,8 @@ def _refuse_orphans(config: RunConfig, files: RunFiles) -> None:
     Nothing says where they were trained; a new run of this name would go on from them after its
     first stop, whatever they are.
     """
-    if not any(files.checkpoints.glob("[0-9]*")):
+    # A half-written one never was a checkpoint: a removed folder's writer may leave it.
+    if all(path.suffix == SAVING for path in files.checkpoints.glob("[0-9]*")):
         return
     differences = []
     try:

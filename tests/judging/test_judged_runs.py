@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from small_protocol import shipped_table, write_toml
 
 from pathb_jax.cli.judge import main
 from pathb_jax.errors import InputError
@@ -78,3 +79,15 @@ def test_the_command(finished, tmp_path, capsys):
         "--protocol",
         "--json",
     ]
+
+
+def test_stages_are_called_by_their_place_in_the_protocol(finished, tmp_path, capsys):
+    table = shipped_table()
+    kinds = ("training_dynamics", "seed_shift", "success_floor")
+    table["stages"] = [{"kind": kind, **table["stages"][kind]} for kind in kinds]
+    protocol = write_toml(tmp_path / "mine.toml", table)
+    assert main([str(finished.files.out), "--protocol", str(protocol)]) == 0
+    printed = capsys.readouterr().out
+    assert "stage 3: a fresh set says" in printed
+    assert "stage 2: fresh sets of 20000" in printed
+    assert "shadow of stage 2" in printed
