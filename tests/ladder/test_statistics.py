@@ -38,8 +38,12 @@ def test_interval_of_what_is_no_count(k: int, n: int) -> None:
         clopper_pearson(k, n)
 
 
+# SciPy overflows at probabilities near the least float; rates are fractions of counts.
+probabilities = st.floats(0, 1).map(lambda p: round(p, 9))
+
+
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10), st.floats(0, 1), st.floats(0, 1))
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10), probabilities, probabilities)
 def test_rates_within_against_brute_force(
     n1: int, n2: int, tenths: int, p1: float, p2: float
 ) -> None:
