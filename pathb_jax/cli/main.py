@@ -27,6 +27,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command("train", "TrainFlags", "train one run, or evaluate a checkpoint"),
     "ladder": Command("ladder", "LadderFlags", "run the stability ladder, or print its plan"),
+    "status": Command("status", "StatusFlags", "show how far a ladder or any runs are"),
     "verify": Command(
         "verify", "VerifyFlags", "recompute a ladder or run from its files, replay its policies"
     ),

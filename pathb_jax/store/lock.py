@@ -86,6 +86,26 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def seems_held(folder: Path) -> bool:
+    """Say whether somebody says to hold a folder and, if it is a process of this host, lives.
+
+    The lock itself is not touched: for whoever only looks, and must be in nobody's way.
+    """
+    holder = _read_holder(folder)
+    if holder is None:
+        return False
+    pid, host, _ = holder
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # somebody else's
+    except (OSError, OverflowError):
+        return False
+    return pid > 0
+
+
 def _taken(folder: Path, flag: str) -> BaseFileLock:
     """Return the lock, taken; raise Timeout if somebody has it.
 
@@ -135,8 +155,15 @@ def _in_use(folder: Path, flag: str) -> InputError:
 
 
 def _holder(folder: Path) -> str:
+    holder = _read_holder(folder)
+    # it may not have written who it is yet
+    return f"pid {holder[0]} on {holder[1]} since {holder[2]}" if holder else "another process"
+
+
+def _read_holder(folder: Path) -> tuple[int, str, str] | None:
+    """Return the pid, host and start of whoever said last that it holds a folder."""
     try:
         holder = read_json(folder / HOLDER)
-        return f"pid {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (InputError, OSError, KeyError, TypeError):
-        return "another process"  # it has not written who it is yet
+        return int(holder["pid"]), str(holder["host"]), str(holder["since"])
+    except (InputError, OSError, KeyError, TypeError, ValueError):
+        return None
