@@ -11,7 +11,15 @@ from pathb_jax.cli import command
 from pathb_jax.cli.devices import MOST_RUNS_PER_DEVICE, check_parallel_runs, check_ray, computing
 from pathb_jax.cli.exit_codes import FAILURE, OK, REJECTED
 from pathb_jax.cli.json_result import check_json, json_result
-from pathb_jax.cli.ladder_output import plan_result, print_plan, print_record, print_verification
+from pathb_jax.cli.ladder_output import (
+    judged_line,
+    names_of_runs,
+    plan_result,
+    planned_runs,
+    print_plan,
+    print_record,
+    print_verification,
+)
 from pathb_jax.cli.output_files import check_distinct, check_page, check_writable
 from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, MatmulPrecision, ParallelRuns, Tier
 from pathb_jax.display.terminal import notice
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from pathb_jax.ladder.protocol import Protocol
     from pathb_jax.ladder.schema import PlannedRun
     from pathb_jax.runs.cluster import Cluster
+    from pathb_jax.store.record_schema import LadderRecord
 
 DESCRIPTION = """Run the pre-registered stability ladder: train hyper-parameter candidates one after
 another, judge each in stages fixed in advance, adopt the first that passes, then train the
@@ -253,6 +262,7 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
     if not flags.plan and not finished:
         refuse_if_held(out)  # before minutes of compiling
     if flags.plan or not finished:
+        notice("measuring how fast this machine trains ...")
         with signals.ending_at_once():  # nothing is written before
             measured = estimate.measure(plan)
         print_plan(plan, record, measured)
@@ -260,26 +270,39 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
         return {"plan": plan_result(plan, record, measured)}, OK
     if finished:
         notice(f"{out}: this ladder has finished; nothing to train")
-    return _climb(plan, flags)
+    return _climb(plan, flags, record)
 
 
-def _climb(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
+def _climb(
+    plan: "LadderPlan", flags: LadderFlags, record: "LadderRecord"
+) -> tuple[dict[str, Any], int]:
     from pathb_jax.display.progress import ProgressBar
     from pathb_jax.ladder.ladder import run_ladder
     from pathb_jax.report.note import write_note
     from pathb_jax.store.models import to_json
+    from pathb_jax.store.record import read_record
 
-    def tell() -> Path:
+    def note() -> Path:
         if flags.note is not None:
             write_note(plan.record_path, flags.note)
         return write_note(plan.record_path)
 
-    with ProgressBar(quiet=not flags.progress) as bar:
+    names, planned = names_of_runs(plan), planned_runs(plan, record)
+    judged = {entry.tag for entry in record.candidates if entry.stages}
+    with ProgressBar(quiet=not flags.progress, names=names, planned=planned) as bar:
+
+        def tell() -> None:
+            for entry in read_record(plan.record_path).candidates:
+                if entry.stages and entry.tag not in judged:
+                    judged.add(entry.tag)
+                    bar.notice(judged_line(entry))
+            note()
+
         record = run_ladder(plan, bar, tell)
-    note = tell()
+    written = note()
     print_record(record)
     notice(f"record: {plan.record_path}")
-    notice(f"note:   {note}")
+    notice(f"note:   {written}")
     result = {"record": to_json(record)}
     if not print_verification(record):
         return result, FAILURE

@@ -11,7 +11,7 @@ from pathb_jax.ladder.statistics import clopper_pearson
 if TYPE_CHECKING:
     from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.store.record_schema import LadderRecord, StageRecord
+    from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, StageRecord
 
 
 MARKS = {True: "pass", False: "fail", None: "-"}
@@ -28,6 +28,52 @@ def success_cells(count: tuple[int, int] | None) -> tuple[str, str]:
 def stages_cell(receipts: "Sequence[StageRecord]") -> str:
     """Return what each stage said as a cell of a table."""
     return " ".join(MARKS[receipt.passed] for receipt in receipts)
+
+
+def names_of_runs(plan: "LadderPlan") -> dict[str, str]:
+    """Return what a line of progress calls each run, by its slug."""
+    from pathb_jax.runs.outcome import run_files
+
+    names = {}
+    for candidate in plan.protocol.candidates:
+        for seed in plan.seeds:
+            apart = f" seed {seed}" if len(plan.seeds) > 1 else ""
+            slug = run_files(plan.candidate_run(candidate, seed)).slug
+            names[slug] = candidate.tag + apart
+        for run in plan.protocol.batch:
+            names[run_files(plan.batch_run(run, candidate)).slug] = run.label
+    return names
+
+
+def planned_runs(plan: "LadderPlan", record: "LadderRecord") -> dict[str, int]:
+    """Return the updates of every candidate's run that is not taken up yet, by its slug."""
+    from pathb_jax.ladder.evidence import is_taken_up
+    from pathb_jax.runs.outcome import run_files
+
+    pairs = zip(plan.protocol.candidates, record.candidates, strict=True)
+    return {
+        run_files(plan.candidate_run(candidate, seed)).slug: plan.run.updates
+        for candidate, entry in pairs
+        for seed in plan.seeds
+        if not is_taken_up(plan, entry, seed)
+    }
+
+
+def judged_line(entry: "CandidateRecord") -> str:
+    """Say what the stages say of a candidate: the stage that rejects it, its figure and limit."""
+    return f"{entry.tag}: {entry.status}; {_why(entry)}"
+
+
+def _why(entry: "CandidateRecord") -> str:
+    """Return what a candidate failed by, or that it passed."""
+    if entry.votes:
+        votes = entry.votes
+        passed = f"{len(votes.passed)} of {len(votes.seeds)} training seeds pass all stages"
+        return f"{passed}, {votes.needed} needed"
+    for receipt in entry.stages:
+        if receipt.passed is False:
+            return f"stage {receipt.stage}, {receipt.name}: {'; '.join(receipt.reasons)}"
+    return f"all {len(entry.stages)} stages pass" if entry.stages else "-"
 
 
 def plan_result(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate") -> dict[str, Any]:
@@ -91,19 +137,12 @@ def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate")
 def print_record(record: "LadderRecord") -> None:
     """Print the verdict and what it rests on."""
     console = Terminal()
-    table = Table("candidate", "status", "success", "95 % interval", "stages", "failure mode")
+    table = Table("candidate", "status", "success", "95 % interval", "why")
     for entry in record.candidates:
         first = next(iter(entry.summaries.values()), None)
         success = success_cells((first.success_count, first.seeds) if first else None)
-        mode = entry.failure_mode or "-"
-        table.add_row(entry.tag, entry.status, *success, stages_cell(entry.stages), mode)
+        table.add_row(entry.tag, entry.status, *success, _why(entry))
     console.print(table)
-    for entry in record.candidates:
-        if votes := entry.votes:
-            console.print(
-                f"{entry.tag}: {len(votes.passed)} of {len(votes.seeds)} voting training seeds "
-                f"pass all stages, {votes.needed} needed"
-            )
     if others := record.training_seeds:
         for passes in others.passes:
             low, high = passes.interval

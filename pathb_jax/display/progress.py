@@ -1,35 +1,60 @@
-"""Progress of a run on the terminal."""
+"""Progress of runs on the terminal."""
 
+import statistics
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from pathb_jax.display.terminal import Terminal, duration, notice
 from pathb_jax.runs.observer import Observer, Progress
 
+WIDE = 120
+"""Columns of a terminal from which on a run's line shows its figures too."""
+NAME_WIDTH = 30
+PLANNED = ""
+"""No run's slug: the line of all planned runs."""
+
 
 class ProgressBar(Observer):
-    """Shows one line per run on standard error.
+    """Shows one line per run on standard error, and one for all of them if they are known.
 
-    On a terminal the line is live; elsewhere (a log file) one plain line is printed per chunk;
-    with `quiet` only notices are.
+    On a terminal the lines are live, and fit into 80 columns; elsewhere (a log file) one plain line
+    is printed per chunk; with `quiet` only notices are.
+
+    Args:
+        quiet: show notices alone.
+        names: slug -> what a run's line calls it, if not by its slug.
+        planned: slug -> updates, of runs that are shown together in a line of their own.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        names: Mapping[str, str] | None = None,
+        planned: Mapping[str, int] | None = None,
+    ) -> None:
         console = Terminal(sys.stderr, soft_wrap=False)  # live lines must not wrap
         self._quiet = quiet
-        self._live = console.is_terminal and not quiet
-        self._bars = Bars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
-            console=console,
-            disable=not self._live,
-        )
+        self._live = console.is_terminal and not console.is_dumb_terminal and not quiet
+        self._names = names or {}
+        self._planned = planned or {}
+        self._seen: dict[str, Progress] = {}
+        columns = [
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH),
+            ),
+            BarColumn(bar_width=10),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[figures]}", markup=False, table_column=Column(no_wrap=True)),
+        ]
+        self._bars = Bars(*columns, console=console, disable=not self._live)
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "ProgressBar":
@@ -48,23 +73,59 @@ class ProgressBar(Observer):
         """Show where the run stands."""
         if self._quiet:
             return
-        row = progress.row
         success = "-" if progress.success_rate is None else f"{progress.success_rate:.3f}"
-        figures = (
-            f"{progress.env_steps_per_second:,.0f} steps/s  {duration(progress.seconds_left)} left"
-            f"  entropy {row['entropy']:.3f}  log_std {row['log_std']:.3f}"
-            f"  value_loss {row['value_loss']:.1f}  success {success}"
-        )
+        over = progress.update == progress.updates
+        left = "trained" if over else f"{duration(progress.seconds_left)} left"
+        figures = _figures(progress)
         if not self._live:
-            line = f"{progress.slug} update {progress.update}/{progress.updates}  {figures}"
-            notice(line)
+            line = f"{progress.slug} update {progress.update}/{progress.updates}"
+            notice(f"{line}  {left}  success {success}  {figures}")
             return
-        if progress.slug not in self._tasks:
-            self._tasks[progress.slug] = self._bars.add_task(
-                progress.slug, total=progress.updates, figures=""
-            )
-        self._bars.update(self._tasks[progress.slug], completed=progress.update, figures=figures)
+        shown = f"success {success}  {left}"
+        if self._bars.console.width >= WIDE:
+            shown = f"{shown}  {figures}"
+        name = self._names.get(progress.slug, progress.slug)
+        self._show(progress.slug, name, progress.update, progress.updates, shown)
+        if len(self._planned) > 1:
+            self._show_planned(progress)
 
     def notice(self, message: str) -> None:
         """Print one line above the live ones."""
         self._bars.console.print(message)
+
+    def _show(self, key: str, name: str, done: int, total: int, figures: str) -> None:
+        if key not in self._tasks:
+            self._clear()
+            self._tasks[key] = self._bars.add_task(name, total=total, figures="")
+        self._bars.update(self._tasks[key], completed=done, figures=figures)
+
+    def _clear(self) -> None:
+        """Remove the lines of runs that are over, and that of all, which comes back last."""
+        over = {task.id for task in self._bars.tasks if task.finished}
+        for key, task in list(self._tasks.items()):
+            if task in over or key == PLANNED:
+                self._bars.remove_task(self._tasks.pop(key))
+
+    def _show_planned(self, progress: Progress) -> None:
+        """Show how far the planned runs are, until one trains that is none of them."""
+        if progress.slug not in self._planned:
+            self._planned = {}
+            return
+        self._seen[progress.slug] = progress
+        at_work = [run for run in self._seen.values() if run.update < run.updates]
+        done = sum(run.update for run in self._seen.values())
+        total = sum(self._planned.values())
+        shown = ""
+        if at_work:
+            paces = [run.seconds_left / (run.updates - run.update) for run in at_work]
+            seconds = (total - done) * statistics.median(paces) / len(at_work)
+            shown = f"{duration(seconds)} left at most"
+        self._show(PLANNED, f"all {len(self._planned)} runs", done, total, shown)
+
+
+def _figures(progress: Progress) -> str:
+    row = progress.row
+    return (
+        f"{progress.env_steps_per_second:,.0f} steps/s  entropy {row['entropy']:.3f}"
+        f"  log_std {row['log_std']:.3f}  value_loss {row['value_loss']:.1f}"
+    )

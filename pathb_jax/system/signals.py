@@ -78,12 +78,20 @@ def _watch(wakeups: int) -> None:
             name = signal.Signals(signum).name
             print(f"stopped by {name}; the same command goes on from here", file=sys.stderr)
             _end(signum)
+        if requests == 1:
+            _acknowledge(signum)
         if requests > 1 and signum == signal.SIGINT:
             timers.append(threading.Timer(_GRACE_SECONDS, _end, [signum]))
             timers[-1].daemon = True
             timers[-1].start()
     for timer in timers:
         timer.cancel()
+
+
+def _acknowledge(signum: int) -> None:
+    again = "; again to stop at once" if signum == signal.SIGINT else ""
+    with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
+        print(f"{signal.Signals(signum).name}: saving ...{again}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -148,8 +148,13 @@ def test_the_plan_is_printed_before_the_run(adopted, rejected):
 
 def test_progress_can_be_switched_off(adopted, rejected):
     assert "steps/s" in adopted.err
-    written = [rejected.folder / "ladder.json", rejected.folder / NOTE]
-    assert rejected.err == "record: {}\nnote:   {}\n".format(*written)
+    assert rejected.err.splitlines() == [
+        "measuring how fast this machine trains ...",
+        "lr1e4: rejected; stage 1, success_floor: 0.000 < 1.00",
+        "vc0_25: rejected; stage 1, success_floor: 0.000 < 1.00",
+        f"record: {rejected.folder / 'ladder.json'}",
+        f"note:   {rejected.folder / NOTE}",
+    ]
 
 
 @pytest.mark.parametrize("name", ["adopted", "rejected"])

@@ -57,8 +57,9 @@ def test_progress_is_shown_only_when_asked_for(words, capsys, asked, one_update_
     assert len(lines) == (UPDATES if asked else 0)
     for number, line in enumerate(lines, start=1):
         assert f"update {number}/{UPDATES} " in line
-        for figure in ("steps/s", "left", "entropy", "log_std", "value_loss", "success"):
+        for figure in ("steps/s", "entropy", "log_std", "value_loss", "success"):
             assert figure in line
+        assert ("trained" if number == UPDATES else "left") in line
 
 
 def test_interrupted_it_says_how_to_go_on(words, capsys, monkeypatch, tmp_path):
