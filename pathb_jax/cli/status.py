@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich import box
-from rich.console import Group
+from rich.console import Group, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -38,6 +38,10 @@ FORMAT = "pathb-status-v1"
 RESULTS = Path("results")
 WIDE = 100
 """Columns of a terminal from which on the last figures of training are shown too."""
+
+
+OTHERS = 62
+"""What the columns beside a run's name take at most on a narrow one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +122,9 @@ def _shown(standing: "Standing", width: int) -> list[Any]:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("run", "seed", "state", "update", "", "left", "success", *figures, "stages"):
         right = heading in ("seed", "update", "", "left", "success", *figures)
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+        narrow = width - OTHERS if heading == "run" and not wide else None
+        align: JustifyMethod = "right" if right else "left"
+        table.add_column(heading, justify=align, no_wrap=True, max_width=narrow)
     for run in standing.runs:
         table.add_row(*_cells(run, figures))
     return [table, Text(_whole(standing), overflow="fold")]

@@ -30,7 +30,7 @@ class RunStanding(NamedTuple):
     """How far one run is."""
 
     name: str
-    """The candidate's tag, the batch run's label, or the folder's name."""
+    """The candidate's tag, the batch run's label without it, or the folder's name."""
     folder: str
     """Its name, beside the record."""
     seed: int | None
@@ -125,7 +125,7 @@ def _of_ladder(folder: Path, record: LadderRecord) -> Iterator[RunStanding]:
             else:
                 yield _not_begun(record, candidate.tag, run_dir, seed)
     for run in record.batch:
-        yield _of_record(folder, record, run, run.label, first)
+        yield _of_record(folder, record, run, run.label.partition("_pathb_")[0], first)
 
 
 def _planned_seeds(record: LadderRecord) -> Iterable[int]:
