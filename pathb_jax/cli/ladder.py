@@ -22,6 +22,7 @@ from pathb_jax.cli.ladder_output import (
 )
 from pathb_jax.cli.output_files import check_distinct, check_page, check_writable
 from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, MatmulPrecision, ParallelRuns, Tier
+from pathb_jax.display.tensorboard import check_tensorboard, observed
 from pathb_jax.display.terminal import notice
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run
@@ -104,6 +105,8 @@ class LadderFlags:
     accept_environment_change: bool = False
     """Go on, and take up runs, although program, versions or device differ from what trained them;
     this becomes a recorded departure from the protocol."""
+    tensorboard: bool = False
+    """Write event files for TensorBoard into the folder of every run as it trains."""
     progress: bool = True
     """Show progress of the runs."""
     backend: Backend = "auto"
@@ -138,6 +141,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if flags.check:
         return _check(flags, _plan(flags, protocol, planned, out, words, None))
+    check_tensorboard(flags.tensorboard)
     check_writable("--out", out)
     _check_notes(flags, out)
     check_json(flags.json, is_own_json(format=FORMAT), "result", out)
@@ -289,7 +293,8 @@ def _climb(
 
     names, planned = names_of_runs(plan), planned_runs(plan, record)
     judged = {entry.tag for entry in record.candidates if entry.stages}
-    with ProgressBar(quiet=not flags.progress, names=names, planned=planned) as bar:
+    bar = ProgressBar(quiet=not flags.progress, names=names, planned=planned)
+    with bar, observed(bar, flags.tensorboard) as observer:
 
         def tell() -> None:
             for entry in read_record(plan.record_path).candidates:
@@ -298,7 +303,7 @@ def _climb(
                     bar.notice(judged_line(entry))
             note()
 
-        record = run_ladder(plan, bar, tell)
+        record = run_ladder(plan, observer, tell)
     written = note()
     print_record(record)
     notice(f"record: {plan.record_path}")

@@ -13,6 +13,7 @@ from pathb_jax.cli.json_result import check_json, json_result
 from pathb_jax.cli.output_files import check_writable
 from pathb_jax.config import DefaultHint, RunConfig, TaskConfig
 from pathb_jax.config_checks import validated
+from pathb_jax.display.tensorboard import check_tensorboard, observed
 from pathb_jax.display.terminal import notice, say
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
@@ -37,6 +38,8 @@ class TrainFlags(RunConfig):
 
     json: Annotated[Path | None, DefaultHint("none")] = None
     """Write the result to this file too; - is standard output."""
+    tensorboard: bool = False
+    """Write event files for TensorBoard into the run's folder as it trains."""
 
     @property
     def run(self) -> RunConfig:
@@ -59,6 +62,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     else:
         flags = command.parse(TrainFlags, arguments, DESCRIPTION)
         config = validated(flags.run)
+    check_tensorboard(flags.tensorboard)
     check_writable("--out", config.output.out)
     check_json(flags.json, is_own_json(format=FORMAT), "result", config.output.out)
 
@@ -67,7 +71,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     backend.select_backend(config.output.backend, deterministic=config.output.deterministic)
     with json_result(flags.json) as write:
-        result = _evaluate(config) if evaluates else _train(config)
+        result = _evaluate(config) if evaluates else _train(config, flags.tensorboard)
         code = _print(config, result)
         write({"format": FORMAT, **result})
     return code
@@ -124,13 +128,14 @@ def _evaluate(config: RunConfig) -> dict[str, Any]:
     return _result(config, None, evaluate_only(config))
 
 
-def _train(config: RunConfig) -> dict[str, Any]:
+def _train(config: RunConfig, tensorboard: bool) -> dict[str, Any]:
     from pathb_jax.display.progress import ProgressBar
     from pathb_jax.runs import trainer
     from pathb_jax.store.models import to_json
 
-    with ProgressBar(quiet=not config.output.progress) as bar:
-        outcome = trainer.train(config, bar)
+    bar = ProgressBar(quiet=not config.output.progress)
+    with bar, observed(bar, tensorboard) as observer:
+        outcome = trainer.train(config, observer)
     if not outcome.trained:
         notice(f"{outcome.files.slug}: finished before; nothing to train")
     diverged = None if outcome.diverged is None else to_json(outcome.diverged)

@@ -88,6 +88,8 @@ class Run:
     runs_together: int = 1
     seconds_per_update: float | None = None
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
+    told: tuple[int, int] = (0, 0)
+    """Rows of history and evaluations that the observer has."""
 
     # Where the run stands.
 
@@ -203,6 +205,7 @@ class Run:
         """Evaluate and save where that is due, and tell the observer."""
         if self.diverged is None:
             self._evaluate_and_save()
+        if self.done > self.told[0]:
             self._tell()
 
     def evaluates_after(self, done: int) -> bool:
@@ -278,6 +281,8 @@ class Run:
 
     def _tell(self) -> None:
         last = row(self.history, -1)
+        rows, evaluations = self.told
+        self.told = self.done, length(self.evaluations)
         assert self.seconds_per_update is not None
         self.observer.progress(
             Progress(
@@ -288,6 +293,12 @@ class Run:
                 seconds_left=(self.updates - self.done) * self.seconds_per_update,
                 row=last,
                 success_rate=self.success_rate,
+                folder=self.files.out,
+                settings=recorded(self.config).settings,
+                rows={name: column[rows:] for name, column in self.history.items()},
+                evaluations={
+                    name: column[evaluations:] for name, column in self.evaluations.items()
+                },
             )
         )
 

@@ -1,6 +1,7 @@
 """Lines of progress, live and in a log."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,8 @@ LONG = "mixed_ppo_phase3_lambda_0_9_large_seed_0_mixed_0_90_pathb_lr1e4"
 
 
 def progress(slug, update, success=0.5):
-    return Progress(slug, update, 100, 1000.0, (100 - update) * 60.0, ROW, success)
+    left = (100 - update) * 60.0
+    return Progress(slug, update, 100, 1000.0, left, ROW, success, Path(slug), {}, {}, {})
 
 
 @pytest.fixture
