@@ -86,6 +86,12 @@ def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate")
         f"batch of {batch} after an adoption {duration(estimate.seconds_of(batch))}; "
         f"{estimate.devices} at a time"
     )
+    if plan.with_baseline:
+        added = "one run more" if plan.adds_a_run else "its own run, if it is not reached"
+        console.print(
+            f"after the verdict the default run ({plan.baseline.tag}): {added}, "
+            f"{duration(estimate.run_seconds)}"
+        )
 
 
 def print_record(record: "LadderRecord") -> None:
