@@ -17,7 +17,7 @@ from pathb_jax.judging.training_seeds import interquartile_mean, next_seed_disag
 from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.ladder.training_seeds import OPEN
-from pathb_jax.report.best_state import best_state, with_baseline
+from pathb_jax.report.best_state import with_baseline
 from pathb_jax.report.diagnosis_page import segment_table, statements
 from pathb_jax.report.markdown import link, rendered
 from pathb_jax.report.note_figures import note_figures
@@ -79,7 +79,6 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
         },
         **_context(record, plan),
         next_step=next_step(record, plan, folder),
-        best_state_here=best_state(record, plan, folder),
         **_certainty(record, plan, evidence),
         figures=note_figures(record, plan, evidence, note),
         warning=warning,

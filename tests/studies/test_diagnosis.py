@@ -17,6 +17,7 @@ from pathb_jax.report.diagnosis_page import published_segments
 from pathb_jax.runs.manifest import read_manifest
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.store.artifacts import read_evaluations, read_history
+from pathb_jax.store.own_files import is_own_picture
 from pathb_jax.studies.diagnosis import diagnosed_runs, segments_of
 from pathb_jax.verification.verify import verify
 
@@ -78,6 +79,10 @@ def test_in_one_run(protocol_file, tmp_path, capsys):
     assert (tmp_path / "out" / run["fall"]["best_checkpoint"]).is_dir()
     page = (tmp_path / "out" / "DIAGNOSIS.md").read_text()
     assert f"{ENDS[0] * BATCH_SIZE:,}" in page
+    assert "(figures/diagnosis.png)" in page
+    for kind in ("png", "svg"):
+        picture = tmp_path / "out" / "figures" / f"diagnosis.{kind}"
+        assert is_own_picture(picture.read_bytes())
     assert "published" not in printed  # Path A was published at Large, and this file says no tier
     # Nothing is left to do, and nothing is done twice.
     before = files.manifest.read_bytes()
