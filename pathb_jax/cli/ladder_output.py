@@ -41,6 +41,7 @@ def plan_result(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate"
         "candidates": [to_json(candidate) for candidate in plan.protocol.candidates],
         "standing": record.standing,
         "deviations": record.deviations,
+        "with_baseline": plan.with_baseline,
         "estimate": {**estimate._asdict(), "run_seconds": estimate.run_seconds},
     }
 
@@ -87,10 +88,10 @@ def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate")
         f"{estimate.devices} at a time"
     )
     if plan.with_baseline:
-        added = "one run more" if plan.adds_a_run else "its own run, if it is not reached"
+        unless = "" if plan.adds_a_run else f", unless candidate {plan.baseline.tag} has trained"
         console.print(
-            f"after the verdict the default run ({plan.baseline.tag}): {added}, "
-            f"{duration(estimate.run_seconds)}"
+            f"the default run after the verdict: one run more, {duration(estimate.run_seconds)}"
+            f"{unless}"
         )
 
 

@@ -91,6 +91,8 @@ def _evaluated(outcome: "RunOutcome", choosing: int, telling: int) -> Iterator[S
     }
     for row in np.flatnonzero(table["seed_start"] == choosing):
         update = int(table["update"][row])
+        if (telling, update) not in counts:  # a run of another command, taken up
+            continue
         yield StateRecord(
             update=update,
             env_steps=int(table["env_steps"][row]),

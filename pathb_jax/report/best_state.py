@@ -38,7 +38,8 @@ def _ours(record: LadderRecord, folder: str) -> str:
         return f"The default run is not over: {with_baseline(record)} goes on with it."
     fall = run.diagnosis.fall
     if fall is None:
-        return f"The default run has no best state: it diverged ({run.diverged})."
+        why = f"diverged ({run.diverged})" if run.diverged else "was not evaluated on both sets"
+        return f"The default run has no best state: it {why}."
     prefix = "" if folder == "." else f"{folder}/"
     kept = f"kept as {prefix}{fall.best_checkpoint}" if fall.best_checkpoint else "not kept"
     return (

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from pathb_jax.errors import CheckpointError
+from pathb_jax.runs.tables import EVALUATIONS, HISTORY, saved_tables
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.verification import rules
@@ -77,6 +78,7 @@ def _states(
         }
         for row in rows
         if (row["seed_start"], row["seeds"]) == (choosing, seeds)
+        and (telling, row["update"]) in counts
     ]
 
 
@@ -108,19 +110,22 @@ def _chance(before: Count, after: Count) -> float:
 
 
 def check_best_checkpoint(
-    where: str, best: Mapping[str, Any], files: RunFiles, findings: Findings
+    where: str, diagnosis: Mapping[str, Any], files: RunFiles, findings: Findings
 ) -> None:
     """Check that the best state that is kept is whole, and the one that was evaluated."""
+    best, chosen_on = diagnosis["fall"]["best"], diagnosis["chosen_on"]
     step = files.checkpoints / str(best["update"])
     if not step.is_dir():
         return
     try:
-        checkpoints.named_arrays(step, [])
-        state = checkpoints.read_state(step)
+        arrays = checkpoints.named_arrays(step, [HISTORY, EVALUATIONS])
+        _, evaluations = saved_tables(checkpoints.read_meta(step), arrays)
     except CheckpointError as error:
         findings.problem(where, str(error))
         return
+    names = ("update", "env_steps", "mean_terminal_alignment", "mean_steps")
     successes, seeds = best["success"]
-    told = {"update": state.update, "env_steps": state.meta["env_steps"]}
-    findings.same(where, told, {name: best[name] for name in told})
-    findings.same(f"{where}: success_rate", state.success_rate, successes / seeds)
+    expected = {name: best[name] for name in names} | {"success_rate": successes / seeds}
+    of_set = evaluations["seed_start"] == chosen_on
+    last = {name: evaluations[name][of_set][-1:].tolist() for name in expected}
+    findings.same(where, last, {name: [value] for name, value in expected.items()})

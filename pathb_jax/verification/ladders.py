@@ -333,10 +333,9 @@ class _Ladder:
             )
             recorded = to_json(entry.diagnosis) if entry.diagnosis else None
             findings.same(where, recorded, expected, CLOSE)
-            if fall := expected["fall"]:
-                check_best_checkpoint(
-                    f"{where}.fall.best_checkpoint", fall["best"], files, findings
-                )
+            if expected["fall"]:
+                kept = f"{where}.fall.best_checkpoint"
+                check_best_checkpoint(kept, expected, files, findings)
         except (ArithmeticError, LookupError, ValueError) as error:
             what = f"it cannot be followed ({type(error).__name__}: {error})"
             findings.problem(where, what)

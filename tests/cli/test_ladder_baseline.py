@@ -31,10 +31,11 @@ NOTE = "PHASE7_V2_PATH_B_RESULTS.md"
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick():
-    """Figures are drawn but not rendered, and nothing is measured for long."""
+    """Figures are not rendered, nothing is measured for long, no reference controller plays."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
         patch.setattr(estimate, "PROBE_SECONDS", 0.0)
+        patch.setattr("pathb_jax.ladder.ladder.play_references", lambda plan: [])
         yield
 
 
