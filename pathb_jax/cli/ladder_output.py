@@ -87,6 +87,7 @@ def plan_result(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate"
         "candidates": [to_json(candidate) for candidate in plan.protocol.candidates],
         "standing": record.standing,
         "deviations": record.deviations,
+        "with_baseline": plan.with_baseline,
         "estimate": {**estimate._asdict(), "run_seconds": estimate.run_seconds},
     }
 
@@ -132,6 +133,12 @@ def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate")
         f"batch of {batch} after an adoption {duration(estimate.seconds_of(batch))}; "
         f"{estimate.devices} at a time"
     )
+    if plan.with_baseline:
+        unless = "" if plan.adds_a_run else f", unless candidate {plan.baseline.tag} has trained"
+        console.print(
+            f"the default run after the verdict: one run more, {duration(estimate.run_seconds)}"
+            f"{unless}"
+        )
 
 
 def print_record(record: "LadderRecord") -> None:
