@@ -34,7 +34,7 @@ def names_of_runs(plan: "LadderPlan") -> dict[str, str]:
     """Return what a line of progress calls each run, by its slug."""
     from pathb_jax.runs.outcome import run_files
 
-    names = {}
+    names = {run_files(plan.candidate_run(plan.baseline)).slug: plan.baseline.tag}
     for candidate in plan.protocol.candidates:
         for seed in plan.seeds:
             apart = f" seed {seed}" if len(plan.seeds) > 1 else ""
