@@ -7,8 +7,8 @@ a copy, a run per slug.
 from pathlib import Path
 
 import numpy as np
+from mlflow import MlflowClient
 from mlflow.entities import Metric
-from mlflow.tracking import MlflowClient
 
 from pathb_jax import RunConfig, train
 from pathb_jax.config import OutputConfig, ScheduleConfig, TaskConfig
@@ -21,7 +21,9 @@ class MLflow(Observer):
     def __init__(self, experiment: str) -> None:
         self.client = MlflowClient()
         found = self.client.get_experiment_by_name(experiment)
-        self.experiment = found.experiment_id if found else self.client.create_experiment(experiment)
+        self.experiment = (
+            found.experiment_id if found else self.client.create_experiment(experiment)
+        )
         self.runs: dict[str, str] = {}
 
     def progress(self, progress: Progress) -> None:

@@ -19,7 +19,7 @@ from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.studies.diagnosis import Diagnosis
+    from pathb_jax.store.record_schema import DiagnosisRecord
 
 DESCRIPTION = """Train a protocol's default hyper-parameters, and say whether and when they unwind.
 
@@ -88,13 +88,13 @@ def _main(arguments: Sequence[str] | None) -> int:
     doc = flags.doc or plan.out / "DIAGNOSIS.md"
     check_writable("--out", plan.out)
 
-    from pathb_jax.report.diagnosis_page import HEADING
+    from pathb_jax.ladder.diagnosis import sets_of
+    from pathb_jax.report.diagnosis_page import HEADING, figure_name
     from pathb_jax.report.remarks import is_own_page
-    from pathb_jax.studies.diagnosis import sets_of
 
     sets_of(protocol)  # refused before anything is trained
 
-    check_page("--doc", doc, is_own_page(HEADING), [])
+    check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
     check_json(flags.json, is_own_json(format=FORMAT), "result", plan.out)
     check_distinct({"--doc": doc, "--json": flags.json})
     diagnoses = _train(flags, plan)
@@ -109,7 +109,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     return OK
 
 
-def _train(flags: DiagnoseFlags, plan: "LadderPlan") -> "list[Diagnosis]":
+def _train(flags: DiagnoseFlags, plan: "LadderPlan") -> "list[DiagnosisRecord]":
     # Importing JAX takes seconds; wrong flags are reported before.
     with computing(
         flags.backend,
@@ -119,6 +119,7 @@ def _train(flags: DiagnoseFlags, plan: "LadderPlan") -> "list[Diagnosis]":
         accept_environment_change=flags.accept_environment_change,
     ):
         from pathb_jax.display.progress import ProgressBar
+        from pathb_jax.ladder.diagnosis import diagnose, segment_ends
         from pathb_jax.studies import diagnosis
 
         runs = diagnosis.diagnosed_runs(plan, batch=flags.batch)
@@ -126,15 +127,15 @@ def _train(flags: DiagnoseFlags, plan: "LadderPlan") -> "list[Diagnosis]":
         with ProgressBar(quiet=not flags.progress) as bar:
             trained = diagnosis.train_chains(chains, bar)
         labels = [plan.run.label, *(run.label for run in plan.protocol.batch)]
-        ends = diagnosis.segment_ends(plan.run.updates)
+        ends = segment_ends(plan.run.updates)
         return [
-            diagnosis.diagnose(chain, label, plan.protocol, ends)
+            diagnose(chain, label, plan.protocol, ends)
             for chain, label in zip(trained, labels, strict=False)
         ]
 
 
 def _result(
-    flags: DiagnoseFlags, plan: "LadderPlan", diagnoses: "Sequence[Diagnosis]"
+    flags: DiagnoseFlags, plan: "LadderPlan", diagnoses: "Sequence[DiagnosisRecord]"
 ) -> dict[str, Any]:
     from pathb_jax.report.diagnosis_page import published_segments
     from pathb_jax.store.models import to_json
@@ -146,13 +147,13 @@ def _result(
         "in_segments": flags.segments,
         "published": [to_json(segment) for segment in published_segments(plan)],
         "runs": [
-            {**item._asdict(), "unwound": item.fall.unwound if item.fall else None}
+            {**to_json(item), "unwound": item.fall.unwound if item.fall else None}
             for item in diagnoses
         ],
     }
 
 
-def _print(diagnoses: "Sequence[Diagnosis]", plan: "LadderPlan") -> None:
+def _print(diagnoses: "Sequence[DiagnosisRecord]", plan: "LadderPlan") -> None:
     from pathb_jax.report.diagnosis_page import (
         HEADINGS,
         cells,

@@ -23,7 +23,7 @@ from pathb_jax.cli.ladder_output import (
 from pathb_jax.cli.output_files import check_distinct, check_page, check_writable
 from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, MatmulPrecision, ParallelRuns, Tier
 from pathb_jax.display.tensorboard import check_tensorboard, observed
-from pathb_jax.display.terminal import notice
+from pathb_jax.display.terminal import notice, say
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.store.own_files import is_own_json
@@ -94,6 +94,9 @@ class LadderFlags:
     """Why, with --adopt: a line of text for the record."""
     skip_batch: bool = False
     """Stop after the verdict; the rest of the batch can be trained later without this flag."""
+    with_baseline: bool = False
+    """After the verdict, and on a ladder that is over, train the protocol's default run too and
+    say when it peaks, whether it unwinds and what its best state is. It does not vote."""
     plan: bool = False
     """Only print candidates, budget, departures from the protocol and a time estimate from a
     short measured probe; train nothing, write nothing."""
@@ -232,6 +235,7 @@ def _plan(
         parallel_runs=flags.parallel_runs,
         runs_per_device=flags.runs_per_device,
         cluster=cluster,
+        with_baseline=flags.with_baseline,
         command=shlex.join(["python", "scripts/ladder.py", *words]),
     )
 
@@ -282,6 +286,7 @@ def _climb(
 ) -> tuple[dict[str, Any], int]:
     from pathb_jax.display.progress import ProgressBar
     from pathb_jax.ladder.ladder import run_ladder
+    from pathb_jax.report.best_state import best_state
     from pathb_jax.report.note import write_note
     from pathb_jax.store.models import to_json
     from pathb_jax.store.record import read_record
@@ -306,6 +311,8 @@ def _climb(
         record = run_ladder(plan, observer, tell)
     written = note()
     print_record(record)
+    if record.verdict == "rejected" or record.baseline is not None:
+        say(best_state(record, plan.protocol, str(plan.out)))
     notice(f"record: {plan.record_path}")
     notice(f"note:   {written}")
     result = {"record": to_json(record)}

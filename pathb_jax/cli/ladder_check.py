@@ -22,7 +22,12 @@ def check_result(plan: "LadderPlan") -> dict[str, Any]:
     batch = 0 if plan.skip_batch else len(protocol.batch)
     rejected = len(protocol.candidates) * len(plan.seeds)
     at_once = rejected if plan.speculative else len(plan.seeds)  # the first one is adopted
-    least, most = min(at_once + batch, rejected), rejected + batch
+    # the default run, if none of the candidates trained is it
+    adds = int(plan.adds_a_run)
+    first = protocol.candidates if plan.speculative else protocol.candidates[:1]
+    unless_all = int(plan.with_baseline and plan.baseline not in first)
+    least = min(at_once + batch + unless_all, rejected + adds)
+    most = rejected + batch + adds
     return {
         "protocol": protocol.name,
         "sha256": protocol.sha256,
@@ -53,6 +58,7 @@ def check_result(plan: "LadderPlan") -> dict[str, Any]:
         "pass_at_least": protocol.voting.pass_at_least,
         "env_steps_per_run": run.env_steps,
         "batch_runs": batch,
+        "with_baseline": plan.with_baseline,
         "runs": {"least": least, "most": most},
         "env_steps": {"least": least * run.env_steps, "most": most * run.env_steps},
     }
@@ -99,8 +105,9 @@ def print_check(plan: "LadderPlan", told: dict[str, Any]) -> None:
         f"training starts {first} to {last}; training seeds {', '.join(map(str, seeds))}: the "
         f"first {told['voting_seeds']} vote, {told['pass_at_least']} have to pass all stages"
     )
+    late = ", the default run after the verdict" if told["with_baseline"] else ""
     console.print(
         f"{runs['least']} to {runs['most']} runs ({len(told['candidates'])} candidates at most, "
-        f"batch of {told['batch_runs']} after an adoption) of {told['env_steps_per_run']:,} "
+        f"batch of {told['batch_runs']} after an adoption{late}) of {told['env_steps_per_run']:,} "
         f"environment steps at {told['tier']}: {steps['least']:,} to {steps['most']:,}"
     )

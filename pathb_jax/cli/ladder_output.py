@@ -34,7 +34,7 @@ def names_of_runs(plan: "LadderPlan") -> dict[str, str]:
     """Return what a line of progress calls each run, by its slug."""
     from pathb_jax.runs.outcome import run_files
 
-    names = {}
+    names = {run_files(plan.candidate_run(plan.baseline)).slug: plan.baseline.tag}
     for candidate in plan.protocol.candidates:
         for seed in plan.seeds:
             apart = f" seed {seed}" if len(plan.seeds) > 1 else ""
@@ -87,6 +87,7 @@ def plan_result(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate"
         "candidates": [to_json(candidate) for candidate in plan.protocol.candidates],
         "standing": record.standing,
         "deviations": record.deviations,
+        "with_baseline": plan.with_baseline,
         "estimate": {**estimate._asdict(), "run_seconds": estimate.run_seconds},
     }
 
@@ -132,6 +133,12 @@ def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate")
         f"batch of {batch} after an adoption {duration(estimate.seconds_of(batch))}; "
         f"{estimate.devices} at a time"
     )
+    if plan.with_baseline:
+        unless = "" if plan.adds_a_run else f", unless candidate {plan.baseline.tag} has trained"
+        console.print(
+            f"the default run after the verdict: one run more, {duration(estimate.run_seconds)}"
+            f"{unless}"
+        )
 
 
 def print_record(record: "LadderRecord") -> None:

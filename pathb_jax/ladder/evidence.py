@@ -41,6 +41,8 @@ def check_runs(plan: LadderPlan, record: LadderRecord) -> None:
     chosen = [c for c in plan.protocol.candidates if c.tag == record.chosen]
     if not plan.skip_batch:
         configs += [plan.batch_run(item, tag) for tag in chosen for item in plan.protocol.batch]
+    if plan.with_baseline and not baseline_is_done(record):
+        configs.append(plan.candidate_run(plan.baseline))
     for config in configs:
         files = run_files(config)
         if (manifest := find_manifest(config, files)) is not None:
@@ -52,6 +54,11 @@ def is_taken_up(plan: LadderPlan, entry: CandidateRecord, seed: int) -> bool:
     if seed == plan.run.seed:
         return bool(entry.stages)
     return any(item.seed == seed for item in entry.other_seeds)
+
+
+def baseline_is_done(record: LadderRecord) -> bool:
+    """Say whether the record tells what the default run did."""
+    return record.baseline is not None and record.baseline.diagnosis is not None
 
 
 def take_up(plan: LadderPlan, record: LadderRecord, outcome: RunOutcome) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pathb_jax.ladder.acceptance import cleared, grade_predictions, judge, passed_all
+from pathb_jax.ladder.diagnosis import diagnose, segment_ends
 from pathb_jax.ladder.evidence import trained_by
 from pathb_jax.ladder.failure_modes import alignment_at, classify
 from pathb_jax.ladder.plan import LadderPlan
@@ -17,6 +18,7 @@ from pathb_jax.runs.outcome import RunOutcome
 from pathb_jax.store.models import parse
 from pathb_jax.store.record_schema import (
     NOTHING_YET,
+    BaselineRecord,
     BatchRecord,
     CandidateRecord,
     LadderRecord,
@@ -115,6 +117,15 @@ def fill_batch_run(
     entry.status = "diverged" if outcome.diverged else "finished"
 
 
+def fill_baseline(
+    plan: LadderPlan, record: LadderRecord, entry: BaselineRecord, outcome: RunOutcome
+) -> None:
+    """Put the default run's figures into its entry, and what it did."""
+    fill_batch_run(plan, record, entry, outcome)
+    ends = segment_ends(plan.run.updates)
+    entry.diagnosis = diagnose([outcome], plan.run.label, plan.protocol, ends)
+
+
 def count_seeds(plan: LadderPlan, record: LadderRecord) -> None:
     """Say what each training seed would have said by itself; nothing of this votes."""
     if len(plan.seeds) == 1:
@@ -175,7 +186,4 @@ def _diverged_text(outcome: RunOutcome) -> str | None:
 
 def count_hours(record: LadderRecord) -> None:
     """Add up the training time of all runs; side by side they took less of a day."""
-    runs: list[RunRecord] = [*record.candidates]
-    runs += [other for candidate in record.candidates for other in candidate.other_seeds]
-    runs += record.batch
-    record.compute.used_hours = sum(run.wall_seconds for run in runs) / 3600
+    record.compute.used_hours = sum(run.wall_seconds for _, run in record.runs) / 3600

@@ -4,6 +4,7 @@ The verdict stays what the stages said. The judgement stands beside it, with its
 a departure from the protocol; the batch then trains with the candidate.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 from pathb_jax.errors import InputError
@@ -79,7 +80,7 @@ def _check_rejected(plan: LadderPlan, record: LadderRecord) -> None:
     if record.verdict == "adopted":
         allowed = f"the ladder in {plan.out} adopted {record.adopted}; judge a rejected one"
         raise InputError("--adopt", record.adopted, allowed)
-    if not is_finished(plan, record):
+    if not is_finished(dataclasses.replace(plan, with_baseline=False), record):
         allowed = f"the ladder in {plan.out} has not finished; judge it when it has"
         raise InputError("--adopt", record.verdict, allowed)
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pathb_jax.config import RunConfig
 from pathb_jax.ladder import verifying
-from pathb_jax.ladder.evidence import take_up
+from pathb_jax.ladder.evidence import baseline_is_done, take_up
 from pathb_jax.ladder.grading import (
     add_other_seed,
     count_hours,
     count_seeds,
+    fill_baseline,
     fill_batch_run,
     judge_in_order,
 )
@@ -26,7 +27,7 @@ from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
-from pathb_jax.store.record_schema import NOTHING_YET, BatchRecord, LadderRecord
+from pathb_jax.store.record_schema import NOTHING_YET, BaselineRecord, BatchRecord, LadderRecord
 from pathb_jax.system import provenance
 
 Recorded = Callable[[], object]
@@ -75,8 +76,16 @@ def _run_locked(
     else:
         record.verdict, record.adopted = "adopted", adopted.tag
     chosen = next((c for c in plan.protocol.candidates if c.tag == record.chosen), None)
-    if chosen is None:
-        return
+    if chosen is not None:
+        _open_batch(plan, record, chosen)
+        if not plan.skip_batch:
+            _run_batch(plan, record, chosen, observer, recorded)
+    if plan.with_baseline and not baseline_is_done(record):
+        _run_baseline(plan, record, observer, recorded)
+
+
+def _open_batch(plan: LadderPlan, record: LadderRecord, chosen: Candidate) -> None:
+    """List the runs that follow an adoption, if they are not listed yet."""
     if not record.batch:
         for batch_run in plan.protocol.batch:
             config = plan.batch_run(batch_run, chosen)
@@ -96,8 +105,6 @@ def _run_locked(
                 )
             )
     write_record(plan.record_path, record)
-    if not plan.skip_batch:
-        _run_batch(plan, record, chosen, observer, recorded)
 
 
 def _climb(
@@ -186,6 +193,35 @@ def _run_batch(
         entry = entries[position]
         take_up(plan, record, outcome)
         fill_batch_run(plan, record, entry, outcome)
+        count_hours(record)
+        write_record(plan.record_path, record)
+        recorded()
+
+
+def _run_baseline(
+    plan: LadderPlan, record: LadderRecord, observer: Observer, recorded: Recorded
+) -> None:
+    """Train the default run, and say what it did; nothing here changes the verdict.
+
+    A baseline among the candidates that was trained already is only read.
+    """
+    config = plan.candidate_run(plan.baseline)
+    label = config.output.run_label
+    record.baseline = BaselineRecord(
+        label=label,
+        success_rate=None,
+        mean_terminal_alignment=None,
+        status="running",
+        variant=plan.run.variant,
+        mixed_lambda=plan.run.mixed_lambda,
+        run_dir=label,
+        slug=run_files(config).slug,
+        **NOTHING_YET,
+    )
+    write_record(plan.record_path, record)
+    for _, outcome in _train_all(plan, [config], observer):
+        take_up(plan, record, outcome)
+        fill_baseline(plan, record, record.baseline, outcome)
         count_hours(record)
         write_record(plan.record_path, record)
         recorded()

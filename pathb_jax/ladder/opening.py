@@ -4,7 +4,13 @@ import socket
 from typing import Any
 
 from pathb_jax.errors import InputError
-from pathb_jax.ladder.evidence import ENVIRONMENT, add_departures, check_runs, is_taken_up
+from pathb_jax.ladder.evidence import (
+    ENVIRONMENT,
+    add_departures,
+    baseline_is_done,
+    check_runs,
+    is_taken_up,
+)
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import parse_protocol, protocol_differences, standing
 from pathb_jax.ladder.reading import read_ladder
@@ -101,6 +107,8 @@ def is_finished(plan: LadderPlan, record: LadderRecord) -> bool:
     # Killed before its last lines; older records have no such field.
     is_open = "ended" in record.model_fields_set and record.ended is None
     if record.verdict == "incomplete" or is_open:
+        return False
+    if plan.with_baseline and not baseline_is_done(record):
         return False
     to_train = [
         entry

@@ -19,6 +19,7 @@ from pathb_jax.config import (
 )
 from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
+from pathb_jax.ladder.diagnosis import segment_ends, sets_of
 from pathb_jax.ladder.knobs import Knob
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
 from pathb_jax.ladder.schema import BatchRun, Candidate, PlannedRun
@@ -27,6 +28,9 @@ from pathb_jax.store.artifacts import LONGEST_LABEL
 from pathb_jax.store.record_schema import RECORD
 
 GroupT = TypeVar("GroupT", TrainConfig, Hparams, ScheduleConfig)
+
+DEFAULTS = Candidate.model_construct(order=0, tag="defaults", change={}, why="", if_it_fails="")
+"""No change, and so nobody's candidate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +54,22 @@ class LadderPlan:
     cluster: Cluster | None = None
     """Where to train instead of on this machine; changes no bit of any run."""
     command: str = ""
+    with_baseline: bool = False
+    """After the verdict, train the default run too and say what it did."""
 
     def __post_init__(self) -> None:
         """Refuse a plan that could not reach its verdict, whichever candidate is adopted.
 
         Raises:
             InputError: two runs mean one folder, a run's name is too long for files, or its
-                configuration is not allowed.
+                configuration is not allowed; or a default run is asked for, and the protocol has
+                one evaluation set only.
         """
         owners: dict[str, str] = {}
+        if self.with_baseline:
+            sets_of(self.protocol)
+            if self.adds_a_run:
+                self._claim(owners, self.candidate_run(DEFAULTS), DEFAULTS, "--with-baseline")
         for candidate in self.protocol.candidates:
             for seed in self.seeds:
                 config = self.candidate_run(candidate, seed)
@@ -113,18 +124,30 @@ class LadderPlan:
         """Training seeds that vote; the first is the run's, in the folder without a suffix."""
         return self.seeds[: self.protocol.voting.training_seeds]
 
+    @property
+    def baseline(self) -> Candidate:
+        """Whose run the default run is: the protocol's baseline if it has one, else nobody's."""
+        return next((c for c in self.protocol.candidates if c.baseline), DEFAULTS)
+
+    @property
+    def adds_a_run(self) -> bool:
+        """Whether the default run is asked for and none of the candidates'."""
+        return self.with_baseline and self.baseline is DEFAULTS
+
     def candidate_run(self, candidate: Candidate, seed: int | None = None) -> RunConfig:
-        """Configuration of a candidate's run; `seed` is one of `seeds`, None the first."""
+        """Configuration of a candidate's run; `seed` is one of `seeds`, None the first.
+
+        The default run, if it is asked for, is evaluated where the published segments ended too.
+        """
+        seed = self.run.seed if seed is None else seed
         label = run_label(self.run.label, candidate.tag)
-        if seed is not None and seed != self.run.seed:
+        if seed != self.run.seed:
             label = f"{label}_seed_{seed}"
-        return self._run_config(
-            label,
-            self.run.variant,
-            self.run.mixed_lambda,
-            candidate,
-            self.run.seed if seed is None else seed,
-        )
+        variant, mixed_lambda = self.run.variant, self.run.mixed_lambda
+        config = self._run_config(label, variant, mixed_lambda, candidate, seed)
+        if self.with_baseline and candidate is self.baseline and seed == self.run.seed:
+            return evaluated_at_segment_ends(config)
+        return config
 
     def batch_run(self, batch_run: BatchRun, adopted: Candidate) -> RunConfig:
         """Configuration of a run of the batch, at the adopted candidate's hyper-parameters."""
@@ -178,6 +201,13 @@ class LadderPlan:
                 ),
             )
         )
+
+
+def evaluated_at_segment_ends(run: RunConfig) -> RunConfig:
+    """Return a run that is evaluated where the published segments ended too; no bit differs."""
+    ends = tuple(segment_ends(run.schedule.updates))
+    evaluation = dataclasses.replace(run.evaluation, eval_at=ends)
+    return validated(dataclasses.replace(run, evaluation=evaluation))
 
 
 def _with(group: GroupT, knobs: Mapping[str, Knob]) -> GroupT:

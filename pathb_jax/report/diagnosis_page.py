@@ -4,15 +4,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pathb_jax.judging.rates import Count
+from pathb_jax.ladder.diagnosis import PUBLISHED_ENDS, segment_ends, sets_of
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.schema import Segment
 from pathb_jax.ladder.statistics import clopper_pearson
-from pathb_jax.report.markdown import Markdown, rendered
+from pathb_jax.report.diagnosis_figure import draw_diagnosis
+from pathb_jax.report.markdown import Markdown, figure, rendered, table_lines
 from pathb_jax.report.remarks import kept_remarks
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.studies.diagnosis import PUBLISHED_ENDS, Diagnosis, SegmentEnd, segment_ends, sets_of
+from pathb_jax.store.record_schema import DiagnosisRecord, SegmentRecord
 
 HEADING = "# Diagnosis of the default hyper-parameters"
+
+FIGURE = "Success and alignment of the default hyper-parameters along the run"
 
 HEADINGS = (
     "segment",
@@ -28,7 +32,7 @@ HEADINGS = (
 )
 
 
-def cells(segment: SegmentEnd, number: int) -> list[str]:
+def cells(segment: SegmentRecord, number: int) -> list[str]:
     """Return a segment's row of the table."""
     state = segment.state
     return [
@@ -61,6 +65,14 @@ def published_cells(segment: Segment) -> list[str]:
     ]
 
 
+def segment_table(
+    diagnosis: DiagnosisRecord, published: Sequence[Segment] = ()
+) -> Iterator[Markdown]:
+    """Yield the lines of the segment table, the published segments below the run's."""
+    rows = [cells(segment, number) for number, segment in enumerate(diagnosis.segments, start=1)]
+    yield from table_lines(HEADINGS, [*rows, *map(published_cells, published)])
+
+
 def interval(count: Count) -> str:
     """Return the exact 95 % interval of a success rate."""
     low, high = clopper_pearson(*count)
@@ -80,7 +92,7 @@ def published_segments(plan: LadderPlan) -> Sequence[Segment]:
     return path_a.segments
 
 
-def statements(diagnosis: Diagnosis) -> Iterator[str]:
+def statements(diagnosis: DiagnosisRecord) -> Iterator[str]:
     """Yield what a run did, a line each: divergence, best state, fall."""
     if diagnosis.diverged:
         yield f"diverged: {diagnosis.diverged}"
@@ -106,10 +118,15 @@ def statements(diagnosis: Diagnosis) -> Iterator[str]:
     yield f"{said} (p = {fall.p_value:.3f})"
 
 
+def figure_name(page: Path) -> str:
+    """Return where a page's figure lies, relative to its folder."""
+    return f"figures/{page.stem.lower()}.png"
+
+
 def write_diagnosis_page(
-    page: Path, diagnoses: Sequence[Diagnosis], plan: LadderPlan, *, in_segments: bool
+    page: Path, diagnoses: Sequence[DiagnosisRecord], plan: LadderPlan, *, in_segments: bool
 ) -> None:
-    """Write the page, whole or not at all; keep people's remarks on it.
+    """Write the page and its figure, each whole or not at all; keep people's remarks on it.
 
     Args:
         page: the Markdown file.
@@ -122,12 +139,13 @@ def write_diagnosis_page(
         OSError: it cannot be written.
     """
     choosing, telling = sets_of(plan.protocol)
+    published = published_segments(plan)
+    remarks = kept_remarks(page)
+    shown = figure(page, figure_name(page), FIGURE, lambda: draw_diagnosis(diagnoses, published))
     text = rendered(
         "diagnosis.md.j2",
         {
-            "cells": cells,
-            "published_cells": published_cells,
-            "row": lambda cells: Markdown(f"| {' | '.join(cells)} |"),
+            "segment_table": segment_table,
             "statements": statements,
         },
         heading=Markdown(HEADING),
@@ -140,9 +158,9 @@ def write_diagnosis_page(
         in_segments=in_segments,
         choosing=choosing,
         telling=telling,
-        headings=HEADINGS,
         diagnoses=diagnoses,
-        published=published_segments(plan),
-        remarks=kept_remarks(page),
+        published=published,
+        figure=shown,
+        remarks=remarks,
     )
     write_atomically(page, text)

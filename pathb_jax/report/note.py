@@ -17,6 +17,8 @@ from pathb_jax.judging.training_seeds import interquartile_mean, next_seed_disag
 from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.ladder.training_seeds import OPEN
+from pathb_jax.report.best_state import with_baseline
+from pathb_jax.report.diagnosis_page import segment_table, statements
 from pathb_jax.report.markdown import link, rendered
 from pathb_jax.report.note_figures import note_figures
 from pathb_jax.report.note_words import filters
@@ -65,14 +67,18 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     note = note_path or record_path.parent / NOTE_NAME
     plan, warning = _plan(record)
     evidence = {run.tag: read_evidence(record_path.parent, run) for run in record.candidates}
+    folder = _relative(record_path.parent, note.parent)
     text = rendered(
         "note.md.j2",
         {
-            **filters(plan, _relative(record_path.parent, note.parent)),
+            **filters(plan, folder),
+            "segment_table": segment_table,
+            "statements": statements,
             "looks_at": lambda stage: looks_at(stage, plan) if plan else "",
             "passes_when": passes_when,
         },
         **_context(record, plan),
+        next_step=next_step(record, plan, folder),
         **_certainty(record, plan, evidence),
         figures=note_figures(record, plan, evidence, note),
         warning=warning,
@@ -115,13 +121,15 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         "is_path_b": _is_path_b(record),
         "verdict": verdict(record, plan),
         "standing": STANDING[record.standing],
-        "next_step": next_step(record),
         "overlap": _overlap(record, plan).strip(),
         "set_sizes": sorted(sizes),
         "texts": texts,
         "runs": runs,
         **published(record, plan),
         "envelope": _envelope(record, plan),
+        "diagnosis": record.baseline.diagnosis if record.baseline else None,
+        "with_baseline": with_baseline(record),
+        "computed": [*_voting(record), *([record.own_baseline] if record.own_baseline else [])],
         "trained": (trained := _trained(record)),
         "early": [name for name, run in trained.items() if run and run.before_ladder],
         "undated": [
@@ -220,6 +228,7 @@ def _trained(record: LadderRecord) -> dict[str, TrainedRecord | None]:
     """Return what trained each run that ended, by its folder; None where nothing says it."""
     runs: list[RunRecord] = [*_voting(record)]
     runs += [other for candidate in record.candidates for other in candidate.other_seeds]
+    runs += [record.own_baseline] if record.own_baseline else []
     return {
         run.run_dir: run.trained for run in runs if run.trained or run.env_steps or run.summaries
     }

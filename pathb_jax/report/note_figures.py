@@ -5,8 +5,11 @@ from pathlib import Path
 
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.report import figures
+from pathb_jax.report.diagnosis_figure import draw_diagnosis
+from pathb_jax.report.diagnosis_page import FIGURE
 from pathb_jax.report.markdown import Markdown, figure
 from pathb_jax.report.note_words import interval
+from pathb_jax.report.published import published
 from pathb_jax.report.run_evidence import Evidence
 from pathb_jax.report.style import Picture
 from pathb_jax.store.record_schema import BatchRecord, CandidateRecord, LadderRecord
@@ -17,6 +20,7 @@ FIGURES = {
     "along": "figures/path_b_along.png",
     "success": "figures/path_b_success.png",
     "rules": "figures/path_b_rules.png",
+    "diagnosis": "figures/path_b_diagnosis.png",
 }
 """The note's figures, beside it."""
 
@@ -67,4 +71,8 @@ def note_figures(
         threshold = plan.stages.success_floor.threshold
         rules = plan.evaluation.seeds, threshold, shift.difference_at_most
         draw["rules"] = "How often the rules are wrong", lambda: figures.draw_rules(*rules)
+    diagnosis = record.baseline.diagnosis if record.baseline else None
+    if diagnosis and diagnosis.evaluations:
+        beside = path_a.segments if (path_a := published(record, plan)["path_a"]) else ()
+        draw["diagnosis"] = FIGURE, lambda: draw_diagnosis([diagnosis], beside)
     return {name: figure(note, FIGURES[name], *what) for name, what in draw.items()}

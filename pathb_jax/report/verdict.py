@@ -1,6 +1,7 @@
 """The note's first lines: the verdict, its standing, what to do next."""
 
 from pathb_jax.ladder.protocol import Protocol
+from pathb_jax.report.best_state import best_state
 from pathb_jax.report.note_words import change
 from pathb_jax.store.record_schema import LadderRecord
 
@@ -27,8 +28,22 @@ def verdict(record: LadderRecord, plan: Protocol | None) -> str:
     return f"Incomplete: {len(judged)} of {len(candidates)} candidates judged, no verdict yet."
 
 
-def next_step(record: LadderRecord) -> str:
-    """Return what to do next, in one sentence or two."""
+def next_step(record: LadderRecord, plan: Protocol | None, folder: str) -> str:
+    """Return what to do next, in one sentence or two, and after a rejection what there is.
+
+    Args:
+        record: the ladder's.
+        plan: its protocol, if it is known.
+        folder: the record's, relative to the note's.
+    """
+    step = _next_step(record)
+    broken = record.verification and record.verification.problems
+    if record.verdict != "rejected" or broken:
+        return step
+    return f"{step} {best_state(record, plan, folder)}"
+
+
+def _next_step(record: LadderRecord) -> str:
     if record.verification and record.verification.problems:
         return "First find out why the verification fails, below; until then believe nothing here."
     if record.verdict == "incomplete":

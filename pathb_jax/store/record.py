@@ -71,6 +71,7 @@ def _check_against_itself(record: LadderRecord, root: str) -> None:
     _check_statuses(record, root)
     _check_verdict(record, root)
     _check_judgement(record, root)
+    _check_baseline(record, f"{root}baseline.diagnosis")
 
 
 def _refuse(where: str, value: object, allowed: str) -> NoReturn:
@@ -103,7 +104,7 @@ def _check_folders(record: LadderRecord, root: str) -> None:
         name = run.run_dir
         if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
             _refuse(f"{root}{where}.run_dir", name, "it is the name of a folder beside the record")
-        if name in seen:
+        if name in seen and where != "baseline":  # a candidate's that was not reached
             _refuse(f"{root}{where}.run_dir", name, "it is another run's too")
         seen.add(name)
 
@@ -207,3 +208,16 @@ def _check_judgement(record: LadderRecord, root: str) -> None:
         _refuse(f"{root}judgement.tag", judgement.tag, f"the candidates are {', '.join(tags)}")
     if lines != [judgement.deviation]:
         _refuse(f"{root}deviations", lines, f"they have to name {judgement.deviation!r} once")
+
+
+def _check_baseline(record: LadderRecord, where: str) -> None:
+    """Intervals of the default run rest on counts, as those of the others."""
+    diagnosis = record.baseline.diagnosis if record.baseline else None
+    if diagnosis is None:
+        return
+    fall = diagnosis.fall
+    states = [segment.state for segment in diagnosis.segments] + diagnosis.evaluations
+    for state in [*states, *([fall.best, fall.end] if fall else [])]:
+        for count, seeds in (state.success, state.reported):
+            if not (0 <= count <= seeds and seeds > 0):
+                _refuse(f"{where}, update {state.update}", f"{count} of {seeds}", "it is no count")

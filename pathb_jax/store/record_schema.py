@@ -29,6 +29,8 @@ Figure = Annotated[float, Field(ge=-1e100, le=1e100), AsGiven()]
 """Beyond these limits it is no figure of a run; sums and shares of it could not be told."""
 Figures = dict[str, Figure | None]
 Interval = Annotated[Items[Figure], Field(min_length=2, max_length=2)]
+Successes = Annotated[tuple[Whole, Whole], Field(strict=False)]
+"""Successes and seeds of an evaluation set."""
 
 
 class RecordPart(Model):
@@ -199,6 +201,77 @@ class BatchRecord(RecordPart):
     trained: TrainedRecord | None = None
 
 
+class StateRecord(RecordPart):
+    """A state of the default run that was evaluated on the way."""
+
+    update: Whole
+    env_steps: Whole
+    success: Successes
+    """On the set that the best state is chosen by; so are the two means."""
+    mean_terminal_alignment: Figure
+    mean_steps: Figure
+    reported: Successes
+    """On the set that the best state is told of on, which chooses nothing."""
+
+
+class SegmentRecord(RecordPart):
+    """A row of the segment table."""
+
+    state: StateRecord
+    entropy: Figure
+    log_std: Figure
+    mean_reward: Figure
+    """Of the segment's last update, as the two before."""
+    value_loss_max: Figure
+    """Over the segment."""
+
+
+class FallRecord(RecordPart):
+    """From the best state to the end."""
+
+    best: StateRecord
+    """Most successes on the first set, the latest of equals."""
+    best_checkpoint: str | None
+    """Where the best state is kept, from the runs' folder; None: it is not."""
+    end: StateRecord
+    difference: Figure
+    """Success rate at the end less that of the best state, both on the last set."""
+    interval: Interval
+    """Newcombe's 95 % interval of the difference."""
+    p_value: Figure
+    """Of Fisher's exact test, one-sided: both have one success probability."""
+
+    @property
+    def unwound(self) -> bool:
+        """Whether the fall is more than chance, at 5 %."""
+        return self.p_value < 0.05
+
+
+class DiagnosisRecord(RecordPart):
+    """What a run at default hyper-parameters did."""
+
+    label: str
+    diverged: str | None
+    chosen_on: Whole
+    """First seed of the set that chooses the best state."""
+    told_on: Whole
+    """First seed of the set that it is told of on."""
+    segments: Items[SegmentRecord]
+    """Those that were reached, and evaluated where they end."""
+    evaluations: Items[StateRecord]
+    fall: FallRecord | None
+    """None: nothing was evaluated."""
+
+
+class BaselineRecord(BatchRecord):
+    """The protocol's run at default hyper-parameters; it informs and does not vote.
+
+    Where the protocol has a baseline among its candidates it is that one's run.
+    """
+
+    diagnosis: DiagnosisRecord | None = None
+
+
 class ComputeRecord(RecordPart):
     """Hours: stated before the run (None: never stated for this tier), and used so far."""
 
@@ -296,6 +369,7 @@ class LadderRecord(RecordPart):
     """Played when the ladder ended."""
     verification: VerificationRecord | None = None
     judgement: JudgementRecord | None = None
+    baseline: BaselineRecord | None = None
 
     @property
     def chosen(self) -> str | None:
@@ -311,7 +385,14 @@ class LadderRecord(RecordPart):
             runs.append((where, candidate))
             others = enumerate(candidate.other_seeds)
             runs += [(f"{where}.other_seeds[{position}]", other) for position, other in others]
-        return runs + [(f"batch[{index}]", run) for index, run in enumerate(self.batch)]
+        runs += [(f"batch[{index}]", run) for index, run in enumerate(self.batch)]
+        return runs + [("baseline", run) for run in [self.own_baseline] if run]
+
+    @property
+    def own_baseline(self) -> BaselineRecord | None:
+        """The default run, unless it is that of a judged candidate, which is told of there."""
+        judged = [candidate.run_dir for candidate in self.candidates if candidate.stages]
+        return None if self.baseline and self.baseline.run_dir in judged else self.baseline
 
 
 NOTHING_YET: dict[str, Any] = {

@@ -108,7 +108,7 @@ def _runs_below(folder: Path) -> list[RunFiles]:
 
 
 def _of_ladder(folder: Path, record: LadderRecord) -> Iterator[RunStanding]:
-    """Yield candidates with all of their training seeds, then the batch."""
+    """Yield candidates with all of their training seeds, then what follows the verdict."""
     first = record.plan.seed if record.plan else None
     seeds = _planned_seeds(record)
     for candidate in record.candidates:
@@ -123,9 +123,14 @@ def _of_ladder(folder: Path, record: LadderRecord) -> Iterator[RunStanding]:
             if manifests:
                 yield _read_run(RunFiles(folder / run_dir, manifests[0].stem), candidate.tag)
             else:
-                yield _not_begun(record, candidate.tag, run_dir, seed)
+                waits = record.verdict == "incomplete"
+                yield _not_begun(record, candidate.tag, run_dir, seed, waits=waits)
     for run in record.batch:
         yield _of_record(folder, record, run, run.label.partition("_pathb_")[0], first)
+    # a baseline among the candidates stands there
+    default = record.baseline
+    if default and default.run_dir not in {entry.run_dir for entry in record.candidates}:
+        yield _of_record(folder, record, default, default.label.rpartition("_pathb_")[2], first)
 
 
 def _planned_seeds(record: LadderRecord) -> Iterable[int]:
@@ -145,7 +150,9 @@ def _of_record(
     """Return how far a run is, and what the record says of it once it is judged."""
     files = RunFiles(folder / run.run_dir, run.slug)
     if not (run.slug and files.manifest.exists()):
-        return _not_begun(record, name, run.run_dir, seed)
+        follows = isinstance(run, BatchRecord) and record.ended is None
+        waits = follows or record.verdict == "incomplete"
+        return _not_begun(record, name, run.run_dir, seed, waits=waits)
     told = _read_run(files, name)
     if run.status not in ("not_run", "running"):
         told = told._replace(state=run.status)
@@ -154,8 +161,10 @@ def _of_record(
     return told._replace(stages=[receipt.passed for receipt in run.stages])
 
 
-def _not_begun(record: LadderRecord, name: str, run_dir: str, seed: int | None) -> RunStanding:
-    state = "waiting" if record.verdict == "incomplete" else "not run"
+def _not_begun(
+    record: LadderRecord, name: str, run_dir: str, seed: int | None, *, waits: bool
+) -> RunStanding:
+    state = "waiting" if waits else "not run"
     updates = record.plan.updates if record.plan else None
     return RunStanding(name, run_dir, seed, state, 0, updates, None, None, {}, None, [])
 

@@ -9,12 +9,15 @@ from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import to_json
 from pathb_jax.store.record_schema import (
     RECORD,
+    BaselineRecord,
+    BatchRecord,
     CandidateRecord,
     LadderRecord,
     RunRecord,
     SeedRecord,
 )
 from pathb_jax.verification import registration, rules
+from pathb_jax.verification.diagnosis import check_best_checkpoint, expected_diagnosis
 from pathb_jax.verification.findings import Findings
 from pathb_jax.verification.rules import Facts
 from pathb_jax.verification.runs import RunEvidence, check_run
@@ -66,6 +69,7 @@ class _Ladder:
         self._candidates(replay)
         self._judgement(said)
         self._batch(replay)
+        self._baseline(replay)
         self._sums()
         voting = self._voting_runs()
         registration.check_departures(record, self.protocol, voting, findings)
@@ -287,19 +291,67 @@ class _Ladder:
             evidence = self._run(where, entry, run, knobs, replay)
             if evidence is None:
                 continue
-            facts = evidence.facts
-            count = facts.counts.get(self.start)
-            rate = count[0] / count[1] if count else None
-            findings.same(f"{where}.success_rate", entry.success_rate, rate)
-            findings.same(
-                f"{where}.mean_terminal_alignment",
-                entry.mean_terminal_alignment,
-                facts.alignments.get(self.start),
-                CLOSE,
-            )
+            self._told_apart(where, entry, evidence)
+
+    def _told_apart(self, where: str, entry: BatchRecord, evidence: RunEvidence) -> None:
+        """Check what the record says of a run that does not vote, beside what it says of all."""
+        facts, findings = evidence.facts, self.findings
+        count = facts.counts.get(self.start)
+        rate = count[0] / count[1] if count else None
+        findings.same(f"{where}.success_rate", entry.success_rate, rate)
+        alignment = facts.alignments.get(self.start)
+        recorded = entry.mean_terminal_alignment
+        findings.same(f"{where}.mean_terminal_alignment", recorded, alignment, CLOSE)
+        if "status" in entry.model_fields_set:
             status = "diverged" if facts.diverged is not None else "finished"
-            if "status" in entry.model_fields_set:
-                findings.same(f"{where}.status", entry.status, status)
+            findings.same(f"{where}.status", entry.status, status)
+
+    def _baseline(self, replay: bool) -> None:
+        """Check the default run, and what the record says that it did."""
+        entry, findings, where = self.record.baseline, self.findings, f"{RECORD}: baseline"
+        if entry is None or entry.status not in ("finished", "diverged"):
+            return
+        named = [item["tag"] for item in self.protocol["candidates"] if item.get("baseline")]
+        label = self.planned["label"]
+        tag = named[0] if named else "defaults"
+        findings.same(f"{where}.run_dir", entry.run_dir, f"{label}_pathb_{tag}")
+        for name in ("variant", "mixed_lambda"):
+            findings.same(f"{where}.{name}", getattr(entry, name), self.planned.get(name))
+        knobs = self.protocol["hparams"]
+        if self.record.own_baseline is not None:
+            evidence = self._run(where, entry, self.planned, knobs, replay)
+        else:  # a candidate's run, which was followed there
+            evidence = self._followed(where, entry)
+        if evidence is None:
+            return
+        self._told_apart(where, entry, evidence)
+        files = RunFiles(self.folder / entry.run_dir, entry.slug)
+        where = f"{where}.diagnosis"
+        try:
+            expected = expected_diagnosis(
+                self.protocol, label, self.planned["updates"], evidence, files
+            )
+            recorded = to_json(entry.diagnosis) if entry.diagnosis else None
+            findings.same(where, recorded, expected, CLOSE)
+            if expected["fall"]:
+                kept = f"{where}.fall.best_checkpoint"
+                check_best_checkpoint(kept, expected, files, findings)
+        except (ArithmeticError, LookupError, ValueError) as error:
+            what = f"it cannot be followed ({type(error).__name__}: {error})"
+            findings.problem(where, what)
+
+    def _followed(self, where: str, entry: BaselineRecord) -> RunEvidence | None:
+        """Return the run of a candidate that is the default run too, as it was followed."""
+        for other, evidence in self.runs.values():
+            if other.run_dir == entry.run_dir:
+                self.findings.same(f"{where}.slug", entry.slug, other.slug)
+                ours, theirs = (
+                    to_json(run.trained) if run.trained else None for run in (entry, other)
+                )
+                self.findings.same(f"{where}.trained", ours, theirs)
+                self._figures(where, entry, evidence, self.planned["log_std_init"])
+                return evidence
+        return None
 
     def _sums(self) -> None:
         """Check what the record adds up over its runs."""

@@ -171,12 +171,7 @@ def _equivalence(rule: Mapping[str, Any], start: int, facts: Facts) -> _Judged:
     figures |= {"margin": margin, "alpha": alpha}
     if missing:
         return figures, missing
-    z = NormalDist().inv_cdf(1 - alpha)
-    (low1, high1), (low2, high2) = (_wilson(count, z) for count in counts)
-    rate1, rate2 = (count[0] / count[1] for count in counts)
-    difference = rate2 - rate1
-    low = difference - math.sqrt((rate2 - low2) ** 2 + (high1 - rate1) ** 2)
-    high = difference + math.sqrt((high2 - rate2) ** 2 + (rate1 - low1) ** 2)
+    difference, low, high = newcombe(counts[0], counts[1], 1 - alpha)
     figures |= {"difference": difference, "interval_low": low, "interval_high": high}
     reasons: list[str | Comparison] = []
     if not low > -margin:
@@ -184,6 +179,17 @@ def _equivalence(rule: Mapping[str, Any], start: int, facts: Facts) -> _Judged:
     if not high < margin:
         reasons.append(Comparison("interval_high", high, ">=", margin))
     return figures, reasons
+
+
+def newcombe(first: Count, second: Count, level: float) -> tuple[float, float, float]:
+    """Return the second rate less the first, and Newcombe's limits, each at `level`, one-sided."""
+    z = NormalDist().inv_cdf(level)
+    (low1, high1), (low2, high2) = _wilson(first, z), _wilson(second, z)
+    rate1, rate2 = first[0] / first[1], second[0] / second[1]
+    difference = rate2 - rate1
+    low = difference - math.sqrt((rate2 - low2) ** 2 + (high1 - rate1) ** 2)
+    high = difference + math.sqrt((high2 - rate2) ** 2 + (rate1 - low1) ** 2)
+    return difference, low, high
 
 
 def _wilson(count: Count, z: float) -> tuple[float, float]:

@@ -48,6 +48,8 @@ class RunEvidence(NamedTuple):
     facts: Facts
     seconds: float
     env_steps: int
+    evaluations: list[dict[str, float]]
+    """Rows of the in-run evaluations."""
 
 
 def check_run(
@@ -107,6 +109,7 @@ class _Run:
             self._facts(history, evaluations, starts, seeds),
             self._seconds(history),
             len(history["update"]) * self._batch_size(),
+            evaluations,
         )
 
     def _batch_size(self) -> int:

@@ -45,6 +45,10 @@ def test_the_shipped_protocols(capsys, tmp_path):
     assert (strict["training_seeds"], strict["voting_seeds"]) == ([0, 1, 2, 3, 4], 5)
     assert strict["runs"] == {"least": 9, "most": 29}
     assert strict["candidates"][0]["change"] == "none: the baseline"
+    # the default run is one more, or the baseline that the ladder begins with
+    assert checked(["--with-baseline"], capsys, tmp_path)["runs"] == {"least": 5, "most": 9}
+    words = ["--protocol", "path_b_strict", "--with-baseline"]
+    assert checked(words, capsys, tmp_path)["runs"] == strict["runs"]
 
 
 def test_flags_are_in_it(capsys, tmp_path):

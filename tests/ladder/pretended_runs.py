@@ -70,10 +70,16 @@ def outcome(config: RunConfig, figures: Mapping[str, Any], trained: bool) -> Run
         }
         for start, count in figures.get("success", {}).items()
     }
+    along = figures.get("along", {config.schedule.updates // 2: (0, 0, 0)})
+    rows = len(along)
     evaluations = {
-        "update": np.array([config.schedule.updates // 2] * 3),
-        "seed_start": np.array([10000, 20000, 30000]),
-        "mean_terminal_alignment": np.array([0.88, 0.87, 0.86]),
+        "update": np.repeat([*along], 3),
+        "env_steps": np.repeat([*along], 3) * config.train.batch_size,
+        "seed_start": np.array([10000, 20000, 30000] * rows),
+        "seeds": np.full(3 * rows, SEEDS),
+        "success_rate": np.ravel([*along.values()]) / SEEDS,
+        "mean_terminal_alignment": np.array([0.88, 0.87, 0.86] * rows),
+        "mean_steps": np.full(3 * rows, 150.0),
     }
     return RunOutcome(
         status="diverged" if diverged else "completed",

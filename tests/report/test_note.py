@@ -1,5 +1,6 @@
 """The result note for every kind of record, and that its figures are the record's."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from small_records import new_batch_run, new_candidate, new_record, new_summary
 from pathb_jax.errors import InputError
 from pathb_jax.judging.rates import floor_flip
 from pathb_jax.ladder.acceptance import grade_predictions, judge, passed_all
+from pathb_jax.ladder.diagnosis import fall_by_chance
+from pathb_jax.ladder.equivalence import newcombe
 from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.protocol import load_protocol, parse_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
+from pathb_jax.report.best_state import best_state
 from pathb_jax.report.note import NOTE_NAME, is_own_note, write_note
 from pathb_jax.store.artifacts import (
     EVALUATION_COLUMNS,
@@ -32,13 +36,18 @@ from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import (
     NOTHING_YET,
     BackendRecord,
+    BaselineRecord,
     CandidateRecord,
+    DiagnosisRecord,
+    FallRecord,
     LadderRecord,
     PlanRecord,
     ProtocolRecord,
     ReferenceRecord,
     SeedOverlap,
     SeedRecord,
+    SegmentRecord,
+    StateRecord,
     TrainedRecord,
     TrainingSeeds,
     VerificationRecord,
@@ -198,6 +207,53 @@ def with_other_seeds(folder: Path) -> LadderRecord:
     return record
 
 
+def diagnosed(folder: Path) -> LadderRecord:
+    """A rejection at Large, and a default run that fell from 12 to 5 of 32."""
+    record = rejected(folder)
+    record.deviations, record.standing, record.canonical = [], "canonical", True
+    assert record.plan
+    record.plan.tier = "Large"
+    counts = {611: (0, 1), 815: (7, 6), 1018: (11, 12), 1221: (5, 5)}
+    states = [
+        StateRecord(
+            update=update,
+            env_steps=8192 * update,
+            success=(chosen, 32),
+            mean_terminal_alignment=0.7,
+            mean_steps=180.0,
+            reported=(told, 32),
+        )
+        for update, (chosen, told) in counts.items()
+    ]
+    told = {"entropy": 2.3, "log_std": -0.2, "mean_reward": -1.9, "value_loss_max": 700.0}
+    label = run_label(PLAN.run.label, "defaults")
+    record.baseline = BaselineRecord(
+        label=label,
+        success_rate=5 / 32,
+        mean_terminal_alignment=0.7,
+        run_dir=label,
+        slug="slug",
+        **NOTHING_YET,
+    )
+    record.baseline.diagnosis = DiagnosisRecord(
+        label=PLAN.run.label,
+        diverged=None,
+        chosen_on=10000,
+        told_on=30000,
+        segments=[SegmentRecord(state=state, **told) for state in states],
+        evaluations=states,
+        fall=FallRecord(
+            best=states[2],
+            best_checkpoint=f"{label}/checkpoints/slug/1018",
+            end=states[3],
+            difference=-7 / 32,
+            interval=[*newcombe((12, 32), (5, 32), 0.95)],
+            p_value=fall_by_chance((12, 32), (5, 32)),
+        ),
+    )
+    return record
+
+
 def incomplete(folder: Path) -> LadderRecord:
     record = empty_record()
     finish(record.candidates[0], (7, 9, 8), 2.0, folder)
@@ -217,6 +273,7 @@ def written(record: LadderRecord, folder: Path, note: Path | None = None) -> str
 KINDS = {
     "adopted": (adopted, "Adopted: vc0_25 (value_coef 0.5 -> 0.25) passed all stages."),
     "rejected": (rejected, "Rejected: none of the 4 candidates passed all stages."),
+    "diagnosed": (diagnosed, "Rejected: none of the 4 candidates passed all stages."),
     "incomplete": (incomplete, "Incomplete: 1 of 4 candidates judged, no verdict yet."),
     "untouched": (untouched, "Incomplete: 0 of 4 candidates judged, no verdict yet."),
 }
@@ -475,6 +532,43 @@ def test_published_figures_stand_beside_a_ladder_of_their_tier(tmp_path: Path) -
     assert "of the implementation this one replaces at Large: 8.3 /" in text
 
 
+def test_the_diagnosis_stands_beside_the_published_segments(tmp_path: Path) -> None:
+    record = diagnosed(tmp_path)
+    text = written(record, tmp_path)
+    low, high = clopper_pearson(12, 32)
+    following = text.partition("**Next:** ")[2].partition("\n")[0].replace("\\", "")
+    assert following.endswith(
+        "Best state of the default run: after update 1018 of mixed_0_90_pathb_defaults, 12/32 = "
+        f"0.375 [{low:.3f}, {high:.3f}] on the seeds from 30000, kept as mixed_0_90_pathb_defaults/"
+        "checkpoints/slug/1018. Published: ext2, 8,340,000 environment steps, success 0.344."
+    )
+    section = text.partition("## Diagnosis")[2].partition("\n## ")[0]
+    assert "| 3 | 8,339,456 | 11/32 |" in section
+    assert "| ext3 (published) | 10,000,000 | 0.156 |" in section
+    assert "are missing" not in section
+    ways = sum(math.comb(32, k) * math.comb(32, 17 - k) for k in range(6))
+    assert f"(p = {ways / math.comb(64, 17):.3f})" in section  # Fisher's exact sum
+    assert text.count("| ext2") == 1  # the published segments are not told again below
+    elsewhere = best_state(record, PLAN, "..")
+    assert "kept as ../mixed_0_90_pathb_defaults/checkpoints/slug/1018. " in elsewhere
+
+
+def test_without_a_default_run_the_note_says_how_to_train_one(tmp_path: Path) -> None:
+    record = rejected(tmp_path)
+    record.command = "python scripts/ladder.py --fresh --tier Small"
+    text = written(record, tmp_path)
+    assert "    python scripts/ladder.py --tier Small --with-baseline\n" in text
+    following = text.partition("**Next:** ")[2].partition("\n")[0]
+    assert "The best state of the default run is not known: python scripts/ladder.py" in following
+    assert "path_b_diagnosis" not in text
+    record.command = "'"
+    assert "the ladder's command with --with-baseline finds it" in best_state(record, PLAN, ".")
+    diagnosis = diagnosed(tmp_path).baseline
+    assert diagnosis
+    record.baseline = diagnosis.model_copy(update={"diagnosis": None, "status": "running"})
+    assert best_state(record, PLAN, ".").startswith("The default run is not over: ")
+
+
 OWN = PLAN.text.replace('name = "path_b"', 'name = "mine"').replace(
     'tier = "Large"', 'tier = "Small"'
 )
@@ -586,7 +680,8 @@ def test_the_order_of_the_note(tmp_path: Path) -> None:
     """What was fixed in advance comes before any result."""
     headings = re.findall(r"(?m)^## (.*)$", written(with_other_seeds(tmp_path), tmp_path))
     order = ["What was fixed", "Receipts", "Predictions", "Curves", "Other seeds", "The shadow"]
-    order += ["The batch", "Beside", "Compute", "What trained it", "Verification", "How to repeat"]
+    order += ["Diagnosis", "The batch", "Beside"]
+    order += ["Compute", "What trained it", "Verification", "How to repeat"]
     assert len(headings) == len(order)
     for heading, begins in zip(headings, order, strict=True):
         assert heading.startswith(begins)

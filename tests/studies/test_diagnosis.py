@@ -10,19 +10,15 @@ from small_protocol import UPDATES, listed_table, small_table, write_toml
 from small_runs import BATCH_SIZE
 
 from pathb_jax.cli.diagnose import main
+from pathb_jax.ladder.diagnosis import fall_by_chance, segment_ends
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.report.diagnosis_page import published_segments
 from pathb_jax.runs.manifest import read_manifest
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.store.artifacts import read_evaluations, read_history
-from pathb_jax.studies.diagnosis import (
-    Evaluated,
-    diagnosed_runs,
-    fall_by_chance,
-    segment_ends,
-    segments_of,
-)
+from pathb_jax.store.own_files import is_own_picture
+from pathb_jax.studies.diagnosis import diagnosed_runs, segments_of
 from pathb_jax.verification.verify import verify
 
 ENDS = segment_ends(UPDATES)
@@ -83,6 +79,10 @@ def test_in_one_run(protocol_file, tmp_path, capsys):
     assert (tmp_path / "out" / run["fall"]["best_checkpoint"]).is_dir()
     page = (tmp_path / "out" / "DIAGNOSIS.md").read_text()
     assert f"{ENDS[0] * BATCH_SIZE:,}" in page
+    assert "(figures/diagnosis.png)" in page
+    for kind in ("png", "svg"):
+        picture = tmp_path / "out" / "figures" / f"diagnosis.{kind}"
+        assert is_own_picture(picture.read_bytes())
     assert "published" not in printed  # Path A was published at Large, and this file says no tier
     # Nothing is left to do, and nothing is done twice.
     before = files.manifest.read_bytes()
@@ -124,10 +124,6 @@ def test_published_segments_stand_beside_runs_of_their_tier_only(tmp_path):
         0.156,
     ]
     assert published_segments(small) == ()
-
-
-def state(update, success, reported):
-    return Evaluated(update, update, (success, 32), 0.5, 200.0, (reported, 32))
 
 
 @pytest.mark.parametrize("probability", [0.05, 0.3, 0.5, 0.9])

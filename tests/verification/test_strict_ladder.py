@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from small_protocol import strict_table, write_toml
 
+from pathb_jax.ladder.diagnosis import segment_ends
 from pathb_jax.ladder.judgement import adopt_by_judgement
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.plan import LadderPlan
@@ -20,7 +21,7 @@ def plan_of(folder, **floor):
     table = strict_table()
     table["stages"][0] |= floor
     protocol = load_protocol(write_toml(folder / "strict.toml", table))
-    return LadderPlan(protocol, planned_run(protocol), folder / "ladder")
+    return LadderPlan(protocol, planned_run(protocol), folder / "ladder", with_baseline=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,10 @@ def test_a_baseline_is_judged_and_may_be_adopted(strict):
         *("success_floor", "training_dynamics", "equivalence", "equivalence")
     ]
     assert record.seed_overlap.sets == {"10000": 0, "20000": 0, "40000": 0}
+    told = record.baseline  # its own run, read and not trained again
+    assert (told.run_dir, told.wall_seconds) == (baseline.run_dir, baseline.wall_seconds)
+    assert (told.diagnosis.chosen_on, told.diagnosis.told_on) == (10000, 40000)
+    assert [s.state.update for s in told.diagnosis.segments] == segment_ends(record.plan.updates)
     assert list(baseline.summaries) == ["10000", "20000", "40000", "30000"]
 
 
@@ -83,10 +88,14 @@ def test_its_note_can_be_written(strict, tmp_path):
     assert "no change" in write_note(strict / "ladder.json", tmp_path / "note.md").read_text()
 
 
+FIRST, FALL = ("candidates", 0), ("baseline", "diagnosis", "fall")
 EDITS = {
-    "votes": (["votes", "passed"], [0, 1], "candidates[0].votes"),
-    "an interval": (["stages", 2, "figures", "interval_low"], 0.0, "stages[2].figures"),
-    "a knob": (["hparams"], {"lr": 1e-4}, "candidates"),
+    "votes": ([*FIRST, "votes", "passed"], [0, 1], "candidates[0].votes"),
+    "an interval": ([*FIRST, "stages", 2, "figures", "interval_low"], 0.0, "stages[2].figures"),
+    "a knob": ([*FIRST, "hparams"], {"lr": 1e-4}, "candidates"),
+    "the default run's best": ([*FALL, "best", "update"], 7, "baseline.diagnosis.fall.best.update"),
+    "its hours": (["baseline", "wall_seconds"], 1e3, "baseline.wall_seconds"),
+    "its date": (["baseline", "trained", "started"], "2020", "baseline.trained.started"),
 }
 
 
@@ -95,7 +104,7 @@ def test_what_is_forged_does_not_hold(strict, tmp_path, edit, monkeypatch):
     folder = Path(shutil.copytree(strict, tmp_path / "ladder"))
     record = json.loads((folder / "ladder.json").read_text())
     (*way, last), value, said = EDITS[edit]
-    holder = record["candidates"][0]
+    holder = record
     for step in way:
         holder = holder[step]
     holder[last] = value

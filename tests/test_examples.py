@@ -1,0 +1,47 @@
+"""Examples that follow runs elsewhere, with stand-ins for libraries that are no dependencies."""
+
+import importlib.util
+import sys
+from types import ModuleType, SimpleNamespace
+from unittest.mock import MagicMock
+
+import pytest
+
+
+def example(repository, name):
+    spec = importlib.util.spec_from_file_location(name, repository / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_wandb_gets_every_row(repository, tmp_path, monkeypatch):
+    logged = []
+    run = SimpleNamespace(define_metric=MagicMock(), log=logged.append, finish=MagicMock())
+    wandb = ModuleType("wandb")
+    wandb.init = MagicMock(return_value=run)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    example(repository, "observe_wandb").main(tmp_path / "run", updates=3)
+    wandb.init.assert_called_once()
+    assert wandb.init.call_args.kwargs["config"]["lr"] == 3e-4
+    entropies = [row for row in logged if "history/entropy" in row]
+    assert [row["env_steps"] for row in entropies] == [8192.0, 16384.0, 24576.0]
+    rates = [row for row in logged if "seeds_10000/success_rate" in row]
+    assert rates[-1]["env_steps"] == 24576.0
+    run.finish.assert_called_once()
+
+
+def test_mlflow_gets_every_row(repository, tmp_path, monkeypatch):
+    client = MagicMock()
+    mlflow, entities = ModuleType("mlflow"), ModuleType("mlflow.entities")
+    mlflow.MlflowClient = lambda: client
+    entities.Metric = lambda *parts: parts
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
+    example(repository, "observe_mlflow").main(tmp_path / "run", updates=3)
+    metrics = [metric for call in client.log_batch.call_args_list for metric in call[1]["metrics"]]
+    steps = [step for name, _, _, step in metrics if name == "entropy"]
+    assert steps == [8192, 16384, 24576]
+    assert {step for name, _, _, step in metrics if name == "success_rate_20000"} >= {24576}
+    client.set_terminated.assert_called_once()
+    assert ("lr", pytest.approx(3e-4)) in [call[0][1:] for call in client.log_param.call_args_list]
