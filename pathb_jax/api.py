@@ -82,17 +82,18 @@ def intervene(
         `pathb_jax.evaluation.channels.CHANNELS`; `unedited` and `edited` are the episodes.
 
     Raises:
-        InputError: a policy cannot be read, or episodes leave what is finite.
+        InputError: a policy cannot be read or played, or episodes leave what is finite.
     """
     with _computing(backend):
         from pathb_jax.evaluation.channels import SEED_START
         from pathb_jax.runs.subjects import checkpoint_subject, policy_subject
-        from pathb_jax.studies.battery import play_subjects
+        from pathb_jax.studies.battery import check_subjects, play_subjects
 
         subjects = [
             (checkpoint_subject if path.is_dir() else policy_subject)(path, "policies")
             for path in policies
         ]
+        check_subjects(subjects, seeds)
         return play_subjects(subjects, range(SEED_START, SEED_START + seeds))
 
 

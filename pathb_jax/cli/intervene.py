@@ -74,10 +74,16 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     backend.select_backend(flags.backend)  # before the environment, which starts JAX
     from pathb_jax.report.battery_page import PAGE, write_battery_page
-    from pathb_jax.studies.battery import figures_of, play_subjects, unseen_responses
+    from pathb_jax.studies.battery import (
+        check_subjects,
+        figures_of,
+        play_subjects,
+        unseen_responses,
+    )
     from pathb_jax.studies.battery_tables import write_tables
 
     subjects = _load(flags)
+    check_subjects(list(subjects.values()), flags.seeds)
     notice(f"playing {len(subjects)} policies, 6 times {flags.seeds} episodes each")
     batteries = play_subjects(list(subjects.values()), range(SEED_START, SEED_START + flags.seeds))
     if wrong := _wrong(list(subjects), [unseen_responses(battery) for battery in batteries]):

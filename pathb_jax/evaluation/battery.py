@@ -150,15 +150,15 @@ def play_battery(
     numbers = np.asarray(seeds, np.int64)
     world = env.default_params
     bank = bind(world, *start_states(numbers))
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *data)
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *data)
     positions, actions, goals, metrics = jax.device_get(
         _play(
             env,
             actor,
             int(world.max_steps_in_episode),
-            (stacked, jnp.arange(len(data))),
+            (stacked, np.arange(len(data))),
             bank,
-            episode_keys(jnp.asarray(numbers, jnp.uint32)),
+            numbers.astype(np.uint32),
         )
     )
     sides = Episodes(
@@ -172,16 +172,17 @@ def _play(
     env: MesaShadowField,
     actor: Actor,
     horizon: int,
-    policies: tuple[Any, jax.Array],
+    policies: tuple[Any, np.ndarray],
     bank: EnvParams,
-    keys: jax.Array,
+    seeds: np.ndarray,
 ) -> tuple[jax.Array, jax.Array, jax.Array, EpisodeMetrics]:
     """Return positions, actions, last goals and metrics, leaves `[P, 1 + C, N, ...]`.
 
     `policies` are their numbers, leaves `[P, ...]`, and their indices: a controller has no numbers.
     """
+    keys = episode_keys(jnp.asarray(seeds))
 
-    def of_policy(policy: tuple[Any, jax.Array]) -> Any:
+    def of_policy(policy: tuple[Any, Any]) -> Any:
         controller = actor.controller(env, bank, policy[0])
 
         def of_channel(edits: Edits) -> Any:

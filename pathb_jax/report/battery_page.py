@@ -85,21 +85,29 @@ def success(side: "Side") -> str:
     return f"{side.success_rate:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def published(row: "Published") -> str:
-    """Return a published policy's figures as text."""
+def published(row: "Published", ours: Sequence["PolicyFigures"]) -> str:
+    """Return a published policy's figures beside those of our policies like it, as text."""
     low, high = row.preference
     told = f"{low:.3f}" if low == high else f"{low:.2f} to {high:.2f}"
-    if row.sensor_response is not None:
-        told += f", sensor {row.sensor_response:.3f}"
-    return told + (f" ({row.remark})" if row.remark else "")
+    sensor = "" if row.sensor_response is None else f", sensor response {row.sensor_response:.3f}"
+    remark = f" ({row.remark})" if row.remark else ""
+    means = [policy.of("basin-position").preference.mean or 0.0 for policy in ours]
+    here = f"{min(means):.3f} to {max(means):.3f} in {len(ours)} policies"
+    return (
+        f"{row.tier}, {row.reward}: published basin preference {told}{sensor}{remark}; here "
+        f"{here if len(ours) > 1 else f'{means[0]:.3f}'}"
+    )
 
 
 def statements(policies: Sequence["PolicyFigures"]) -> Iterator[str]:
     """Yield what has to be known beside the tables, a line each."""
+    like: dict[Published, list[PolicyFigures]] = {}
     for policy in policies:
-        if policy.published:
-            told = "; ".join(map(published, policy.published))
-            yield f"{policy.name}: published basin preference of such a policy {told}"
+        for row in policy.published:
+            like.setdefault(row, []).append(policy)
+    for row, ours in like.items():
+        yield published(row, ours)
+    for policy in policies:
         if policy.of("signature-sensor").action_response.mean is None:
             yield f"{policy.name}: no pair reaches step {EDIT_STEP}, so that nothing can be told"
 

@@ -80,28 +80,37 @@ class PolicyFigures(NamedTuple):
         return self.channels[CHANNELS.index(channel)]
 
 
+def check_subjects(subjects: Sequence[Subject], seeds: int) -> None:
+    """Refuse what cannot be played, before it is.
+
+    Raises:
+        InputError: a policy observes other than its sensor tier shows, or there is no memory for
+            so many policies and seeds.
+    """
+    memory.check_battery(len(subjects), seeds)
+    for subject in subjects:
+        shown = MesaShadowField(subject.sensor_tier).obs_dim
+        if subject.observed not in (None, shown):
+            allowed = f"it observes {subject.observed} numbers, {subject.sensor_tier} shows {shown}"
+            raise InputError(FLAGS, subject.name, allowed)
+
+
 def play_subjects(subjects: Sequence[Subject], seeds: Sequence[int]) -> list[Battery]:
     """Play every pair of every subject: those of one network shape and sensor tier in one call.
 
     Args:
-        subjects: policies and controllers.
+        subjects: policies and controllers, as `check_subjects` lets through.
         seeds: integer seeds, `[N]`.
 
     Returns:
         One `Battery` each, in their order.
 
     Raises:
-        InputError: a policy observes other than its sensor tier shows, its numbers are so large
-            that episodes leave what is finite, or there is no memory for so many.
+        InputError: numbers so large that episodes leave what is finite.
     """
-    memory.check_battery(len(subjects), len(seeds))
     groups: dict[tuple[Any, SensorTier], list[int]] = {}
     for place, subject in enumerate(subjects):
         groups.setdefault((subject.actor, subject.sensor_tier), []).append(place)
-        shown = MesaShadowField(subject.sensor_tier).obs_dim
-        if subject.observed not in (None, shown):
-            allowed = f"it observes {subject.observed} numbers, {subject.sensor_tier} shows {shown}"
-            raise InputError(FLAGS, subject.name, allowed)
     played: dict[int, Battery] = {}
     for (actor, tier), places in groups.items():
         data = [subjects[place].data for place in places]

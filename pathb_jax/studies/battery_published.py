@@ -20,6 +20,11 @@ class Published(NamedTuple):
     """action_response_L2 of the signature-sensor edit."""
     remark: str = ""
 
+    @property
+    def reward(self) -> str:
+        """What it was rewarded with."""
+        return f"lambda {self.mixed_lambda:g}" if self.variant == MIXED else self.variant
+
 
 TERMINAL: VariantName = "signature_ppo_terminal"
 MIXED: VariantName = "mixed_ppo_phase3_lambda_0_9"
