@@ -147,12 +147,12 @@ def _load(flags: InterveneFlags) -> "dict[str, Subject]":
         else subjects.checkpoint_subject(path, flag)
         for path, flag in given
     ]
+    controllers: tuple[ControllerName, ...] = ("oracle", "hc-signature")
     short = [path.name.removesuffix(".policy.json") for path, _ in given]
     names = [
-        str(path) if short.count(name) > 1 else name
+        str(path) if short.count(name) > 1 or name in controllers else name
         for name, (path, _) in zip(short, given, strict=True)
     ]
-    controllers: tuple[ControllerName, ...] = ("oracle", "hc-signature")
     for controller in controllers if flags.references else ():
         loaded.append(subjects.controller_subject(controller))
         names.append(controller)

@@ -1,5 +1,6 @@
 """`intervene`: bad input, tables, figures and page, labels of policies that are known."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -131,10 +132,11 @@ def test_bad_input(
 def test_files_of_one_name_are_told_apart(policies: list[str], stored: Path, tmp_path):
     (tmp_path / "other").mkdir()
     again = follower(tmp_path / "other/follower.policy.json")
-    words = ["--policy", policies[0], str(again), "--run", str(stored)]
+    named = follower(tmp_path / "oracle.policy.json")
+    words = ["--policy", policies[0], str(again), str(named), "--run", str(stored)]
     flags = intervene.command.parse(intervene.InterveneFlags, words, "")
     subjects = intervene._load(flags)
-    names = [policies[0], str(again), stored.name, "oracle", "hc-signature"]
+    names = [policies[0], str(again), str(named), stored.name, "oracle", "hc-signature"]
     assert list(subjects) == names
     assert subjects["run"].training == ("Small", "mixed_ppo_phase3_lambda_0_9", 0.9)
 
@@ -161,3 +163,15 @@ def test_a_policy_of_another_sensor_tier_is_refused(tmp_path: Path, capsys):
     path.write_text(path.read_text().replace("privileged-field", "no-such-field"))
     line = bad_input_line(main, ["--policy", str(path)], capsys, tmp_path)
     assert "--policy: 'no-such-field'" in line
+
+
+def test_numbers_that_lead_out_of_what_is_finite_are_refused(tmp_path: Path, capsys):
+    path = follower(tmp_path / "policy.json")
+    content = read(path)
+    content["normalization"] = {"obs_mean": [3e38] * 6, "obs_std": [0.0] * 6}
+    path.write_text(json.dumps(content))
+    out = tmp_path / "out"
+    words = ["--policy", str(path), "--seeds", str(SEEDS), "--no-references", "--out", str(out)]
+    assert main(words) == 2
+    assert "episodes leave what is finite" in capsys.readouterr().err
+    assert not out.exists()
