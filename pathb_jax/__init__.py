@@ -13,6 +13,7 @@ _PUBLIC = {
     "TaskConfig": "pathb_jax.config",
     "TrainConfig": "pathb_jax.config",
     "evaluate_only": "pathb_jax.api",
+    "intervene": "pathb_jax.api",
     "load_protocol": "pathb_jax.ladder.protocol",
     "run_ladder": "pathb_jax.api",
     "train": "pathb_jax.api",

@@ -5,7 +5,8 @@ as it found them.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathb_jax.config import Backend, RunConfig
@@ -13,6 +14,7 @@ from pathb_jax.config_checks import validated
 from pathb_jax.system import backend
 
 if TYPE_CHECKING:
+    from pathb_jax.evaluation.battery import Battery
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
@@ -61,6 +63,38 @@ def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
         from pathb_jax.runs import evaluating
 
         return evaluating.evaluate_only(config)
+
+
+def intervene(
+    policies: Sequence[Path], seeds: int = 64, backend: Backend = "auto"
+) -> "list[Battery]":
+    """Play the intervention battery: the same episodes with and without an edit of one channel.
+
+    Args:
+        policies: policy files, and folders of runs.
+        seeds: N, episodes of each side; their seeds are those from 10000 on.
+        backend: where to compute.
+
+    Returns:
+        One `pathb_jax.evaluation.battery.Battery` for each policy, of NumPy arrays. Its
+        `action_response` (a difference of actions, whose norms are at most 1), `divergence` and
+        `preference` (distances in an arena 10 wide) are `[C, N]`, the channels in the order of
+        `pathb_jax.evaluation.channels.CHANNELS`; `unedited` and `edited` are the episodes.
+
+    Raises:
+        InputError: a policy cannot be read or played, or episodes leave what is finite.
+    """
+    with _computing(backend):
+        from pathb_jax.evaluation.channels import SEED_START
+        from pathb_jax.runs.subjects import checkpoint_subject, policy_subject
+        from pathb_jax.studies.battery import check_subjects, play_subjects
+
+        subjects = [
+            (checkpoint_subject if path.is_dir() else policy_subject)(path, "policies")
+            for path in policies
+        ]
+        check_subjects(subjects, seeds)
+        return play_subjects(subjects, range(SEED_START, SEED_START + seeds))
 
 
 def run_ladder(plan: "LadderPlan", observer: "Observer | None" = None) -> "LadderRecord":

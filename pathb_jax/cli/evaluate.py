@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -11,7 +11,6 @@ from pathb_jax.cli import command
 from pathb_jax.cli.evaluate_flags import EditFlags, EvaluateFlags, ProbeFlags, check
 from pathb_jax.cli.exit_codes import OK
 from pathb_jax.cli.json_result import json_result
-from pathb_jax.config import SensorTier
 from pathb_jax.display.terminal import Terminal, notice
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.statistics import clopper_pearson
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from pathb_jax.envs.interventions import Edits, Probe
     from pathb_jax.envs.shadow_field import EnvParams, MesaShadowField
     from pathb_jax.evaluation.evaluator import SetResult
-    from pathb_jax.evaluation.policies import Actor
+    from pathb_jax.runs.subjects import Subject
 
 DESCRIPTION = """Play whole episodes from integer seeds and print success with exact intervals.
 
@@ -28,16 +27,6 @@ Give one of --checkpoint, --policy or --controller. A probe changes the world be
 an edit changes one channel from a step on; both are off by default.
 
 Exit status: 0 done; 2 bad input."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Player:
-    """The subject, loaded."""
-
-    name: str
-    actor: "Actor"
-    data: Any
-    sensor_tier: str
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,12 +48,11 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     player = _load(flags)
     env = MesaShadowField(player.sensor_tier, max_delay=flags.probe.probe_delay)
-    data_dim = getattr(player.data, "obs_mean", None)
-    if data_dim is not None and data_dim.shape != (env.obs_dim,):
+    if player.observed not in (None, env.obs_dim):
         raise InputError(
             "--sensor-tier",
             player.sensor_tier,
-            f"it shows {env.obs_dim} numbers, {player.name} observes {data_dim.shape[0]}",
+            f"it shows {env.obs_dim} numbers, {player.name} observes {player.observed}",
         )
     params, probe = _edited(env, flags.edit), _probe(flags.probe)
     world = flags.world
@@ -85,7 +73,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     return OK
 
 
-def _check_finite(flags: EvaluateFlags, player: _Player, results: "Sequence[SetResult]") -> None:
+def _check_finite(flags: EvaluateFlags, player: "Subject", results: "Sequence[SetResult]") -> None:
     """Raise InputError where finite numbers led to others: an overflow, or infinity times 0."""
     import numpy as np
 
@@ -97,37 +85,19 @@ def _check_finite(flags: EvaluateFlags, player: _Player, results: "Sequence[SetR
             raise InputError(flag, player.name, allowed)
 
 
-def _load(flags: EvaluateFlags) -> _Player:
-    from pathb_jax.config import TIERS
-    from pathb_jax.evaluation.policies import (
-        MeanPolicy,
-        ReferenceController,
-        policy_data,
-        policy_file_data,
-    )
+def _load(flags: EvaluateFlags) -> "Subject":
+    from pathb_jax.runs import subjects
 
-    subject, tier = flags.subject, flags.world.sensor_tier
-    if subject.controller is not None:
-        own = "privileged-field" if subject.controller == "oracle" else "local-probe-field"
-        actor = ReferenceController(subject.controller)
-        return _Player(subject.controller, actor, None, tier or own)
-    if subject.policy is not None:
-        from pathb_jax.store.policy_file import read_policy
-
-        policy = read_policy(subject.policy)
-        mean_policy, data = policy_file_data(policy)
-        own = str(policy.metadata.get("sensor_tier", "local-probe-field"))
-        if tier is None and own not in get_args(SensorTier):
-            allowed = f"its metadata's sensor tier is none of {', '.join(get_args(SensorTier))}"
-            raise InputError("--policy", own, f"{allowed}; give --sensor-tier")
-        return _Player(str(subject.policy), mean_policy, data, tier or own)
-    from pathb_jax.runs.loading import load_newest
-
-    assert subject.checkpoint is not None
-    loaded = load_newest(subject.checkpoint, None, "--checkpoint")
-    saved, state = loaded.train_config, loaded.state
-    data = policy_data(state.params, state.normalizer)
-    return _Player(str(loaded.path), MeanPolicy(TIERS[saved.tier]), data, tier or saved.sensor_tier)
+    given, tier = flags.subject, flags.world.sensor_tier
+    if given.controller is not None:
+        subject = subjects.controller_subject(given.controller)
+    elif given.policy is not None:
+        hint = "; give --sensor-tier"
+        subject = subjects.policy_subject(given.policy, "--policy", tier, hint)
+    else:
+        assert given.checkpoint is not None
+        subject = subjects.checkpoint_subject(given.checkpoint, "--checkpoint")
+    return dataclasses.replace(subject, sensor_tier=tier or subject.sensor_tier)
 
 
 def _edited(env: "MesaShadowField", flags: EditFlags) -> "EnvParams":
@@ -190,7 +160,7 @@ def _probe(flags: ProbeFlags) -> "Probe | None":
     )
 
 
-def _summary(player: _Player, result: "SetResult") -> dict[str, Any]:
+def _summary(player: "Subject", result: "SetResult") -> dict[str, Any]:
     low, high = clopper_pearson(result.success_count, result.seeds)
     return {
         "subject": player.name,
@@ -205,7 +175,7 @@ def _summary(player: _Player, result: "SetResult") -> dict[str, Any]:
     }
 
 
-def _print_table(player: _Player, summaries: Sequence[Mapping[str, Any]]) -> None:
+def _print_table(player: "Subject", summaries: Sequence[Mapping[str, Any]]) -> None:
     console = Terminal()
     console.print(f"{player.name} on {player.sensor_tier}")
     table = Table("seeds", "success", "rate", "95 % interval", "mean alignment", "mean steps")
@@ -243,7 +213,7 @@ def _write_rows(path: Path, results: Sequence["SetResult"]) -> None:
 
 def _render(
     flags: EvaluateFlags,
-    player: _Player,
+    player: "Subject",
     env: "MesaShadowField",
     params: "EnvParams",
     probe: "Probe | None",
@@ -254,7 +224,7 @@ def _render(
     from pathb_jax.envs.interventions import apply_probe
     from pathb_jax.envs.shadow_field import bind
     from pathb_jax.envs.start_states import start_states
-    from pathb_jax.evaluation.evaluator import episode_keys, record_paths
+    from pathb_jax.evaluation.evaluator import episode_keys, record_episodes
     from pathb_jax.report.paths import EpisodePath, draw_paths
     from pathb_jax.store.atomic import write_atomically
 
@@ -265,8 +235,8 @@ def _render(
     bank = bank if probe is None else apply_probe(bank, probe)
     controller = player.actor.controller(env, bank, player.data)
     horizon = int(params.max_steps_in_episode)
-    paths, goals, metrics = jax.device_get(
-        jax.jit(lambda world, keys: record_paths(env, controller, world, keys, horizon))(
+    paths, goals, _, metrics = jax.device_get(
+        jax.jit(lambda world, keys: record_episodes(env, controller, world, keys, horizon))(
             bank, episode_keys(jax.numpy.asarray(seeds, np.uint32))
         )
     )

@@ -45,6 +45,9 @@ COMMANDS = {
     "evaluate": Command(
         "evaluate", "EvaluateFlags", "play a checkpoint, policy file or reference controller"
     ),
+    "intervene": Command(
+        "intervene", "InterveneFlags", "edit channels in mid-episode: what policies steer by"
+    ),
     "envelope": Command(
         "envelope", "EnvelopeFlags", "train every lambda with several seeds: where training breaks"
     ),

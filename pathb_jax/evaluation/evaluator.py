@@ -80,59 +80,84 @@ def play(
     Returns:
         Metrics, leaves `[N]`.
     """
-    episodes, advance = _begin(env, controller, env_params, keys)
-    env_state, _, _ = jax.lax.while_loop(lambda e: ~jnp.all(e[2]), advance, episodes)
-    return jax.vmap(env.episode_metrics, in_axes=(0, bank_axes(env_params)))(env_state, env_params)
+    axes = bank_axes(env_params)
+    episodes, advance = _begin(env, controller, env_params, keys, axes)
+    env_state, _, _ = jax.lax.while_loop(
+        lambda e: ~jnp.all(e[2]), lambda e: advance(e)[0], episodes
+    )
+    return jax.vmap(env.episode_metrics, in_axes=(0, axes))(env_state, env_params)
 
 
-def record_paths(
+class Recording(NamedTuple):
+    """Whole episodes, step by step; T is the number of steps recorded."""
+
+    positions: jax.Array
+    """`[N, T + 1, 2]`, from the start on, resting where an episode ended."""
+    goals: jax.Array
+    """`[N, T + 1, 2]`, likewise."""
+    actions: jax.Array
+    """`[N, T, 2]` as applied; 0 after the end."""
+    metrics: EpisodeMetrics
+    """Leaves `[N]`."""
+
+
+def record_episodes(
     env: MesaShadowField,
     controller: Controller,
     env_params: EnvParams,
     keys: jax.Array,
     horizon: int,
-) -> tuple[jax.Array, jax.Array, EpisodeMetrics]:
-    """Play as `play` does, and keep where every episode was.
+    axes: EnvParams | None = None,
+) -> Recording:
+    """Play as `play` does, and keep where every episode was and what was done.
 
     Args:
         env: the environment (static).
         controller: as in `play`.
         env_params: as in `play`.
         keys: as in `play`.
-        horizon: steps to record (static); at least the episodes' own.
-
-    Returns:
-        Positions and goals `[N, horizon + 1, 2]`, resting where an episode ended; metrics `[N]`.
+        horizon: T, the steps to record (static); at least the episodes' own.
+        axes: vmap's `in_axes` for `env_params`, where more of them than start and goal differ
+            from episode to episode.
     """
-    episodes, advance = _begin(env, controller, env_params, keys)
+    axes = bank_axes(env_params) if axes is None else axes
+    episodes, advance = _begin(env, controller, env_params, keys, axes)
 
-    def step(episodes: Episodes, _: None) -> tuple[Episodes, tuple[jax.Array, jax.Array]]:
-        following = advance(episodes)
-        return following, (following[0].position, following[0].goal)
+    def step(episodes: Episodes, _: None) -> tuple[Episodes, tuple[jax.Array, ...]]:
+        following, action = advance(episodes)
+        return following, (following[0].position, following[0].goal, action)
 
     first = episodes[0]
-    (env_state, _, _), (positions, goals) = jax.lax.scan(step, episodes, None, length=horizon)
+    (env_state, _, _), (positions, goals, actions) = jax.lax.scan(
+        step, episodes, None, length=horizon
+    )
     paths, goals = (
         jnp.swapaxes(jnp.concatenate([start[None], rest]), 0, 1)
         for start, rest in ((first.position, positions), (first.goal, goals))
     )
-    metrics = jax.vmap(env.episode_metrics, in_axes=(0, bank_axes(env_params)))
-    return paths, goals, metrics(env_state, env_params)
+    metrics = jax.vmap(env.episode_metrics, in_axes=(0, axes))(env_state, env_params)
+    return Recording(paths, goals, jnp.swapaxes(actions, 0, 1), metrics)
 
 
 def _begin(
-    env: MesaShadowField, controller: Controller, env_params: EnvParams, keys: jax.Array
-) -> tuple[Episodes, Callable[[Episodes], Episodes]]:
-    """Return the episodes at their start, and the function that takes all of them a step on."""
+    env: MesaShadowField,
+    controller: Controller,
+    env_params: EnvParams,
+    keys: jax.Array,
+    axes: EnvParams,
+) -> tuple[Episodes, Callable[[Episodes], tuple[Episodes, jax.Array]]]:
+    """Return the episodes at their start, and the function that takes all of them a step on.
+
+    That function also returns the actions `[N, 2]` as applied, 0 where an episode had ended.
+    """
     chex.assert_shape(env_params.start, (keys.shape[0], 2))
-    axes = bank_axes(env_params)
 
     def begin(key: jax.Array, params: EnvParams) -> tuple[Any, Any]:
         return env.start_state(key, params), controller.init()
 
     def step(
         key: jax.Array, env_state: Any, control: Any, ended: jax.Array, params: EnvParams
-    ) -> Episodes:
+    ) -> tuple[Episodes, jax.Array]:
         sense_key, move_key = jax.random.split(jax.random.fold_in(key, env_state.time))
         reading = env.sense(sense_key, env_state, params)
         new_control, action = controller.act(
@@ -140,13 +165,14 @@ def _begin(
         )
         new_state, outcome = env.transition(move_key, env_state, action, params)
         keep = functools.partial(jnp.where, ended)
-        return (
+        following = (
             jax.tree.map(keep, env_state, new_state),
             jax.tree.map(keep, control, new_control),
             ended | outcome.terminated | outcome.truncated,
         )
+        return following, jnp.where(ended, 0, outcome.applied_action)
 
-    def advance(episodes: Episodes) -> Episodes:
+    def advance(episodes: Episodes) -> tuple[Episodes, jax.Array]:
         env_state, control, ended = episodes
         step_all = jax.vmap(step, in_axes=(0, 0, 0, 0, axes))
         return step_all(keys, env_state, control, ended, env_params)

@@ -113,6 +113,19 @@ def check_evaluation(seeds: int, width: int, delay: int = 0) -> None:
         raise _refusal("--eval-seeds", seeds, _EPISODES, needed, capacity)
 
 
+def check_battery(policies: int, seeds: int) -> None:
+    """Refuse an intervention battery whose paths the device that computes has no memory for.
+
+    Of six sides of every policy and seed the positions, goals and actions of 200 steps.
+
+    Raises:
+        InputError: as `check_evaluation`.
+    """
+    needed, capacity = policies * seeds * 6 * 200 * 6 * _FLOAT, available(backend.current_device())
+    if capacity is not None and needed > capacity:
+        raise _refusal("--seeds", seeds, "paths of so many episodes take", needed, capacity)
+
+
 def _refusal(flag: str, value: int, what: str, needed: int, capacity: int) -> InputError:
     return InputError(flag, value, f"{what} at least {size(needed)}, and {size(capacity)} are here")
 
