@@ -65,7 +65,7 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     """
     record = read_ladder(record_path)
     note = note_path or record_path.parent / NOTE_NAME
-    plan, warning = _plan(record)
+    plan, warning = protocol_of(record)
     evidence = {run.tag: read_evidence(record_path.parent, run) for run in record.candidates}
     folder = _relative(record_path.parent, note.parent)
     text = rendered(
@@ -89,7 +89,7 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     return note
 
 
-def _plan(record: LadderRecord) -> tuple[Protocol | None, str]:
+def protocol_of(record: LadderRecord) -> tuple[Protocol | None, str]:
     """Return the protocol whose text the record holds, and a warning if it is not the one named."""
     stated = record.protocol
     if not stated.text:
@@ -121,7 +121,7 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         "is_path_b": _is_path_b(record),
         "verdict": verdict(record, plan),
         "standing": STANDING[record.standing],
-        "overlap": _overlap(record, plan).strip(),
+        "overlap": overlap(record, plan),
         "set_sizes": sorted(sizes),
         "texts": texts,
         "runs": runs,
@@ -206,18 +206,20 @@ def _is_path_b(record: LadderRecord) -> bool:
     return record.protocol.sha256 == SHIPPED_SHA256["path_b"]
 
 
-def _overlap(record: LadderRecord, plan: Protocol | None) -> str:
-    overlap = record.seed_overlap
-    text = f"Training starts come from seeds {' to '.join(map(str, overlap.training))}. "
-    for start, shared in overlap.sets.items():
+def overlap(record: LadderRecord, plan: Protocol | None) -> str:
+    """Say which evaluation sets share seeds with the training starts, and which do not vote."""
+    found = record.seed_overlap
+    text = f"Training starts come from seeds {' to '.join(map(str, found.training))}. "
+    for start, shared in found.sets.items():
         if shared:
             text += f"{shared} seeds of the set from {start} are among them: it is not held out. "
-    clean = [start for start, shared in overlap.sets.items() if not shared]
+    clean = [start for start, shared in found.sets.items() if not shared]
     if clean:
         text += f"The seeds from {' and from '.join(clean)} are all new to the policy. "
     voting = plan.stages.seed_starts if plan else []
-    silent = [start for start in overlap.sets if voting and start not in map(str, voting)]
-    return text + "".join(f"The set from {start} informs and does not vote." for start in silent)
+    silent = [start for start in found.sets if voting and start not in map(str, voting)]
+    text += "".join(f"The set from {start} informs and does not vote." for start in silent)
+    return text.strip()
 
 
 def _voting(record: LadderRecord) -> list[CandidateRecord | BatchRecord]:

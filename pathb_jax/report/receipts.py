@@ -7,7 +7,7 @@ from pathb_jax.judging.certainty import HowSure
 from pathb_jax.ladder.acceptance import decimal, successes_needed
 from pathb_jax.report.markdown import Markdown
 from pathb_jax.report.note_words import MISSING, number, outcome, percent, words
-from pathb_jax.store.record_schema import CandidateRecord, StageRecord
+from pathb_jax.store.record_schema import CandidateRecord, SeedRecord, StageRecord
 
 
 class Row(NamedTuple):
@@ -22,8 +22,10 @@ class Row(NamedTuple):
     outcome: str
 
 
-def receipt_rows(candidate: CandidateRecord, sure: HowSure | None) -> list[tuple[str, Row]]:
-    """Return the rows of a candidate, each with its stage's number and name.
+def receipt_rows(
+    candidate: CandidateRecord | SeedRecord, sure: HowSure | None
+) -> list[tuple[str, Row]]:
+    """Return the rows of a run, each with its stage's number and name.
 
     Args:
         candidate: judged or not; without receipts there is no row.

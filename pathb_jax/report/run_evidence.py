@@ -1,4 +1,4 @@
-"""What the note reads in run folders: histories, in-run evaluations, outcomes per seed."""
+"""What note and page read in run folders: histories, evaluations, outcomes per seed, ends."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from pathb_jax.judging.rates import Paired, paired
 from pathb_jax.judging.runs import Evaluations, read_along
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.store.artifacts import RunFiles, read_history
-from pathb_jax.store.record_schema import CandidateRecord
-from pathb_jax.store.tables import read_table
+from pathb_jax.store.record_schema import CandidateRecord, RunRecord
+from pathb_jax.store.tables import read_numbers, read_table
 
 NOTHING = Evaluations([], [], [])
 
@@ -39,8 +39,8 @@ class Evidence(NamedTuple):
         return how_sure(protocol, counts, self.history, self.along)
 
 
-def read_evidence(folder: Path, run: CandidateRecord) -> Evidence:
-    """Read a candidate's folder.
+def read_evidence(folder: Path, run: RunRecord) -> Evidence:
+    """Read a run's folder.
 
     Args:
         folder: the record's.
@@ -58,6 +58,40 @@ def read_evidence(folder: Path, run: CandidateRecord) -> Evidence:
     except (InputError, OSError, StopIteration, KeyError, ValueError):
         pass
     return Evidence(history, along, succeeded)
+
+
+class Ends(NamedTuple):
+    """How the episodes of an evaluation set ended, one per seed."""
+
+    seeds: np.ndarray
+    """int64 `[n]`"""
+    succeeded: np.ndarray
+    """bool `[n]`"""
+    positions: np.ndarray
+    """float64 `[n, 2]`, the last ones."""
+
+
+def read_ends(folder: Path, run: RunRecord) -> dict[int, Ends]:
+    """Read how the episodes of a run's evaluation sets ended.
+
+    Args:
+        folder: the record's.
+        run: its entry in the record.
+
+    Returns:
+        First seed of the set -> ends; sets whose files do not tell them are left out.
+    """
+    files, found = RunFiles(folder / run.run_dir, run.slug), {}
+    for place, start in enumerate(run.summaries):
+        try:
+            rows = files.own_set(int(start), first=place == 0).rows
+            table = read_numbers(rows, ("seed", "terminalX", "terminalY"), whole=("seed",))
+            outcomes = table["terminalOutcome"]
+        except (InputError, OSError, KeyError, ValueError):
+            continue
+        positions = np.stack([table["terminalX"], table["terminalY"]], axis=-1)
+        found[int(start)] = Ends(table["seed"], outcomes == "success", positions)
+    return found
 
 
 def against_the_best(
