@@ -20,7 +20,7 @@ from pathb_jax.cli.ladder_output import (
     print_record,
     print_verification,
 )
-from pathb_jax.cli.output_files import check_distinct, check_page, check_writable
+from pathb_jax.cli.output_files import check_distinct, check_output, check_page, check_writable
 from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, MatmulPrecision, ParallelRuns, Tier
 from pathb_jax.display.tensorboard import check_tensorboard, observed
 from pathb_jax.display.terminal import notice, say
@@ -204,11 +204,14 @@ def _check_notes(flags: LadderFlags, out: Path) -> None:
     """Refuse to replace what is no note of this command."""
     from pathb_jax.report.note import NOTE_NAME, is_own_note
     from pathb_jax.report.note_figures import FIGURES
+    from pathb_jax.report.page import PAGE_NAME, can_draw, is_own_page
 
     if flags.note is not None:
         check_page("--note", flags.note, is_own_note, [*FIGURES.values()])
     if not flags.fresh:  # which moves what is there
         check_page("--out", out / NOTE_NAME, is_own_note, [*FIGURES.values()])
+        if can_draw():
+            check_output("--out", out / PAGE_NAME, is_own_page, "page")
 
 
 def _plan(
@@ -281,6 +284,19 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
     return _climb(plan, flags, record)
 
 
+def _page(plan: "LadderPlan") -> str:
+    """Write the page; return its path, or why there is none, which fails no ladder."""
+    from pathb_jax.report.page import MISSING, can_draw, write_page
+
+    if not can_draw():
+        again = shlex.join(["pathb", "report", str(plan.out)])
+        return f"not written, {MISSING}, then {again}"
+    try:
+        return str(write_page(plan.record_path))
+    except (InputError, OSError) as error:
+        return f"not written: {error}"
+
+
 def _climb(
     plan: "LadderPlan", flags: LadderFlags, record: "LadderRecord"
 ) -> tuple[dict[str, Any], int]:
@@ -315,6 +331,7 @@ def _climb(
         say(best_state(record, plan.protocol, str(plan.out)))
     notice(f"record: {plan.record_path}")
     notice(f"note:   {written}")
+    notice(f"page:   {_page(plan)}")
     result = {"record": to_json(record)}
     if not print_verification(record):
         return result, FAILURE

@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": Command(
         "verify", "VerifyFlags", "recompute a ladder or run from its files, replay its policies"
     ),
+    "report": Command("report", "ReportFlags", "write a ladder's note and page from its files"),
     "judge": Command("judge", "JudgeFlags", "judge any finished runs, and say how sure that is"),
     "diagnose": Command(
         "diagnose", "DiagnoseFlags", "train a protocol's defaults: peak, unwinding, best state"

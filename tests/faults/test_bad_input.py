@@ -129,7 +129,7 @@ def assert_handled(command, words, counted, codes=(2,), watched=None):
     text = err.getvalue()
     lines = text.splitlines()
     if (command, code) == ("ladder", 1):  # it reports, and names what of it does not hold
-        notices = ("out: this ladder has finished", "record: ", "note: ")
+        notices = ("out: this ladder has finished", "record: ", "note: ", "page: ")
         problems = [line for line in lines if not line.startswith(notices)]
         assert problems, (words, text[-2000:])
         assert all(line.startswith("does not hold: ") for line in problems), (words, text[-2000:])
