@@ -32,6 +32,7 @@ __all__ = [
     "read_history",
     "read_json",
     "read_policy",
+    "runs_below",
     "slug",
     "write_evaluation",
     "write_evaluations",
@@ -203,6 +204,20 @@ class RunFiles:
         stem = f"{self.slug}_evaluation{suffix}"
         logs = self.out / "logs"
         return EvaluationFiles(logs / f"{stem}.csv", logs / f"{stem}_summary.json")
+
+
+def runs_below(folder: Path, flag: str) -> list[RunFiles]:
+    """Return the files of every run in a folder: a run's own, a ladder's, a study's.
+
+    Raises:
+        InputError: no such folder, or no run in it; `flag` is blamed.
+    """
+    if not folder.is_dir():
+        raise InputError(flag, str(folder), "there is no such folder")
+    manifests = sorted([*folder.glob("manifests/*.json"), *folder.glob("*/manifests/*.json")])
+    if not manifests:
+        raise InputError(flag, str(folder), "it holds no ladder and no run")
+    return [RunFiles(path.parents[1], path.stem) for path in manifests]
 
 
 def files_of_run(folder: Path, flag: str) -> RunFiles:
