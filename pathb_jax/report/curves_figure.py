@@ -34,8 +34,11 @@ LINES = ("-", "--", ":", "-.")
 """Styles, by how often the colours have been used up."""
 MOST_CURVES = len(COLOURS) * len(LINES)
 """That can be told apart."""
-LEGEND_LETTERS = 98
-"""Of labels side by side above two panels."""
+LEGEND_LETTERS, MARK_LETTERS = 54, 6
+"""Above a panel, of labels side by side; of which the line before each label takes some."""
+
+NOTE_LETTERS = 76
+"""Of the note below a panel."""
 
 
 def draw_curves(curves: Sequence[Curve], figures: Sequence[FigureName], kind: str) -> bytes:
@@ -76,14 +79,16 @@ def _draw(curves: Sequence[Curve], figures: Sequence[FigureName]) -> "Figure":
         axes.set_xlabel("environment steps (millions)")
         axes.tick_params(labelbottom=True)
     handles, labels = panels[0].get_legend_handles_labels()
-    room = LEGEND_LETTERS * columns // 2
-    labels = [textwrap.fill(label, room) for label in labels]
-    ncols = min(max(1, room // (max(map(len, labels)) + 6)), len(labels), 4)
+    room = LEGEND_LETTERS * columns
+    labels = [textwrap.fill(label, room - MARK_LETTERS) for label in labels]
+    ncols = min(max(1, room // (max(map(len, labels)) + MARK_LETTERS)), len(labels), 4)
     lines = sum(label.count("\n") + 1 for label in labels) // ncols + 1
     figure.legend(
         handles, labels, loc="outside upper center", ncols=ncols, fontsize=9, frameon=False
     )
-    figure.supxlabel(_said(curves, figures), fontsize=7.5, color="0.35")
+    said = textwrap.fill("; ".join(_said(curves, figures)), NOTE_LETTERS * columns)
+    figure.supxlabel(said, fontsize=7, color="0.35")
+    lines += said.count("\n")
     figure.set_size_inches(4.0 * columns, 2.35 * rows + 0.19 * lines + 0.5)
     return figure
 
@@ -118,7 +123,7 @@ def _logarithmic(axes: "Axes", bands: Sequence[Band]) -> None:
     axes.yaxis.set_minor_formatter("")
 
 
-def _said(curves: Sequence[Curve], figures: Sequence[FigureName]) -> str:
+def _said(curves: Sequence[Curve], figures: Sequence[FigureName]) -> list[str]:
     """Say what lines and bands are."""
     bands = {curve.band for curve in curves}
     parts = []
@@ -133,4 +138,4 @@ def _said(curves: Sequence[Curve], figures: Sequence[FigureName]) -> str:
     if smooth:
         window = f"1/{SMOOTHING} of a run, {LEAST_SMOOTHED} updates at least"
         parts.append(f"running means over {window}: {', '.join(smooth)}")
-    return "\n".join(["; ".join(parts[:-1]), parts[-1]] if len(parts) > 2 else ["; ".join(parts)])
+    return parts
