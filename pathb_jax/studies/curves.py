@@ -108,7 +108,7 @@ def read_curves(folders: Sequence[Path], figures: Sequence[FigureName]) -> list[
         InputError: no run, or a broken file.
     """
     groups: dict[tuple[str, int], list[_Run]] = collections.defaultdict(list)
-    begun: collections.Counter[tuple[str, Any]] = collections.Counter()
+    begun: collections.Counter[tuple[str, str]] = collections.Counter()
     seen = set()
     for given in folders:
         for files in runs_below(given, "DIR..."):
@@ -117,7 +117,7 @@ def read_curves(folders: Sequence[Path], figures: Sequence[FigureName]) -> list[
             seen.add(key)
             run = _read(given, files, figures)
             kind = repr(sorted(run.settings.items()))
-            seed = run.manifest.config.settings.get("seed")
+            seed = repr(run.manifest.config.settings.get("seed"))
             groups[kind, begun[kind, seed]].append(run)
             begun[kind, seed] += 1
     labels = _labels(list(groups.values()))
@@ -216,7 +216,7 @@ def _label(settings: Mapping[str, Any], differing: Sequence[str]) -> str:
 
 def _shown(name: str, value: Any) -> str:
     if name == "load_checkpoint":
-        value = Path(value).name if value else "none"
+        value = Path(str(value)).name if value else "none"
     value = "off" if value is None else value
     return str(value) if name in ("variant", "tier") else f"{name} {value}"
 
