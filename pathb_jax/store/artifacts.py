@@ -171,6 +171,11 @@ class RunFiles:
         return self.out / "logs" / f"{self.slug}_evaluations.csv"
 
     @property
+    def battery(self) -> Path:
+        """One row per episode of the intervention battery, of a ladder's chosen runs."""
+        return self.out / "logs" / f"{self.slug}_battery.csv"
+
+    @property
     def policy(self) -> Path:
         """The actor, portable."""
         return self.out / "policies" / f"{self.slug}.policy.json"
