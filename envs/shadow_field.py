@@ -165,6 +165,29 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         """Return the metrics of the episode up to `state`, all scalars."""
         return dynamics.episode_metrics(state, params)
 
+    # ------------------------------------------------------- for people: on the host
+
+    def render(self, state: EnvState, params: EnvParams | None = None) -> np.ndarray:
+        """Return a picture of the arena: field, start, goal, false basin, point and its path.
+
+        It is what Gymnasium calls `rgb_array`, and not the figure with axes that some of gymnax's
+        own environments return: NumPy, `[480, 480, 3]` (height, width, RGB), uint8. It is drawn by
+        matplotlib on the host, so that nothing of it can be traced.
+
+        Args:
+            state: of one episode. States over time, as `jax.lax.scan` stacks them, have a path:
+                it is drawn from the last start on, the rest as it is in the last of them.
+            params: those that the state came of; None is the default.
+
+        Raises:
+            ValueError: states of more than one episode side by side.
+        """
+        from pathb_jax.envs.drawing import draw_state  # nobody else waits for it
+
+        return draw_state(state, self.default_params if params is None else params)
+
+    # ----------------------------------------------------------------------------
+
     def _advance(
         self, key: jax.Array, state: EnvState, action: Any, params: EnvParams
     ) -> tuple[EnvState, Outcome]:

@@ -1,7 +1,7 @@
 """`diagnose`: a protocol's default hyper-parameters over a whole run, beside those published."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ from pathb_jax.store.own_files import is_own_json
 if TYPE_CHECKING:
     from pathb_jax.ladder.plan import LadderPlan
     from pathb_jax.store.record_schema import DiagnosisRecord
+    from pathb_jax.studies.battery import PolicyFigures
 
 DESCRIPTION = """Train a protocol's default hyper-parameters, and say whether and when they unwind.
 
@@ -97,19 +98,22 @@ def _main(arguments: Sequence[str] | None) -> int:
     check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
     check_json(flags.json, is_own_json(format=FORMAT), "result", plan.out)
     check_distinct({"--doc": doc, "--json": flags.json})
-    diagnoses = _train(flags, plan)
+    diagnoses, steered = _train(flags, plan)
     with json_result(flags.json) as write:
-        _print(diagnoses, plan)
-        write({"format": FORMAT, **_result(flags, plan, diagnoses)})
+        _print(diagnoses, steered, plan)
+        write({"format": FORMAT, **_result(flags, plan, diagnoses, steered)})
 
     from pathb_jax.report.diagnosis_page import write_diagnosis_page
 
-    write_diagnosis_page(doc, diagnoses, plan, in_segments=flags.segments)
+    write_diagnosis_page(doc, diagnoses, steered, plan, in_segments=flags.segments)
     notice(f"page:  {doc}")
     return OK
 
 
-def _train(flags: DiagnoseFlags, plan: "LadderPlan") -> "list[DiagnosisRecord]":
+def _train(
+    flags: DiagnoseFlags, plan: "LadderPlan"
+) -> "tuple[list[DiagnosisRecord], dict[str, PolicyFigures]]":
+    """Return what each run did, and by its label what its best state steers by."""
     # Importing JAX takes seconds; wrong flags are reported before.
     with computing(
         flags.backend,
@@ -128,14 +132,18 @@ def _train(flags: DiagnoseFlags, plan: "LadderPlan") -> "list[DiagnosisRecord]":
             trained = diagnosis.train_chains(chains, bar)
         labels = [plan.run.label, *(run.label for run in plan.protocol.batch)]
         ends = segment_ends(plan.run.updates)
-        return [
+        diagnoses = [
             diagnose(chain, label, plan.protocol, ends)
             for chain, label in zip(trained, labels, strict=False)
         ]
+        return diagnoses, diagnosis.steered_by(diagnoses, plan.out)
 
 
 def _result(
-    flags: DiagnoseFlags, plan: "LadderPlan", diagnoses: "Sequence[DiagnosisRecord]"
+    flags: DiagnoseFlags,
+    plan: "LadderPlan",
+    diagnoses: "Sequence[DiagnosisRecord]",
+    steered: "Mapping[str, PolicyFigures]",
 ) -> dict[str, Any]:
     from pathb_jax.report.diagnosis_page import published_segments
     from pathb_jax.store.models import to_json
@@ -147,19 +155,28 @@ def _result(
         "in_segments": flags.segments,
         "published": [to_json(segment) for segment in published_segments(plan)],
         "runs": [
-            {**to_json(item), "unwound": item.fall.unwound if item.fall else None}
+            {
+                **to_json(item),
+                "unwound": item.fall.unwound if item.fall else None,
+                "battery": steered.get(item.label),
+            }
             for item in diagnoses
         ],
     }
 
 
-def _print(diagnoses: "Sequence[DiagnosisRecord]", plan: "LadderPlan") -> None:
+def _print(
+    diagnoses: "Sequence[DiagnosisRecord]",
+    steered: "Mapping[str, PolicyFigures]",
+    plan: "LadderPlan",
+) -> None:
     from pathb_jax.report.diagnosis_page import (
         HEADINGS,
         cells,
         published_cells,
         published_segments,
         statements,
+        steering,
     )
 
     for index, item in enumerate(diagnoses):
@@ -170,5 +187,5 @@ def _print(diagnoses: "Sequence[DiagnosisRecord]", plan: "LadderPlan") -> None:
         for published in published_segments(plan) if index == 0 else ():
             table.add_row(*published_cells(published))
         Terminal().print(table)
-        for line in statements(item):
+        for line in (*statements(item), *steering(steered.get(item.label))):
             say(line)

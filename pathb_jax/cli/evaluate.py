@@ -221,14 +221,17 @@ def _render(
     import jax
     import numpy as np
 
+    from pathb_jax.envs.drawing import arena_of, basin_at
     from pathb_jax.envs.interventions import apply_probe
     from pathb_jax.envs.shadow_field import bind
     from pathb_jax.envs.start_states import start_states
     from pathb_jax.evaluation.evaluator import episode_keys, record_episodes
+    from pathb_jax.report.film import draw_film
     from pathb_jax.report.paths import EpisodePath, draw_paths
     from pathb_jax.store.atomic import write_atomically
 
-    assert flags.report.render is not None
+    target = flags.report.render
+    assert target is not None
     count = min(flags.report.render_episodes, flags.world.eval_seeds)
     seeds = flags.world.eval_seed_start[0] + np.arange(count)
     bank = bind(params, *start_states(seeds))
@@ -240,27 +243,24 @@ def _render(
             bank, episode_keys(jax.numpy.asarray(seeds, np.uint32))
         )
     )
-    episodes = []
-    for i, seed in enumerate(seeds):
-        outcome = "success" if metrics.success[i] else "time-out"
-        episodes.append(
-            EpisodePath(
-                title=f"{seed}: {outcome}, {metrics.steps[i]} steps",
-                positions=paths[i, : metrics.steps[i] + 1],
-                goal=goals[i, -1],
-                success=bool(metrics.success[i]),
-            )
+    basins = basin_at(bank, np.arange(horizon + 1))
+    episodes = [
+        EpisodePath(
+            name=str(seed),
+            positions=paths[i, : steps + 1],
+            goals=goals[i, : steps + 1],
+            basins=basins[: steps + 1],
+            success=bool(metrics.success[i]),
         )
-    picture = draw_paths(
-        episodes,
-        heading=f"{_heading(player.name)} on {player.sensor_tier}, "
-        f"{int(np.sum(metrics.success))} of {count} succeed",
-        half_width=float(bank.half_width),
-        signature_sigma=float(bank.signature_sigma),
-        success_radius=float(bank.success_radius),
-        basin_center=(float(bank.basin_center[0]), float(bank.basin_center[1])),
-        basin_sigma=float(bank.basin_sigma),
+        for i, (seed, steps) in enumerate(zip(seeds, metrics.steps, strict=True))
+    ]
+    heading = (
+        f"{_heading(player.name)} on {player.sensor_tier}, "
+        f"{int(np.sum(metrics.success))} of {count} succeed"
     )
-    is_svg = flags.report.render.suffix == ".svg"
-    write_atomically(flags.report.render, picture.svg if is_svg else picture.png)
-    notice(f"picture: {flags.report.render}")
+    if target.suffix == ".gif":
+        picture = draw_film(episodes, arena_of(bank), heading)
+    else:
+        picture = getattr(draw_paths(episodes, arena_of(bank), heading), target.suffix[1:])
+    write_atomically(target, picture)
+    notice(f"picture: {target}")

@@ -94,7 +94,7 @@ class ReportFlags:
     """Write the sets' summaries here; - is standard output."""
     render: Annotated[Path | None, DefaultHint("none")] = None
     """Draw the first --render-episodes paths of the first set here: a .png or
-    an .svg file."""
+    an .svg file; a .gif file plays them side by side."""
     render_episodes: int = 16
     """Episodes to draw."""
 
@@ -142,8 +142,8 @@ def check(flags: EvaluateFlags) -> None:
     check_distinct({"--csv": report.csv, "--json": report.json, "--render": report.render})
     check_output("--csv", report.csv, is_own_csv(EVALUATION_COLUMNS), "table")
     check_json(report.json, is_own_json("subject", "sets"), "summary")
-    if report.render is not None and report.render.suffix not in (".png", ".svg"):
-        allowed = "give the path of a .png or .svg file"
+    if report.render is not None and report.render.suffix not in (".png", ".svg", ".gif"):
+        allowed = "give the path of a .png, .svg or .gif file"
         raise InputError("--render", str(report.render), allowed)
     check_output("--render", report.render, is_own_picture, "picture")
     if flags.report.render_episodes < 1:

@@ -43,6 +43,7 @@ COMMANDS = {
         "fork", "ForkFlags", "go on from a kept state with one change each, many times"
     ),
     "timeline": Command("timeline", "TimelineFlags", "say what moves first when runs unwind"),
+    "plot": Command("plot", "PlotFlags", "draw curves of any runs, with bands over training seeds"),
     "evaluate": Command(
         "evaluate", "EvaluateFlags", "play a checkpoint, policy file or reference controller"
     ),

@@ -7,6 +7,9 @@ CHANNELS = ("reward", "observation", "signature-sensor", "geometry", "basin-posi
 UNSEEN = ("reward", "basin-position")
 """Channels that no subject observes: what it does cannot depend on their edits."""
 
+UNEDITED = "none"
+"""What tables call the side without an edit."""
+
 EDIT_STEP = 50
 SEED_START, SEEDS = 10000, 64
 OLD_BASIN, NEW_BASIN = (-2.5, -2.5), (2.5, 2.5)

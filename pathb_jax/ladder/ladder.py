@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pathb_jax.config import RunConfig
 from pathb_jax.ladder import verifying
+from pathb_jax.ladder.batteries import play_batteries
 from pathb_jax.ladder.evidence import baseline_is_done, take_up
 from pathb_jax.ladder.grading import (
     add_other_seed,
@@ -60,6 +61,7 @@ def run_ladder(
         _run_locked(plan, record, observer, recorded or (lambda: None))
         if not record.references:
             record.references = play_references(plan)
+        record.batteries = play_batteries(plan, record)
         record.ended = provenance.utc_now()
         write_record(plan.record_path, record)
         verifying.conclude(plan, record)

@@ -1,7 +1,8 @@
 """The diagnosis page: segments beside the published ones, the fall; words in diagnosis.md.j2."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pathb_jax.judging.rates import Count
 from pathb_jax.ladder.diagnosis import PUBLISHED_ENDS, segment_ends, sets_of
@@ -13,6 +14,9 @@ from pathb_jax.report.markdown import Markdown, figure, rendered, table_lines
 from pathb_jax.report.remarks import kept_remarks
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.store.record_schema import DiagnosisRecord, SegmentRecord
+
+if TYPE_CHECKING:
+    from pathb_jax.studies.battery import PolicyFigures
 
 HEADING = "# Diagnosis of the default hyper-parameters"
 
@@ -118,19 +122,38 @@ def statements(diagnosis: DiagnosisRecord) -> Iterator[str]:
     yield f"{said} (p = {fall.p_value:.3f})"
 
 
+def steering(figures: "PolicyFigures | None") -> Iterator[str]:
+    """Yield what the best state steers by, by the intervention battery, if it was played."""
+    if figures is None:
+        return
+    basin = figures.of("basin-position").preference.mean
+    sensor = figures.of("signature-sensor").action_response.mean
+    yield (
+        f"the best state is {figures.label} by the intervention battery ({figures.seeds} seeds): "
+        f"basin preference {basin:.3f}, sensor response "
+        f"{'none' if sensor is None else f'{sensor:.3f}'}"
+    )
+
+
 def figure_name(page: Path) -> str:
     """Return where a page's figure lies, relative to its folder."""
     return f"figures/{page.stem.lower()}.png"
 
 
 def write_diagnosis_page(
-    page: Path, diagnoses: Sequence[DiagnosisRecord], plan: LadderPlan, *, in_segments: bool
+    page: Path,
+    diagnoses: Sequence[DiagnosisRecord],
+    steered: "Mapping[str, PolicyFigures]",
+    plan: LadderPlan,
+    *,
+    in_segments: bool,
 ) -> None:
     """Write the page and its figure, each whole or not at all; keep people's remarks on it.
 
     Args:
         page: the Markdown file.
         diagnoses: the protocol's run first, then its batch's.
+        steered: label -> the battery of the best state.
         plan: what was run.
         in_segments: whether each is four runs.
 
@@ -147,6 +170,7 @@ def write_diagnosis_page(
         {
             "segment_table": segment_table,
             "statements": statements,
+            "steering": lambda diagnosis: steering(steered.get(diagnosis.label)),
         },
         heading=Markdown(HEADING),
         protocol=plan.protocol,

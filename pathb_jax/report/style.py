@@ -43,19 +43,39 @@ def drawn(draw: "Callable[Given, Figure]") -> Callable[Given, Picture]:
 
     @functools.wraps(draw)
     def picture(*args: Given.args, **kwargs: Given.kwargs) -> Picture:
-        try:
-            with _own_style():
-                figure = draw(*args, **kwargs)
-                # No version and no date inside: the same record gives the same bytes.
-                png = _saved(figure, format="png", dpi=110, metadata={"Software": SOFTWARE})
-                figure.set_layout_engine("none")  # as it is laid out now
-                metadata = {"Title": SOFTWARE, "Creator": SOFTWARE, "Date": None}
-                return Picture(png, _saved(figure, format="svg", metadata=metadata))
-        except Exception as error:  # matplotlib's, a font's or a missing program's
-            message = " ".join(f"{type(error).__name__}: {error}".split())
-            raise FigureError(visible(message)[:300]) from error
+        with drawing():
+            figure = draw(*args, **kwargs)
+            png = encoded(figure, "png")
+            figure.set_layout_engine("none")  # as it is laid out now
+            return Picture(png, encoded(figure, "svg"))
 
     return picture
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in this tool's style; raise FigureError, whatever goes wrong."""
+    try:
+        with _own_style():
+            yield
+    except Exception as error:  # matplotlib's, a font's or a missing program's
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FigureError(visible(message)[:300]) from error
+
+
+def encoded(figure: "Figure", kind: str) -> bytes:
+    """Return a figure as a file's bytes, within `drawing`; `kind` is png, svg or pdf.
+
+    No version and no date are inside: the same record gives the same bytes.
+    """
+    formats: dict[str, dict[str, Any]] = {
+        "png": {"dpi": 110, "metadata": {"Software": SOFTWARE}},
+        "svg": {"metadata": {"Title": SOFTWARE, "Creator": SOFTWARE, "Date": None}},
+        "pdf": {"metadata": {"Creator": SOFTWARE, "Producer": None, "CreationDate": None}},
+    }
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, **formats[kind])
+    return stream.getvalue()
 
 
 @contextlib.contextmanager
@@ -74,9 +94,3 @@ def _own_style() -> Iterator[None]:
     with plain, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
-
-
-def _saved(figure: "Figure", **how: Any) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, **how)
-    return stream.getvalue()

@@ -32,6 +32,7 @@ __all__ = [
     "read_history",
     "read_json",
     "read_policy",
+    "runs_below",
     "slug",
     "write_evaluation",
     "write_evaluations",
@@ -170,6 +171,11 @@ class RunFiles:
         return self.out / "logs" / f"{self.slug}_evaluations.csv"
 
     @property
+    def battery(self) -> Path:
+        """One row per episode of the intervention battery, of a ladder's chosen runs."""
+        return self.out / "logs" / f"{self.slug}_battery.csv"
+
+    @property
     def policy(self) -> Path:
         """The actor, portable."""
         return self.out / "policies" / f"{self.slug}.policy.json"
@@ -203,6 +209,20 @@ class RunFiles:
         stem = f"{self.slug}_evaluation{suffix}"
         logs = self.out / "logs"
         return EvaluationFiles(logs / f"{stem}.csv", logs / f"{stem}_summary.json")
+
+
+def runs_below(folder: Path, flag: str) -> list[RunFiles]:
+    """Return the files of every run in a folder: a run's own, a ladder's, a study's.
+
+    Raises:
+        InputError: no such folder, or no run in it; `flag` is blamed.
+    """
+    if not folder.is_dir():
+        raise InputError(flag, str(folder), "there is no such folder")
+    manifests = sorted([*folder.glob("manifests/*.json"), *folder.glob("*/manifests/*.json")])
+    if not manifests:
+        raise InputError(flag, str(folder), "it holds no ladder and no run")
+    return [RunFiles(path.parents[1], path.stem) for path in manifests]
 
 
 def files_of_run(folder: Path, flag: str) -> RunFiles:

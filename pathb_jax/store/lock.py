@@ -56,10 +56,7 @@ def locked(folder: Path, flag: str = "--out") -> Iterator[None]:
         InputError: another process holds it, and the message names its pid, host and start; or
             the folder cannot be, or its file system does not answer.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError:  # below /proc, say
-        raise InputError(flag, str(folder), "the file system makes no folders there") from None
+    _make(folder, flag)
     try:
         lock = _taken(folder, flag)
     except Timeout:
@@ -145,9 +142,23 @@ def _ask(folder: Path) -> BaseFileLock:
 
 
 def refuse_if_held(folder: Path, flag: str = "--out") -> None:
-    """Raise InputError, naming who, if somebody holds a folder; create nothing."""
+    """Raise InputError if a folder could not be locked, naming who holds it; leave nothing."""
     if is_held(folder):
         raise _in_use(folder, flag)
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        _make(folder, flag)
+    finally:
+        with contextlib.suppress(OSError):
+            for path in missing:
+                path.rmdir()
+
+
+def _make(folder: Path, flag: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError:  # below /proc, say
+        raise InputError(flag, str(folder), "the file system makes no folders there") from None
 
 
 def _in_use(folder: Path, flag: str) -> InputError:

@@ -20,10 +20,17 @@ IsOwn = Callable[[bytes], bool]
 
 
 def is_own_picture(data: bytes) -> bool:
-    """Recognise a PNG picture by its text chunk (earliest ones have none), an SVG by its title."""
+    """Recognise a picture by what it says of the program: its own text, comment, creator or title.
+
+    The earliest PNG pictures say nothing.
+    """
     head, name = data[:2000], SOFTWARE.encode()
     if head.startswith(b"\x89PNG"):
         return b"tEXtSoftware\x00" + name in head
+    if head.startswith(b"GIF89a"):
+        return b"!\xfe" + bytes([len(name)]) + name + b"\x00" in head
+    if head.startswith(b"%PDF-"):
+        return b"/Creator (" + name + b")" in data
     return head.startswith(b"<?xml") and b"<dc:title>" + name + b"</dc:title>" in head
 
 

@@ -340,6 +340,21 @@ class ReferenceRecord(RecordPart):
     summaries: dict[str, SetSummary]
 
 
+class BatteryRecord(RecordPart):
+    """What the intervention battery says of a run's policy: means over its seeds."""
+
+    run_dir: str
+    seeds: Whole
+    success_count: Whole
+    """Without an edit, as is the alignment."""
+    mean_terminal_alignment: Figure
+    old_basin_preference: Figure
+    """With the basin-position edit."""
+    action_response: Figures
+    """By channel; None: no episode reached the edit."""
+    label: str
+
+
 class LadderRecord(RecordPart):
     """A ladder, from its first minute to its verdict."""
 
@@ -367,6 +382,8 @@ class LadderRecord(RecordPart):
     training_seeds: TrainingSeeds | None = None
     references: Items[ReferenceRecord] = Field(default_factory=list)
     """Played when the ladder ended."""
+    batteries: Items[BatteryRecord] = Field(default_factory=list)
+    """Likewise: of the adopted candidate, the batch and the default run."""
     verification: VerificationRecord | None = None
     judgement: JudgementRecord | None = None
     baseline: BaselineRecord | None = None

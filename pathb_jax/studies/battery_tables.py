@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathb_jax.evaluation.channels import CHANNELS
+from pathb_jax.evaluation.channels import CHANNELS, UNEDITED
 from pathb_jax.store.tables import write_table
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ FIRST_COLUMNS = {
     "pairs.csv": ("policy", "channel", "seed", "action_response_L2"),
 }
 """Files, and the columns that each begins with."""
-
-UNEDITED = "none"
-"""What proxy.csv calls the side without an edit."""
 
 
 def write_tables(

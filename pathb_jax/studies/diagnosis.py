@@ -7,6 +7,7 @@ Source: docs/spec/ladder.md, "Why".
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathb_jax.config import RunConfig
@@ -17,6 +18,8 @@ from pathb_jax.ladder.plan import DEFAULTS, LadderPlan, evaluated_at_segment_end
 if TYPE_CHECKING:
     from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
+    from pathb_jax.store.record_schema import DiagnosisRecord
+    from pathb_jax.studies.battery import PolicyFigures
 
 
 def diagnosed_runs(plan: LadderPlan, *, batch: bool) -> list[RunConfig]:
@@ -81,3 +84,29 @@ def train_chains(
             check_trained_here(configs[position], outcome)
             outcomes[going[position]].append(outcome)
     return outcomes
+
+
+def steered_by(diagnoses: "Sequence[DiagnosisRecord]", out: Path) -> "dict[str, PolicyFigures]":
+    """Play the intervention battery of every best state that is kept.
+
+    Args:
+        diagnoses: of runs below `out`.
+        out: the folder that checkpoints are named from.
+
+    Returns:
+        By the run's label.
+    """
+    from pathb_jax.evaluation.channels import SEED_START, SEEDS
+    from pathb_jax.runs.subjects import checkpoint_subject
+    from pathb_jax.studies.battery import figures_of, play_subjects
+
+    kept = {
+        item.label: checkpoint_subject(out / item.fall.best_checkpoint, "--out")
+        for item in diagnoses
+        if item.fall is not None and item.fall.best_checkpoint is not None
+    }
+    played = play_subjects([*kept.values()], range(SEED_START, SEED_START + SEEDS))
+    return {
+        label: figures_of(subject, label, battery)
+        for (label, subject), battery in zip(kept.items(), played, strict=True)
+    }

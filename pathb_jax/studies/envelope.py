@@ -24,6 +24,7 @@ from pathb_jax.config import (
 )
 from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
+from pathb_jax.evaluation.channels import NEW_BASIN
 from pathb_jax.store.models import parse
 from pathb_jax.store.study_table import StudyTable
 from pathb_jax.studies.envelope_statistics import (
@@ -42,9 +43,6 @@ EVAL_SEED_START = 10000
 SIGNATURE: VariantName = "signature_ppo_dense"
 MIXED: VariantName = "mixed_ppo_phase3_lambda_0_9"
 REWARD: VariantName = "reward_ppo_phase3"
-
-BASIN_MOVED_TO = (2.5, 2.5)
-"""Where the battery moves the false basin to (docs/spec/battery.md)."""
 
 
 class Study(NamedTuple):
@@ -140,7 +138,7 @@ def basin_preference(x: np.ndarray, y: np.ndarray, basin_distance: np.ndarray) -
         y: second component, `[K]`.
         basin_distance: distance of the last positions from the false basin, `[K]`.
     """
-    return np.hypot(x - BASIN_MOVED_TO[0], y - BASIN_MOVED_TO[1]) - basin_distance
+    return np.hypot(x - NEW_BASIN[0], y - NEW_BASIN[1]) - basin_distance
 
 
 def finished_run(

@@ -16,7 +16,7 @@ from pathb_jax.judging.runs import read_along
 from pathb_jax.ladder.protocol import parse_protocol
 from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.runs.manifest import RunManifest, read_manifest
-from pathb_jax.store.artifacts import RunFiles, read_history
+from pathb_jax.store.artifacts import RunFiles, read_history, runs_below
 from pathb_jax.store.lock import seems_held
 from pathb_jax.store.record_schema import RECORD, BatchRecord, LadderRecord, RunRecord
 
@@ -87,7 +87,7 @@ def read_standing(folder: Path) -> Standing:
         verdict: str | None = record.verdict
         worth: str | None = record.standing
     else:
-        runs = [_read_run(files, files.out.name) for files in _runs_below(folder)]
+        runs = [_read_run(files, files.out.name) for files in runs_below(folder, "DIR")]
         verdict = worth = None
     at_work = seems_held(folder) or any(run.state == "training" for run in runs)
     return Standing(folder, verdict, worth, runs, at_work, _seconds_left(runs))
@@ -96,15 +96,6 @@ def read_standing(folder: Path) -> Standing:
 def _changed(ladder: Path) -> float:
     files = [ladder / RECORD, *ladder.glob("*/logs/*_history.csv")]
     return max(path.stat().st_mtime for path in files)
-
-
-def _runs_below(folder: Path) -> list[RunFiles]:
-    if not folder.is_dir():
-        raise InputError("DIR", str(folder), "there is no such folder")
-    manifests = sorted([*folder.glob("manifests/*.json"), *folder.glob("*/manifests/*.json")])
-    if not manifests:
-        raise InputError("DIR", str(folder), "it holds no ladder and no run")
-    return [RunFiles(path.parents[1], path.stem) for path in manifests]
 
 
 def _of_ladder(folder: Path, record: LadderRecord) -> Iterator[RunStanding]:

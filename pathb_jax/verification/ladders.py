@@ -17,6 +17,7 @@ from pathb_jax.store.record_schema import (
     SeedRecord,
 )
 from pathb_jax.verification import registration, rules
+from pathb_jax.verification.battery import check_battery
 from pathb_jax.verification.diagnosis import check_best_checkpoint, expected_diagnosis
 from pathb_jax.verification.findings import Findings
 from pathb_jax.verification.rules import Facts
@@ -70,6 +71,7 @@ class _Ladder:
         self._judgement(said)
         self._batch(replay)
         self._baseline(replay)
+        self._batteries(replay)
         self._sums()
         voting = self._voting_runs()
         registration.check_departures(record, self.protocol, voting, findings)
@@ -352,6 +354,23 @@ class _Ladder:
                 self._figures(where, entry, evidence, self.planned["log_std_init"])
                 return evidence
         return None
+
+    def _batteries(self, replay: bool) -> None:
+        """Check what the record says of the policies' intervention battery."""
+        slugs = {entry.run_dir: evidence.manifest["slug"] for entry, evidence in self.runs.values()}
+        for index, recorded in enumerate(self.record.batteries):
+            slug = slugs.get(recorded.run_dir)
+            if slug is None:
+                where = f"{RECORD}: batteries[{index}].run_dir"
+                self.findings.problem(
+                    where, f"{recorded.run_dir} is no finished run of this ladder"
+                )
+                continue
+            files, tier = (
+                RunFiles(self.folder / recorded.run_dir, slug),
+                self.planned["sensor_tier"],
+            )
+            check_battery(recorded, files, replay, tier, self.findings)
 
     def _sums(self) -> None:
         """Check what the record adds up over its runs."""

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pathb_jax.cli.evaluate import main
 
@@ -55,6 +56,16 @@ def test_rows_and_picture_are_written(trained: Path, tmp_path: Path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_film_is_as_long_as_its_longest_episode(tmp_path: Path):
+    film = tmp_path / "film.gif"
+    words = ["--controller", "oracle", "--eval-seeds", "2", "--render", str(film)]
+    assert main(words) == 0
+    with Image.open(film) as image:
+        assert image.n_frames <= 68
+        image.seek(image.n_frames - 1)
+        assert image.info["duration"] == 3000
+
+
 def test_edits_and_probes_reach_the_world(tmp_path: Path):
     base = ["--controller", "hc-signature", "--eval-seeds", "8"]
     (plain,) = sets_of(base, tmp_path)
@@ -97,6 +108,7 @@ def test_edits_and_probes_reach_the_world(tmp_path: Path):
         ("--controller oracle --edit-channel basin-observation", "--edit-channel"),
         ("--controller oracle --edit-step -1", "--edit-step"),
         ("--controller oracle --render-episodes 0", "--render-episodes"),
+        ("--controller oracle --render paths.mp4", ".png, .svg or .gif"),
         ("--checkpoint /nowhere/at/all", "--checkpoint"),
         ("--policy nowhere.json", "nowhere.json"),
         ("--policy pyproject.toml", "pyproject.toml"),

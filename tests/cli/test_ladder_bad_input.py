@@ -21,6 +21,7 @@ BAD = [
     ("--lr 1e-4", "--lr", "Unrecognized"),
     ("--out file", "--out", "file"),
     ("--out file/below", "--out", "file/below"),
+    ("--out /proc/x/below", "--out", "makes no folders"),
     ("--note file/note.md", "--note", "file"),
     ("--note folder", "--note", "folder"),
 ]

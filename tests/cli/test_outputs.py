@@ -48,6 +48,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "mine.json").write_text("{}\n")
     (tmp_path / "empty.json").touch()
     (tmp_path / "mine.png").write_bytes(b"\x89PNG\r\n\x1a\n and so on")
+    (tmp_path / "mine.gif").write_bytes(b"GIF89a of my own")
     (tmp_path / "figures").mkdir()
     for name in ("path_b_success", "page", "anchors"):
         (tmp_path / "figures" / f"{name}.png").write_bytes(b"\x89PNG of my own")
@@ -88,6 +89,7 @@ REFUSED = [
     ("evaluate", "--csv mine.csv", "mine.csv"),
     ("evaluate", "--csv run/logs/slug_evaluation.csv", "run/logs/slug_evaluation.csv"),
     ("evaluate", "--render mine.png", "mine.png"),
+    ("evaluate", "--render mine.gif", "mine.gif"),
     ("evaluate", "--render x.policy.json", "x.policy.json"),
     ("evaluate", "--csv new.csv --json new.csv", "new.csv"),
     ("evaluate", "--json new.json --render ./new.json", "new.json"),

@@ -13,6 +13,7 @@ import pytest
 from small_rows import envelope_run
 
 from pathb_jax.cli import evaluate
+from pathb_jax.envs.drawing import Arena
 from pathb_jax.report.anchors_page import write_anchors_page
 from pathb_jax.report.envelope_page import write_envelope_page
 from pathb_jax.report.figures import colours_of, draw_sets
@@ -64,16 +65,8 @@ def test_settings_of_the_working_folder_have_no_say(
 @pytest.mark.parametrize("name", [r"$\frac{", "a$b$c", r"\x", "x" * 300, "日本"])
 def test_a_name_is_no_formula(name: str) -> None:
     ElementTree.fromstring(draw_sets({name: RATES["lr1e4"]}, colours_of([name]), 0.4).svg)
-    episode = EpisodePath("1", np.zeros((2, 2)), np.ones(2), success=True)
-    picture = draw_paths(
-        [episode],
-        heading=f"{name}\x1b[31m\r",
-        half_width=5.0,
-        signature_sigma=1.5,
-        success_radius=0.5,
-        basin_center=(-2.5, -2.5),
-        basin_sigma=1.0,
-    )
+    episode = EpisodePath("1", *np.zeros((3, 2, 2)), success=True)
+    picture = draw_paths([episode], Arena(5.0, 1.5, 0.5, 1.0), f"{name}\x1b[31m\r")
     assert picture.png.startswith(b"\x89PNG")
     ElementTree.fromstring(picture.svg)
 

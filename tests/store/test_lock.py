@@ -12,7 +12,7 @@ import pytest
 
 from pathb_jax.errors import InputError
 from pathb_jax.store import lock
-from pathb_jax.store.lock import HOLDER, LOCK, is_held, locked
+from pathb_jax.store.lock import HOLDER, LOCK, is_held, locked, refuse_if_held
 
 HOLD = """
 import sys, time
@@ -131,3 +131,10 @@ def test_a_file_system_that_never_answers_is_not_waited_for_for_ever(tmp_path, m
             pass
     finally:
         answered.set()
+
+
+def test_asking_whether_a_folder_can_be_had_leaves_nothing(tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    for name in ("there", "there/below/it", "not/there"):
+        refuse_if_held(tmp_path / name)
+    assert [*tmp_path.rglob("*")] == [tmp_path / "there"]

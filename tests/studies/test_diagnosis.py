@@ -78,6 +78,9 @@ def test_in_one_run(protocol_file, tmp_path, capsys):
     assert best["success"][0] == max(rates) * 4
     assert (tmp_path / "out" / run["fall"]["best_checkpoint"]).is_dir()
     page = (tmp_path / "out" / "DIAGNOSIS.md").read_text()
+    steers = f"the best state is {run['battery']['label']} by the intervention battery (64 seeds)"
+    assert steers in printed
+    assert steers in page
     assert f"{ENDS[0] * BATCH_SIZE:,}" in page
     assert "(figures/diagnosis.png)" in page
     for kind in ("png", "svg"):
@@ -97,6 +100,7 @@ def test_in_segments_and_with_the_batch(protocol_file, tmp_path):
     result = json.loads((tmp_path / "result.json").read_text())
     plan = plan_of(protocol_file, tmp_path / "out")
     assert [run["label"] for run in result["runs"]] == ["mixed_0_90", "reward_phase3"]
+    assert [run["battery"]["name"] for run in result["runs"]] == ["mixed_0_90", "reward_phase3"]
     for run, config in zip(result["runs"], diagnosed_runs(plan, batch=True), strict=True):
         assert [segment["state"]["update"] for segment in run["segments"]] == ENDS
         manifests = [read_manifest(run_files(segment)) for segment in segments_of(config)]
