@@ -26,6 +26,7 @@ from pathb_jax.display.tensorboard import check_tensorboard, observed
 from pathb_jax.display.terminal import notice, say
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run
+from pathb_jax.report.note_files import FIGURES, NOTE_NAME, is_own_note
 from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
@@ -202,9 +203,6 @@ def _check(flags: LadderFlags, plan: "LadderPlan") -> int:
 
 def _check_notes(flags: LadderFlags, out: Path) -> None:
     """Refuse to replace what is no note of this command."""
-    from pathb_jax.report.note import NOTE_NAME, is_own_note
-    from pathb_jax.report.note_figures import FIGURES
-
     if flags.note is not None:
         check_page("--note", flags.note, is_own_note, [*FIGURES.values()])
     if not flags.fresh:  # which moves what is there
