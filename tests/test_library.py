@@ -168,16 +168,21 @@ except Stop:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
-        f"train --variant {VARIANT} --out out",
         "ladder --tier Small --out out",
-        "evaluate --controller oracle",
-        "anchors --doc page.md --out out",
-        "envelope --doc page.md --out out --lambdas 0.5",
-        "reproducibility --tier Small",
+        "diagnose --tier Small --out out",
+        *(
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in (
+                f"train --variant {VARIANT} --out out",
+                "evaluate --controller oracle",
+                "anchors --doc page.md --out out",
+                "envelope --doc page.md --out out --lambdas 0.5",
+                "reproducibility --tier Small",
+            )
+        ),
     ],
 )
 def test_commands_choose_before_jax_starts(words, tmp_path, monkeypatch):

@@ -26,6 +26,8 @@ from pathb_jax.display.tensorboard import check_tensorboard, observed
 from pathb_jax.display.terminal import notice, say
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import load_protocol, planned_run
+from pathb_jax.report import page_files
+from pathb_jax.report.note_files import FIGURES, NOTE_NAME, is_own_note
 from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
@@ -202,16 +204,12 @@ def _check(flags: LadderFlags, plan: "LadderPlan") -> int:
 
 def _check_notes(flags: LadderFlags, out: Path) -> None:
     """Refuse to replace what is no note of this command."""
-    from pathb_jax.report.note import NOTE_NAME, is_own_note
-    from pathb_jax.report.note_figures import FIGURES
-    from pathb_jax.report.page import PAGE_NAME, can_draw, is_own_page
-
     if flags.note is not None:
         check_page("--note", flags.note, is_own_note, [*FIGURES.values()])
     if not flags.fresh:  # which moves what is there
         check_page("--out", out / NOTE_NAME, is_own_note, [*FIGURES.values()])
-        if can_draw():
-            check_output("--out", out / PAGE_NAME, is_own_page, "page")
+        if page_files.can_draw():
+            check_output("--out", out / page_files.PAGE_NAME, page_files.is_own_page, "page")
 
 
 def _plan(
@@ -286,11 +284,12 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
 
 def _page(plan: "LadderPlan") -> str:
     """Write the page; return its path, or why there is none, which fails no ladder."""
-    from pathb_jax.report.page import MISSING, can_draw, write_page
-
-    if not can_draw():
+    if not page_files.can_draw():
         again = shlex.join(["pathb", "report", str(plan.out)])
-        return f"not written, {MISSING}, then {again}"
+        return f"not written, {page_files.MISSING}, then {again}"
+
+    from pathb_jax.report.page import write_page
+
     try:
         return str(write_page(plan.record_path))
     except (InputError, OSError) as error:

@@ -12,6 +12,8 @@ from pathb_jax.cli.exit_codes import OK
 from pathb_jax.cli.output_files import check_output, check_page
 from pathb_jax.display.terminal import say
 from pathb_jax.errors import InputError
+from pathb_jax.report import page_files
+from pathb_jax.report.note_files import FIGURES, NOTE_NAME, is_own_note
 
 DESCRIPTION = """Write a ladder's result note and its page anew, from its record and run folders.
 
@@ -42,17 +44,20 @@ def _main(arguments: Sequence[str] | None) -> int:
     folder = flags.folder
     if not folder.is_dir():
         raise InputError("DIR", str(folder), "there is no such folder")
-
-    from pathb_jax.report.note import NOTE_NAME, is_own_note, write_note
-    from pathb_jax.report.note_figures import FIGURES
-    from pathb_jax.report.page import MISSING, PAGE_NAME, can_draw, is_own_page, write_page
-    from pathb_jax.store.record_schema import RECORD
-
-    if flags.page and not can_draw():
-        raise InputError("--page", True, f"{MISSING}, or give --no-page for the note alone")
+    if flags.page and not page_files.can_draw():
+        allowed = f"{page_files.MISSING}, or give --no-page for the note alone"
+        raise InputError("--page", True, allowed)
     check_page("DIR", folder / NOTE_NAME, is_own_note, [*FIGURES.values()])
     if flags.page:
-        check_output("DIR", folder / PAGE_NAME, is_own_page, "page")
+        check_output("DIR", folder / page_files.PAGE_NAME, page_files.is_own_page, "page")
+
+    import jax  # takes seconds; bad input is reported before
+
+    jax.config.update("jax_platforms", "cpu")  # a ladder beside it keeps its accelerator
+    from pathb_jax.report.note import write_note
+    from pathb_jax.report.page import write_page
+    from pathb_jax.store.record_schema import RECORD
+
     say(f"note: {write_note(folder / RECORD)}")
     if flags.page:
         say(f"page: {write_page(folder / RECORD)}")

@@ -21,6 +21,7 @@ from pathb_jax.report.best_state import with_baseline
 from pathb_jax.report.diagnosis_page import segment_table, statements
 from pathb_jax.report.markdown import link, rendered
 from pathb_jax.report.note_figures import note_figures
+from pathb_jax.report.note_files import MARKER, NOTE_NAME
 from pathb_jax.report.note_words import filters
 from pathb_jax.report.published import published
 from pathb_jax.report.receipts import receipt_rows
@@ -35,17 +36,6 @@ from pathb_jax.store.record_schema import (
     RunRecord,
     TrainedRecord,
 )
-
-NOTE_NAME = "PHASE7_V2_PATH_B_RESULTS.md"
-"""The note's name beside the record (docs/spec/ladder.md, "Files")."""
-
-MARKER = "written by pathb_jax: a ladder's result note"
-"""Ends every note, so that it is recognised and may be written anew."""
-
-
-def is_own_note(data: bytes) -> bool:
-    """Recognise a note by its marker; notes of earlier versions by how they begin."""
-    return f"<!-- {MARKER} -->".encode() in data or data.startswith(b"# Path B: results\n\n**")
 
 
 def write_note(record_path: Path, note_path: Path | None = None) -> Path:

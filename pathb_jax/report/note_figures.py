@@ -8,21 +8,12 @@ from pathb_jax.report import figures
 from pathb_jax.report.diagnosis_figure import draw_diagnosis
 from pathb_jax.report.diagnosis_page import FIGURE
 from pathb_jax.report.markdown import Markdown, figure
+from pathb_jax.report.note_files import FIGURES
 from pathb_jax.report.note_words import interval
 from pathb_jax.report.published import published
 from pathb_jax.report.run_evidence import Evidence
 from pathb_jax.report.style import Picture
 from pathb_jax.store.record_schema import BatchRecord, CandidateRecord, LadderRecord
-
-FIGURES = {
-    "dynamics": "figures/path_b_dynamics.png",
-    "window": "figures/path_b_window.png",
-    "along": "figures/path_b_along.png",
-    "success": "figures/path_b_success.png",
-    "rules": "figures/path_b_rules.png",
-    "diagnosis": "figures/path_b_diagnosis.png",
-}
-"""The note's figures, beside it."""
 
 
 def note_figures(

@@ -6,7 +6,6 @@ vl-convert-python, the extra `page`, and is copied into the page.
 """
 
 import functools
-import importlib.util
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,9 +18,10 @@ from markupsafe import Markup
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.ladder.reading import read_ladder
-from pathb_jax.report import note_words
+from pathb_jax.report import note_words, page_files
 from pathb_jax.report.figures import PANELS
-from pathb_jax.report.note import NOTE_NAME, overlap, protocol_of
+from pathb_jax.report.note import overlap, protocol_of
+from pathb_jax.report.note_files import NOTE_NAME
 from pathb_jax.report.page_data import PageRun, along, curves, episodes, read_runs
 from pathb_jax.report.page_figures import (
     curve_specs,
@@ -30,6 +30,7 @@ from pathb_jax.report.page_figures import (
     episodes_text,
     field_shapes,
 )
+from pathb_jax.report.page_files import MARKER, MISSING, PAGE_NAME
 from pathb_jax.report.receipts import receipt_rows
 from pathb_jax.report.stage_words import looks_at, passes_when
 from pathb_jax.report.verdict import STANDING, next_step, verdict
@@ -42,25 +43,8 @@ from pathb_jax.store.record_schema import (
 )
 from pathb_jax.text import visible
 
-PAGE_NAME = "report.html"
-"""The page's name beside the record."""
-
 LARGEST = 5 * 10**6
 """Bytes of a page, at most."""
-
-MARKER = "written by pathb_jax: the page of a ladder"
-LIBRARY = "vl_convert"
-MISSING = "it needs vl-convert-python; install pathb-jax[page]"
-
-
-def is_own_page(data: bytes) -> bool:
-    """Recognise a page by its marker."""
-    return data.startswith(f"<!doctype html>\n<!-- {MARKER} -->".encode())
-
-
-def can_draw() -> bool:
-    """Whether what draws the page's charts is installed."""
-    return importlib.util.find_spec(LIBRARY) is not None
 
 
 def write_page(record_path: Path) -> Path:
@@ -77,7 +61,7 @@ def write_page(record_path: Path) -> Path:
             is missing or fails.
         OSError: it cannot be written.
     """
-    if not can_draw():
+    if not page_files.can_draw():
         raise InputError("page", PAGE_NAME, MISSING)
     record = read_ladder(record_path)
     page = record_path.with_name(PAGE_NAME)

@@ -18,7 +18,7 @@ from pathb_jax.cli import (
 )
 from pathb_jax.cli.evaluate_flags import EvaluateFlags, check
 from pathb_jax.errors import InputError
-from pathb_jax.report.note import NOTE_NAME
+from pathb_jax.report.note_files import NOTE_NAME
 from pathb_jax.store.own_files import is_own_csv, is_own_json, is_own_picture
 from pathb_jax.studies.anchors import anchors_table
 

@@ -11,9 +11,9 @@ from small_runs import bad_input_line, tree_of
 
 from pathb_jax.cli import ladder
 from pathb_jax.cli.report import main
-from pathb_jax.report import page
-from pathb_jax.report.note import NOTE_NAME
-from pathb_jax.report.page import PAGE_NAME
+from pathb_jax.report import page, page_files
+from pathb_jax.report.note_files import NOTE_NAME
+from pathb_jax.report.page_files import PAGE_NAME
 from pathb_jax.store.json_files import read_json, write_json
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/ladder_rejected/ladder.json"
@@ -22,7 +22,7 @@ EXAMPLE = Path(__file__).parents[2] / "docs/examples/ladder_rejected/ladder.json
 @pytest.fixture(autouse=True)
 def library(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for what draws; figures of the note are not rendered."""
-    monkeypatch.setattr(page, "can_draw", lambda: True)
+    monkeypatch.setattr(page_files, "can_draw", lambda: True)
     monkeypatch.setattr(page, "_library", lambda: "")
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
 
@@ -46,7 +46,7 @@ def test_note_and_page_are_written_and_named(folder: Path, capsys: Any) -> None:
 
 
 def test_without_the_library(folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "can_draw", lambda: False)
+    monkeypatch.setattr(page_files, "can_draw", lambda: False)
     line = bad_input_line(main, [str(folder)], capsys, folder)
     assert "install pathb-jax[page], or give --no-page" in line
     assert main([str(folder), "--no-page"]) == 0
@@ -76,7 +76,7 @@ def test_a_ladder_says_where_its_page_is_or_how_to_get_it(
     monkeypatch.setattr(page, "_library", LIBRARY)
     page._library.cache_clear()
     assert ladder._page(plan).endswith("vl-convert: no more memory")
-    monkeypatch.setattr(page, "can_draw", lambda: False)
+    monkeypatch.setattr(page_files, "can_draw", lambda: False)
     told = ladder._page(plan)
     assert "install pathb-jax[page]" in told
     assert f"pathb report {folder}" in told

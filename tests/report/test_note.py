@@ -20,7 +20,8 @@ from pathb_jax.ladder.protocol import load_protocol, parse_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.report.best_state import best_state
-from pathb_jax.report.note import NOTE_NAME, is_own_note, write_note
+from pathb_jax.report.note import write_note
+from pathb_jax.report.note_files import NOTE_NAME, is_own_note
 from pathb_jax.store.artifacts import (
     EVALUATION_COLUMNS,
     EVALUATIONS_COLUMNS,

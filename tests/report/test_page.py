@@ -15,9 +15,10 @@ from pathb_jax.envs.start_states import start_states
 from pathb_jax.errors import InputError
 from pathb_jax.judging.runs import Evaluations
 from pathb_jax.ladder.statistics import clopper_pearson
-from pathb_jax.report import page, page_data, page_figures
+from pathb_jax.report import page, page_data, page_figures, page_files
 from pathb_jax.report.figures import PANELS
-from pathb_jax.report.page import LARGEST, PAGE_NAME, is_own_page, write_page
+from pathb_jax.report.page import LARGEST, write_page
+from pathb_jax.report.page_files import PAGE_NAME, is_own_page
 from pathb_jax.report.receipts import receipt_rows
 from pathb_jax.report.run_evidence import Evidence
 from pathb_jax.store.artifacts import EVALUATION_COLUMNS, RunFiles
@@ -33,7 +34,7 @@ STAND_IN = "window.vegaEmbed = null;"
 def _quick_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the library, whose bundling takes seconds."""
     if "real_library" not in request.fixturenames:
-        monkeypatch.setattr(page, "can_draw", lambda: True)
+        monkeypatch.setattr(page_files, "can_draw", lambda: True)
         monkeypatch.setattr(page, "_library", lambda: STAND_IN)
 
 
@@ -320,7 +321,7 @@ def test_the_same_record_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_without_the_library_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "can_draw", lambda: False)
+    monkeypatch.setattr(page_files, "can_draw", lambda: False)
     write_record(tmp_path / "ladder.json", adopted(tmp_path))
     with pytest.raises(InputError, match=r"install pathb-jax\[page\]"):
         write_page(tmp_path / "ladder.json")

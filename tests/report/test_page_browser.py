@@ -12,7 +12,8 @@ from test_note import finish, with_other_seeds
 from test_page import end_episodes
 
 from pathb_jax.ladder.statistics import clopper_pearson
-from pathb_jax.report.page import can_draw, write_page
+from pathb_jax.report.page import write_page
+from pathb_jax.report.page_files import can_draw
 from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, RunFiles, write_evaluations
 from pathb_jax.store.record import write_record
 
