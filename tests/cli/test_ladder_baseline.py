@@ -23,6 +23,8 @@ from pathb_jax.report.diagnosis_page import rate
 from pathb_jax.store.record import read_record
 from pathb_jax.verification.diagnosis import _chance
 
+pytestmark = pytest.mark.slow
+
 RUN = "mixed_0_90_pathb_defaults"
 SEEDS = 128
 """So many that even a policy that has just begun succeeds on some."""
@@ -128,7 +130,6 @@ def test_it_is_verified_and_done_once(ladder, capsys):
     assert tree_of(folder) == before
 
 
-@pytest.mark.slow
 def test_stopped_while_it_trains_it_goes_on(ladder, tmp_path):
     """To the same bits; before it trained there was a verdict already."""
     folder, words, _ = ladder

@@ -13,6 +13,8 @@ from pathb_jax.cli.verify import main as verify
 from pathb_jax.ladder import estimate
 from pathb_jax.store.record import read_record
 
+pytestmark = pytest.mark.slow
+
 RUNS = ["mixed_0_90_pathb_lr1e4", "reward_phase3_pathb_lr1e4"]
 
 

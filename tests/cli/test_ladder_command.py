@@ -71,6 +71,17 @@ def test_an_adoption_ends_with_0(adopted):
     assert "verdict: adopted lr1e4 (registered)" in adopted.out
 
 
+def test_the_battery_of_what_was_adopted_is_told(adopted, rejected):
+    record = read_record(adopted.folder / "ladder.json")
+    assert [item.run_dir for item in record.batteries] == ADOPTED
+    assert record.verification.problems == []
+    for item in record.batteries:
+        assert [*(adopted.folder / item.run_dir).glob("logs/*_battery.csv")]
+        told = f"| {item.run_dir} | {item.success_count} of 64 |"
+        assert told in (adopted.folder / NOTE).read_text()
+    assert read_record(rejected.folder / "ladder.json").batteries == []
+
+
 def test_a_rejection_ends_with_3(rejected):
     assert rejected.code == 3, rejected.err
     record = read_record(rejected.folder / "ladder.json")
@@ -90,7 +101,7 @@ def test_each_run_has_its_folder_and_its_files(request, name, labels):
         slug = f"{variant}_small_seed_0_{label}"
         files = {file for file in ladder.files if file.startswith(f"{label}/logs/{slug}")}
         sets = ("", "_seed_20000", "_seed_30000")
-        assert files == {
+        assert files - {f"{label}/logs/{slug}_battery.csv"} == {
             f"{label}/logs/{slug}{end}"
             for end in (
                 "_history.csv",

@@ -12,6 +12,8 @@ from pathb_jax.cli.verify import main as verify
 from pathb_jax.ladder import estimate
 from pathb_jax.store.record import read_record
 
+pytestmark = pytest.mark.slow
+
 WHY = "borderline: 1 seed of 4"
 
 
