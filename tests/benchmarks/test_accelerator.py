@@ -82,6 +82,7 @@ def test_a_part_that_fails_says_why(tmp_path: Path):
     assert "--backend" in failed
 
 
+@pytest.mark.slow
 def test_one_part_is_measured_for_real(tmp_path: Path):
     file = tmp_path / "figures.json"
     arguments = ["--smoke", "--rounds", "2", "--seconds", "0.05", "--parts", "train-Small-x1"]

@@ -64,7 +64,7 @@ def test_a_candidate_without_runs_is_named(study):
 
 def test_runs_of_two_kinds_are_not_mixed(study, tmp_path):
     protocol = load_protocol(study / "small.toml")
-    train(small_config(tmp_path / "run", updates=UPDATES, lr=1e-4, batch_envs=8))
+    train(small_config(tmp_path / "run", updates=UPDATES + 1, lr=1e-4))
     with pytest.raises(InputError, match=r"--from: 'candidate lr1e4' .* of several kinds"):
         read_populations([study / "runs", tmp_path], protocol)
 

@@ -95,6 +95,7 @@ def test_in_one_run(protocol_file, tmp_path, capsys):
     assert (tmp_path / "out" / "DIAGNOSIS.md").read_text().endswith("A remark.\n")
 
 
+@pytest.mark.slow
 def test_in_segments_and_with_the_batch(protocol_file, tmp_path):
     assert main(words(protocol_file, tmp_path, "--segments", "--batch")) == 0
     result = json.loads((tmp_path / "result.json").read_text())
