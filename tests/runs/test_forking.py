@@ -28,7 +28,9 @@ from pathb_jax.verification.verify import verify
 AT = 2
 
 
-@pytest.fixture(scope="module", params=["constant", "linear:1e-5"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("constant", marks=pytest.mark.slow), "linear:1e-5"]
+)
 def parent(request, tmp_path_factory):
     """A run of six updates that keeps every second state."""
     config = small_config(
