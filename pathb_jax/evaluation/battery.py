@@ -36,6 +36,7 @@ from pathb_jax.evaluation.channels import (
     SENSOR_SCALE,
 )
 from pathb_jax.evaluation.evaluator import episode_keys, record_episodes
+from pathb_jax.evaluation.labels import LabelFigures
 from pathb_jax.evaluation.policies import Actor
 
 
@@ -165,6 +166,23 @@ def play_battery(
         positions, actions, goals, metrics.steps, metrics.terminal_alignment, metrics.success
     )
     return [_battery(numbers, sides.take(policy)) for policy in range(len(data))]
+
+
+def label_figures(battery: Battery) -> LabelFigures:
+    """Return the means over seeds that a policy's label is told from."""
+    preference = battery.preference[CHANNELS.index("basin-position")]
+    return LabelFigures(
+        success_rate=float(np.mean(battery.unedited.success)),
+        alignment=float(np.mean(battery.unedited.alignment, dtype=np.float64)),
+        old_basin_preference=float(np.mean(preference)),
+        responses=dict(zip(CHANNELS, map(_known_mean, battery.action_response), strict=True)),
+    )
+
+
+def _known_mean(values: np.ndarray) -> float:
+    """Return the mean of those that are not NaN; NaN without any."""
+    known = values[~np.isnan(values)]
+    return float(np.mean(known)) if len(known) else np.nan
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -71,7 +71,8 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
     history = artifacts.read_history(files.history)
     start = protocol.stages.success_floor.seed_start
     own_seeds = manifest.config.evaluation.eval_seeds
-    along = read_along(files.evaluations, start, own_seeds, manifest.first_update)
+    evaluations = artifacts.read_evaluations(files.evaluations)
+    along = along_of(evaluations, start, own_seeds, manifest.first_update)
     schedule = manifest.config.schedule
     diverged = manifest.diverged.text if manifest.diverged else None
     half = manifest.first_update + schedule["updates"] // 2
@@ -91,7 +92,7 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
             updates=schedule["updates"],
             success=counts.get(start),
             alignment=summaries.get(start, {}).get("mean_terminal_alignment"),
-            half_alignment=alignment_at(half, artifacts.read_evaluations(files.evaluations), start),
+            half_alignment=alignment_at(half, evaluations, start),
             log_std_init=schedule["log_std_init"],
             diverged=diverged or "",
         ),
@@ -117,19 +118,17 @@ def _summaries(
     return found
 
 
-def read_along(path: Path, seed_start: int, seeds: int, first_update: int = 0) -> Evaluations:
-    """Read a run's evaluations on one set from its `*_evaluations.csv`.
+def along_of(
+    rows: Mapping[str, np.ndarray], seed_start: int, seeds: int, first_update: int = 0
+) -> Evaluations:
+    """Return a run's evaluations on one set.
 
     Args:
-        path: the file.
+        rows: of its `*_evaluations.csv`.
         seed_start: first seed of the set.
         seeds: of the set; evaluations of other sizes are left out.
         first_update: updates that the run began with, which are taken off.
-
-    Raises:
-        InputError, OSError: it cannot be read.
     """
-    rows = artifacts.read_evaluations(path)
     of_set = (rows["seed_start"] == seed_start) & (rows["seeds"] == seeds)
     updates = (rows["update"][of_set] - first_update).astype(int).tolist()
     successes = np.rint(rows["success_rate"][of_set] * seeds).astype(int).tolist()

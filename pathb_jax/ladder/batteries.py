@@ -4,14 +4,14 @@ Every episode goes into a table in its run's folder; the record keeps means and 
 Source: docs/spec/battery.md.
 """
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
 
 from pathb_jax.envs.shadow_field import MesaShadowField
-from pathb_jax.evaluation.battery import Battery, play_battery
+from pathb_jax.evaluation.battery import Battery, label_figures, play_battery
 from pathb_jax.evaluation.channels import CHANNELS, SEED_START, SEEDS, UNEDITED
-from pathb_jax.evaluation.labels import LabelFigures, label
+from pathb_jax.evaluation.labels import label
 from pathb_jax.evaluation.policies import policy_file_data
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.store.artifacts import RunFiles
@@ -65,25 +65,13 @@ def _write(files: RunFiles, battery: Battery) -> None:
 
 
 def _means(name: str, battery: Battery) -> BatteryRecord:
-    responses = dict(zip(CHANNELS, map(_mean, battery.action_response), strict=True))
-    told = LabelFigures(
-        success_rate=float(np.mean(battery.unedited.success)),
-        alignment=float(np.mean(battery.unedited.alignment, dtype=np.float64)),
-        old_basin_preference=float(np.mean(battery.preference[CHANNELS.index("basin-position")])),
-        responses={channel: np.nan if x is None else x for channel, x in responses.items()},
-    )
+    told = label_figures(battery)
     return BatteryRecord(
         run_dir=name,
         seeds=len(battery.seeds),
         success_count=int(battery.unedited.success.sum()),
         mean_terminal_alignment=told.alignment,
         old_basin_preference=told.old_basin_preference,
-        action_response=responses,
+        action_response={c: None if math.isnan(x) else x for c, x in told.responses.items()},
         label=label(told),
     )
-
-
-def _mean(values: Sequence[float] | np.ndarray) -> float | None:
-    """Return the mean of those that are not NaN; None without any."""
-    known = np.asarray(values)[~np.isnan(values)]
-    return float(np.mean(known)) if len(known) else None

@@ -9,9 +9,9 @@ import numpy as np
 from pathb_jax.errors import InputError
 from pathb_jax.judging.certainty import HowSure, how_sure
 from pathb_jax.judging.rates import Paired, paired
-from pathb_jax.judging.runs import Evaluations, read_along
+from pathb_jax.judging.runs import Evaluations, along_of
 from pathb_jax.ladder.protocol import Protocol
-from pathb_jax.store.artifacts import RunFiles, read_history
+from pathb_jax.store.artifacts import RunFiles, read_evaluations, read_history
 from pathb_jax.store.record_schema import CandidateRecord, RunRecord
 from pathb_jax.store.tables import read_numbers, read_table
 
@@ -52,7 +52,7 @@ def read_evidence(folder: Path, run: RunRecord) -> Evidence:
     try:
         history = read_history(files.history)
         start, summary = next(iter(run.summaries.items()))
-        along = read_along(files.evaluations, int(start), summary.seeds)
+        along = along_of(read_evaluations(files.evaluations), int(start), summary.seeds)
         rows = files.own_set(int(start), first=True).rows
         succeeded = read_table(rows, ("terminalOutcome",))["terminalOutcome"] == "success"
     except (InputError, OSError, StopIteration, KeyError, ValueError):

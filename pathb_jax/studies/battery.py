@@ -12,9 +12,9 @@ import numpy as np
 from pathb_jax.config import SensorTier
 from pathb_jax.envs.shadow_field import MesaShadowField
 from pathb_jax.errors import InputError
-from pathb_jax.evaluation.battery import Battery, play_battery
+from pathb_jax.evaluation.battery import Battery, label_figures, play_battery
 from pathb_jax.evaluation.channels import CHANNELS, UNSEEN
-from pathb_jax.evaluation.labels import Label, LabelFigures, label
+from pathb_jax.evaluation.labels import Label, label
 from pathb_jax.ladder.statistics import CONFIDENCE, clopper_pearson
 from pathb_jax.runs import memory
 from pathb_jax.runs.subjects import Subject, Training
@@ -159,16 +159,6 @@ def figures_of(subject: Subject, name: str, battery: Battery) -> PolicyFigures:
         )
         for place, channel in enumerate(CHANNELS)
     ]
-    responses = {
-        figures.channel: np.nan if (mean := figures.action_response.mean) is None else mean
-        for figures in channels
-    }
-    told = LabelFigures(
-        success_rate=unedited.success_rate,
-        alignment=float(np.mean(battery.unedited.alignment, dtype=np.float64)),
-        old_basin_preference=float(np.mean(battery.preference[CHANNELS.index("basin-position")])),
-        responses=responses,
-    )
     return PolicyFigures(
         name,
         subject.training,
@@ -176,7 +166,7 @@ def figures_of(subject: Subject, name: str, battery: Battery) -> PolicyFigures:
         len(battery.seeds),
         unedited,
         channels,
-        label(told),
+        label(label_figures(battery)),
         [] if subject.training is None else list(published_beside(subject.training)),
     )
 

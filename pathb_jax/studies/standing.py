@@ -12,11 +12,11 @@ import numpy as np
 
 from pathb_jax.errors import InputError
 from pathb_jax.judging.rates import Count
-from pathb_jax.judging.runs import read_along
+from pathb_jax.judging.runs import along_of
 from pathb_jax.ladder.protocol import parse_protocol
 from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.runs.manifest import RunManifest, read_manifest
-from pathb_jax.store.artifacts import RunFiles, read_history, runs_below
+from pathb_jax.store.artifacts import RunFiles, read_evaluations, read_history, runs_below
 from pathb_jax.store.lock import seems_held
 from pathb_jax.store.record_schema import RECORD, BatchRecord, LadderRecord, RunRecord
 
@@ -204,8 +204,8 @@ def _last_success(files: RunFiles, manifest: RunManifest) -> Count | None:
     if not files.evaluations.exists():
         return None
     evaluation = manifest.config.evaluation
-    along = read_along(
-        files.evaluations,
+    along = along_of(
+        read_evaluations(files.evaluations),
         evaluation.eval_seed_start[0],
         evaluation.eval_seeds,
         manifest.first_update,
