@@ -9,6 +9,7 @@ from pathb_jax.cli import command
 from pathb_jax.cli.exit_codes import OK
 from pathb_jax.cli.json_result import check_json, json_result
 from pathb_jax.cli.output_files import check_distinct, check_page, check_writable, study_files
+from pathb_jax.cli.study_html import check_study_html, html_line
 from pathb_jax.config import Backend, DefaultHint
 from pathb_jax.display.terminal import notice
 from pathb_jax.errors import InputError
@@ -61,7 +62,8 @@ class AnchorFlags:
     table: Annotated[Path | None, DefaultHint("anchors.csv in --out")] = None
     """The table of finished runs, a CSV file: what is missing from it is trained."""
     doc: Annotated[Path | None, DefaultHint("beside the table")] = None
-    """The page, a Markdown file; its figure goes into figures/ beside it."""
+    """The page, a Markdown file; its figure goes into figures/ beside it. With the extra `page`
+    there is one of HTML too, of the same name."""
     json: Annotated[Path | None, DefaultHint("none")] = None
     """Write the page's figures to this file too; - is standard output."""
     page_only: bool = False
@@ -97,11 +99,14 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     if not flags.page_only:
         backend.select_backend(flags.backend)  # before the environment, which starts JAX
+    from pathb_jax.report.anchors_html import anchors_study_page
     from pathb_jax.report.anchors_page import FIGURE, HEADING, write_anchors_page
     from pathb_jax.report.remarks import is_own_page
+    from pathb_jax.report.study_html import write_study_html
     from pathb_jax.studies.anchors import ANCHORS, anchors_table, compare, train_missing
 
     check_page("--doc", doc, is_own_page(HEADING), [FIGURE])
+    page = check_study_html("--doc", doc)
     table = anchors_table(path)
     if not flags.page_only:
         from pathb_jax.display.progress import ProgressBar
@@ -115,6 +120,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     write_anchors_page(doc, comparisons, path)
     notice(f"table: {path}")
     notice(f"page:  {doc}")
+    told = anchors_study_page(comparisons)
+    notice(f"HTML:  {html_line(page, lambda: write_study_html(page, told, [doc, path]))}")
     with json_result(flags.json) as write:
         write({"format": FORMAT, "rows": [_row(comparison) for comparison in comparisons]})
     return OK

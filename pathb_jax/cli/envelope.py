@@ -13,6 +13,7 @@ from pathb_jax.cli.devices import check_parallel_runs, check_ray, computing
 from pathb_jax.cli.exit_codes import OK
 from pathb_jax.cli.json_result import check_json, json_result
 from pathb_jax.cli.output_files import check_distinct, check_page, check_writable, study_files
+from pathb_jax.cli.study_html import check_study_html, html_line
 from pathb_jax.config import (
     Backend,
     DefaultHint,
@@ -77,7 +78,8 @@ class EnvelopeFlags:
     table: Annotated[Path | None, DefaultHint("envelope.csv in --out")] = None
     """The table of finished runs, a CSV file: what is missing from it is trained."""
     doc: Annotated[Path | None, DefaultHint("beside the table")] = None
-    """The page, a Markdown file; its figure goes into figures/ beside it."""
+    """The page, a Markdown file; its figure goes into figures/ beside it. With the extra `page`
+    there is one of HTML too, of the same name."""
     json: Annotated[Path | None, DefaultHint("none")] = None
     """Write the page's figures to this file too; - is standard output."""
     page_only: bool = False
@@ -99,8 +101,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     flags = command.parse(EnvelopeFlags, arguments, DESCRIPTION)
     lambdas = _checked(flags)
 
+    from pathb_jax.report.envelope_html import envelope_study_page
     from pathb_jax.report.envelope_page import HEADING, figure_name, write_envelope_page
     from pathb_jax.report.remarks import is_own_page
+    from pathb_jax.report.study_html import write_study_html
     from pathb_jax.studies.envelope import Study, envelope, finished_runs
     from pathb_jax.studies.envelope_table import envelope_table
 
@@ -108,6 +112,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     _check_runs(flags, study, lambdas)
     path, doc = study_files(flags.out, flags.table, flags.doc, "envelope")
     check_page("--doc", doc, is_own_page(HEADING), [figure_name(doc)])
+    page = check_study_html("--doc", doc)
     check_json(flags.json, is_own_json(format=FORMAT), "result", flags.out)
     check_distinct({"--table": path, "--doc": doc, "--json": flags.json})
     table = envelope_table(path)
@@ -124,6 +129,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     write_envelope_page(doc, result, path)
     notice(f"table: {path}")
     notice(f"page:  {doc}")
+    told = envelope_study_page(result, done)
+    notice(f"HTML:  {html_line(page, lambda: write_study_html(page, told, [doc, path]))}")
     return OK
 
 

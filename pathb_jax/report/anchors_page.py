@@ -32,7 +32,10 @@ def write_anchors_page(page: Path, comparisons: Sequence[Comparison], table: Pat
     caption = "Successes per training seed, ours and published"
     text = rendered(
         "anchors.md.j2",
-        {"or_none": lambda value: "none" if value is None else value},
+        {
+            "or_none": lambda value: "none" if value is None else value,
+            "agreement": lambda comparison: _stressed(agreement(comparison)),
+        },
         heading=Markdown(HEADING),
         eval_seeds=EVAL_SEEDS,
         seed_start=EVAL_SEED_START,
@@ -42,6 +45,28 @@ def write_anchors_page(page: Path, comparisons: Sequence[Comparison], table: Pat
         figure=figure(page, FIGURE, caption, lambda: draw_anchors(comparisons)),
     )
     write_atomically(page, text)
+
+
+def agreement(comparison: Comparison) -> str:
+    """Say whether ours agree with what was published."""
+    agrees, published = comparison.agrees, comparison.anchor.published_run
+    if not comparison.runs:
+        return "not run yet"
+    if agrees is None:
+        one = "one run of each says nothing about agreement"
+        return "nothing published to compare with" if published is None else one
+    if comparison.p_value is None:
+        return f"the published run lies {'within' if agrees else 'outside'} our range"
+    seeds = f"the {len(comparison.anchor.published_seeds)} published seeds"
+    verdict = "not told apart from" if agrees else "disagrees with"
+    return f"{verdict} {seeds} (p = {comparison.p_value:.3f})"
+
+
+def _stressed(words: str) -> Markdown:
+    """Make what disagrees bold."""
+    for word in ("outside", "disagrees"):
+        words = words.replace(word, f"**{word}**")
+    return Markdown(words)
 
 
 @drawn

@@ -1,23 +1,4 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
 const checked = (name) => [...document.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value);
-const views = {};
-
-/* Light and dark: as the system has it, until the switch is used. */
-const system = matchMedia("(prefers-color-scheme: dark)");
-const stored = () => { try { return localStorage.getItem("pathb-theme"); } catch { return null; } };
-function showTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  byId("theme").setAttribute("aria-pressed", String(theme === "dark"));
-}
-showTheme(stored() ?? (system.matches ? "dark" : "light"));
-system.addEventListener("change", () => { if (!stored()) showTheme(system.matches ? "dark" : "light"); });
-byId("theme").addEventListener("click", () => {
-  const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-  showTheme(theme);
-  try { localStorage.setItem("pathb-theme", theme); } catch { /* it is not kept, then */ }
-});
 
 /* Curves */
 const text = (value) => {
@@ -98,15 +79,20 @@ function circle(name, x, y, radius) {
     ring: name, order: i, ring_x: x + radius * Math.cos((2 * Math.PI * i) / 64), ring_y: y + radius * Math.sin((2 * Math.PI * i) / 64),
   }));
 }
-function rings(centred) {
+function around(x, y) {
+  return [["held", field.success_radius], ["one", field.signature_sigma], ["two", 2 * field.signature_sigma]]
+    .flatMap(([name, radius]) => circle(name, x, y, radius));
+}
+function rings(centred, only) {
   if (centred) {
-    return [circle("held", 0, 0, field.success_radius), circle("one", 0, 0, field.signature_sigma), circle("two", 0, 0, 2 * field.signature_sigma)].flat();
+    return around(0, 0);
   }
   const h = field.half_width;
   const arena = [[-h, -h], [h, -h], [h, h], [-h, h], [-h, -h]];
   return [
     ...arena.map(([x, y], i) => ({ ring: "arena", order: i, ring_x: x, ring_y: y })),
     ...circle("basin", ...field.basin, field.basin_sigma),
+    ...(only ? around(only.goal_x, only.goal_y) : []),
   ];
 }
 function fillSets() {
@@ -115,89 +101,130 @@ function fillSets() {
   byId("episode-set").replaceChildren(...sets.map((start) => new Option(start, start)));
   if (sets.includes(before)) byId("episode-set").value = before;
 }
-function drawEpisodes() {
-  const ends = data.episodes.ends[byId("episode-run").value]?.[byId("episode-set").value];
-  if (!ends) return;
+/* Paths are unpacked once a run and set are looked at. */
+const unpacked = new Map();
+function pathsOf(run, start) {
+  const packed = data.episodes.paths[run]?.[start];
+  if (!packed) return null;
+  const key = `${run} ${start}`;
+  if (!unpacked.has(key)) {
+    const bytes = Uint8Array.from(atob(packed.xy), (letter) => letter.charCodeAt(0));
+    unpacked.set(key, { ...packed, xy: new Int16Array(bytes.buffer) });
+  }
+  return unpacked.get(key);
+}
+function pathUpTo(paths, episode, step) {
+  /* Points of an episode from its start to a step, or to its end. */
+  const last = Math.min(step, paths.steps[episode]);
+  const points = [];
+  for (let i = 0; i < paths.points; i += 1) {
+    const at = 2 * (episode * paths.points + i);
+    points.push([paths.xy[at], paths.xy[at + 1]]);
+    if (Math.min(i * paths.every, paths.horizon) >= last) break;
+  }
+  return points;
+}
+function fillSeeds() {
   const set = data.episodes.sets[byId("episode-set").value];
+  const outcomes = data.episodes.ends[byId("episode-run").value]?.[byId("episode-set").value]?.outcome ?? "";
   const outcome = byId("episode-outcome").value;
+  const before = byId("episode-seed").value;
+  const seeds = (set?.seeds ?? []).filter((_, i) => outcome === "all" || outcomes[i] === outcome).map(String);
+  byId("episode-seed").replaceChildren(new Option("all", "all"), ...seeds.map((seed) => new Option(seed, seed)));
+  if (seeds.includes(before)) byId("episode-seed").value = before;
+}
+function drawEpisodes() {
+  const [run, start] = [byId("episode-run").value, byId("episode-set").value];
+  const ends = data.episodes.ends[run]?.[start];
+  if (!ends) return;
+  const set = data.episodes.sets[start];
+  const paths = pathsOf(run, start);
+  const outcome = byId("episode-outcome").value;
+  const chosenSeed = byId("episode-seed").value;
   const centred = byId("episode-centre").checked;
+  const step = showStep(paths);
+  const lines = [];
   const rows = set.seeds.map((seed, i) => {
     const [ox, oy] = centred ? [set.goal_x[i], set.goal_y[i]] : [0, 0];
     const at = (x, y) => [(x - ox) / 100, (y - oy) / 100];
+    const final = ends.outcome[i] === "s" ? "success" : "time-out";
+    const shown = (outcome === "all" || ends.outcome[i] === outcome) && (chosenSeed === "all" || chosenSeed === String(seed));
+    const has_path = Boolean(paths?.steps[i]);
+    const way = has_path ? pathUpTo(paths, i, step) : [];
+    const going = has_path && step < paths.steps[i];
     const [start_x, start_y] = at(set.start_x[i], set.start_y[i]);
     const [goal_x, goal_y] = at(set.goal_x[i], set.goal_y[i]);
-    const [end_x, end_y] = at(ends.x[i], ends.y[i]);
+    const [end_x, end_y] = at(...(going ? way.at(-1) : [ends.x[i], ends.y[i]]));
     const distance = Math.hypot(end_x - goal_x, end_y - goal_y);
-    return { seed, outcome: ends.outcome[i] === "s" ? "success" : "time-out", start_x, start_y, goal_x, goal_y, end_x, end_y, distance };
+    const now = going ? "under way" : final;
+    if (shown) {
+      way.forEach((point, order) => {
+        const [path_x, path_y] = at(...point);
+        lines.push({ seed, order, outcome: now, path_x, path_y });
+      });
+    }
+    const steps = has_path ? Math.min(step, paths.steps[i]) : "-";
+    return { seed, final, shown, outcome: now, steps, has_path, start_x, start_y, goal_x, goal_y, end_x, end_y, distance };
   });
-  const shown = rows.filter((row) => outcome === "all" || row.outcome[0] === outcome);
-  const of = (name) => rows.filter((row) => row.outcome === name).length;
+  const shown = rows.filter((row) => row.shown);
+  const only = chosenSeed === "all" ? null : shown[0];
+  const of = (name) => rows.filter((row) => row.final === name).length;
   byId("episode-count").textContent = `${shown.length} of ${rows.length} episodes shown: ${of("success")} successes, ${of("time-out")} time-outs in all.`;
-  byId("episode-rings").textContent = centred
-    ? `Circles around the goal: held within ${field.success_radius}, and the signature field at one and two of its widths (${field.signature_sigma}).`
-    : `The square is the arena, the circle the false basin at one of its widths (${field.basin_sigma}).`;
+  const goal = `around the goal: held within ${field.success_radius}, and the signature field at one and two of its widths (${field.signature_sigma})`;
+  const arena = `The square is the arena, the circle at its lower left the false basin at one of its widths (${field.basin_sigma})`;
+  byId("episode-rings").textContent = centred ? `Circles ${goal}.` : only ? `${arena}; circles ${goal}.` : `${arena}.`;
   const far = Math.max(...rows.flatMap((row) => [row.start_x, row.start_y, row.end_x, row.end_y].map(Math.abs)));
   const reach = centred ? Math.max(far, 2 * field.signature_sigma) * 1.05 : field.half_width * 1.02;
-  views.episodes?.signal("reach", reach).signal("crowded", shown.length > 128).data("rings", rings(centred)).data("rows", shown).run();
+  views.episodes?.signal("reach", reach).signal("crowded", shown.length > 128)
+    .data("rings", rings(centred, only)).data("paths", lines).data("rows", shown).run();
+}
+/* Play: the slider is the clock. */
+let clock = null;
+function showStep(paths) {
+  const slider = byId("step");
+  if (!slider) return Infinity;
+  const horizon = paths?.horizon ?? 1;
+  const atEnd = Number(slider.value) >= Number(slider.max);
+  slider.max = horizon;
+  if (atEnd) slider.value = horizon;
+  slider.disabled = byId("play").disabled = paths === null;
+  const step = Number(slider.value);
+  byId("step-shown").textContent = step >= horizon ? "end" : String(step);
+  slider.setAttribute("aria-valuetext", step >= horizon ? "the end" : `step ${step}`);
+  return step >= horizon ? Infinity : step;
+}
+function pause() {
+  clearInterval(clock);
+  clock = null;
+  byId("play").textContent = "Play";
+}
+function play() {
+  const slider = byId("step");
+  if (clock !== null) return pause();
+  if (Number(slider.value) >= Number(slider.max)) slider.value = 0;
+  byId("play").textContent = "Pause";
+  clock = setInterval(() => {
+    slider.value = Number(slider.value) + 2;
+    if (Number(slider.value) >= Number(slider.max)) pause();
+    drawEpisodes();
+  }, 50);
+  drawEpisodes();
 }
 if (byId("episode-run")) {
   byId("episode-run").replaceChildren(...Object.keys(data.episodes.ends).map((place) => new Option(data.runs[place].name, place)));
   fillSets();
+  fillSeeds();
   byId("episode-run").addEventListener("change", fillSets);
-  byId("episode-choice").addEventListener("change", drawEpisodes);
-  byId("episode-choice").addEventListener("submit", (event) => event.preventDefault());
-}
-
-/* The table of runs */
-const table = byId("run-table");
-const valueOf = (row, column) => {
-  const cell = row.cells[column];
-  const value = cell.dataset.value ?? cell.textContent.trim();
-  return cell.dataset.value === undefined ? value : value === "" ? null : Number(value);
-};
-function sortBy(column, heading) {
-  const down = heading.getAttribute("aria-sort") === "ascending";
-  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-  heading.setAttribute("aria-sort", down ? "descending" : "ascending");
-  const rows = [...table.tBodies[0].rows];
-  rows.sort((a, b) => {
-    const [x, y] = [valueOf(a, column), valueOf(b, column)];
-    if (x === null || y === null) return (x === null) - (y === null); /* missing ones last */
-    const order = typeof x === "number" ? x - y : x.localeCompare(y, "en", { numeric: true });
-    return down ? -order : order;
+  byId("episode-choice").addEventListener("change", (event) => {
+    if (event.target.id !== "episode-seed") fillSeeds();
+    drawEpisodes();
   });
-  table.tBodies[0].append(...rows);
+  byId("episode-choice").addEventListener("submit", (event) => event.preventDefault());
+  byId("step")?.addEventListener("input", drawEpisodes);
+  byId("play")?.addEventListener("click", play);
 }
-[...table.tHead.rows[0].cells].forEach((heading, column) => {
-  heading.querySelector("button").addEventListener("click", () => sortBy(column, heading));
-});
-function filterRuns() {
-  const word = byId("run-filter").value.trim().toLowerCase();
-  const rows = [...table.tBodies[0].rows];
-  for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(word);
-  byId("run-count").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} runs`;
-}
-byId("run-filter").addEventListener("input", filterRuns);
-filterRuns();
 
-/* Draw */
-function square(element) {
-  return Math.max(240, Math.min(640, element.clientWidth));
-}
-async function draw() {
-  for (const element of document.querySelectorAll("[data-chart]")) {
-    const name = element.dataset.chart;
-    const spec = data.specs[name];
-    if (name === "episodes") spec.width = spec.height = square(element);
-    const drawn = await vegaEmbed(element, spec, { mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: 1 /* errors */ });
-    views[name] = drawn.view;
-  }
+afterDrawing = () => {
   drawCurves();
   if (byId("episode-run")) drawEpisodes();
-  document.documentElement.dataset.drawn = "yes";
-}
-addEventListener("resize", () => {
-  const element = document.querySelector("[data-chart=episodes]");
-  if (element && views.episodes) views.episodes.width(square(element)).height(square(element)).run();
-});
-draw();
+};

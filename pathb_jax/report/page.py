@@ -1,25 +1,21 @@
 """The page: a ladder's record and run folders as one HTML file that needs no network.
 
 It says what the note says first (verdict, what was fixed, receipts), from the same functions, and
-lets curves, episodes and runs be looked through. Vega-Lite draws; its program comes with
-vl-convert-python, the extra `page`, and is copied into the page.
+lets curves, episodes and runs be looked through.
 """
 
-import functools
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
-from markupsafe import Markup
-
-from pathb_jax.errors import InputError
+from pathb_jax.evaluation.channels import CHANNELS, EDIT_STEP
+from pathb_jax.evaluation.labels import THRESHOLDS
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.ladder.reading import read_ladder
-from pathb_jax.report import note_words, page_files
+from pathb_jax.report import note_words
 from pathb_jax.report.figures import PANELS
+from pathb_jax.report.html import check_can_draw, write_html
 from pathb_jax.report.note import overlap, protocol_of
 from pathb_jax.report.note_files import NOTE_NAME
 from pathb_jax.report.page_data import PageRun, along, curves, episodes, read_runs
@@ -30,21 +26,16 @@ from pathb_jax.report.page_figures import (
     episodes_text,
     field_shapes,
 )
-from pathb_jax.report.page_files import MARKER, MISSING, PAGE_NAME
+from pathb_jax.report.page_files import MARKER, PAGE_NAME
 from pathb_jax.report.receipts import receipt_rows
 from pathb_jax.report.stage_words import looks_at, passes_when
 from pathb_jax.report.verdict import STANDING, next_step, verdict
-from pathb_jax.store.atomic import write_atomically
 from pathb_jax.store.record_schema import (
     BatchRecord,
     CandidateRecord,
-    LadderRecord,
     RunRecord,
 )
 from pathb_jax.text import visible
-
-LARGEST = 5 * 10**6
-"""Bytes of a page, at most."""
 
 
 def write_page(record_path: Path) -> Path:
@@ -61,15 +52,10 @@ def write_page(record_path: Path) -> Path:
             is missing or fails.
         OSError: it cannot be written.
     """
-    if not page_files.can_draw():
-        raise InputError("page", PAGE_NAME, MISSING)
-    record = read_ladder(record_path)
+    check_can_draw(PAGE_NAME)
+    record, folder = read_ladder(record_path), record_path.parent
     page = record_path.with_name(PAGE_NAME)
-    write_atomically(page, _rendered(record, record_path.parent, page.with_name(NOTE_NAME)))
-    return page
-
-
-def _rendered(record: LadderRecord, folder: Path, note: Path) -> str:
+    note = page.with_name(NOTE_NAME)
     plan, warning = protocol_of(record)
     runs = read_runs(record, folder)
     rule = plan.stages.training_dynamics if plan else None
@@ -92,25 +78,22 @@ def _rendered(record: LadderRecord, folder: Path, note: Path) -> str:
     texts = _alternative_texts(runs, plan, data)
     for name, spec in data["specs"].items():
         spec["description"] = texts[name]
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_literal,
-    )
-    environment.filters |= {
-        "mode": note_words.mode,
-        "number": note_words.number,
-        "outcome": note_words.outcome,
-        "passes_when": passes_when,
-        "words": note_words.words,
-    }
-    template = environment.from_string(_source("page.html.j2"))
     title = record.protocol.name
-    return template.render(
+    write_html(
+        page,
+        "page.html.j2",
         marker=MARKER,
-        title=title,
+        title=f"{title}: {record.verdict}",
+        name=f"Ladder {title}",
+        data=data,
+        script="page.js",
+        filters={
+            "mode": note_words.mode,
+            "number": note_words.number,
+            "outcome": note_words.outcome,
+            "passes_when": passes_when,
+            "words": note_words.words,
+        },
         record=record,
         plan=plan,
         warning=warning,
@@ -126,39 +109,22 @@ def _rendered(record: LadderRecord, folder: Path, note: Path) -> str:
         groups=_groups(runs),
         seeds=sorted({run.seed for run in runs if run.seed is not None}),
         has={name: bool(data[name]) for name in ("along",)}
-        | {"curves": bool(data["curves"]["whole"]), "episodes": bool(data["episodes"]["ends"])},
+        | {"curves": bool(data["curves"]["whole"]), "episodes": bool(data["episodes"]["ends"])}
+        | {"paths": bool(data["episodes"]["paths"])},
+        played=sum(
+            len(of["steps"]) for run in data["episodes"]["paths"].values() for of in run.values()
+        ),
+        strays=data["episodes"]["strays"],
         panels=PANELS,
+        channels=CHANNELS,
+        edit_step=EDIT_STEP,
+        lured_from=THRESHOLDS.old_basin,
         texts=texts,
         window=rule.window if rule else 0,
         shown=data["episodes"]["shown"],
         set_seeds=data["episodes"]["seeds"],
-        data=data,
-        style=Markup(_source("page.css")),  # our own
-        script=Markup(_source("page.js")),
-        library=Markup(_library()),
     )
-
-
-def _literal(value: object) -> object:
-    """Spell out what is not a printable character in texts that others wrote."""
-    literal = isinstance(value, str) and not isinstance(value, Markup)
-    return visible(str(value)) if literal else value
-
-
-@functools.cache
-def _library() -> str:
-    """Return the program that draws: Vega, Vega-Lite and Vega-Embed, as one script."""
-    import vl_convert  # an extra
-
-    try:
-        program: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    except (RuntimeError, ValueError) as error:
-        raise InputError("page", PAGE_NAME, f"vl-convert: {str(error).splitlines()[0]}") from error
-    return program.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _source(name: str) -> str:
-    return (resources.files("pathb_jax") / "report" / name).read_text("utf-8")
+    return page
 
 
 def _candidate(

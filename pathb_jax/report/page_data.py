@@ -3,6 +3,7 @@
 Everything here becomes JSON in the page, so that it stays small: see `BINS` and `MOST_EPISODES`.
 """
 
+import base64
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from pathb_jax.envs.start_states import start_states
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.figures import PANELS, colours_of
+from pathb_jax.report.played_paths import PlayedPaths, play_paths
 from pathb_jax.report.run_evidence import Evidence, read_ends, read_evidence
 from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, RunRecord
 
@@ -155,7 +157,7 @@ def along(runs: Sequence[PageRun]) -> dict[str, list[dict[str, Any]]]:
 
 
 def episodes(runs: Sequence[PageRun], folder: Path) -> dict[str, Any]:
-    """Return starts, goals and ends of the final evaluations, in hundredths of a unit of length.
+    """Return starts, goals, ends and paths of the final evaluations, in hundredths of a length.
 
     Args:
         runs: of the record.
@@ -164,14 +166,20 @@ def episodes(runs: Sequence[PageRun], folder: Path) -> dict[str, Any]:
     Returns:
         `sets`: first seed -> `seeds`, `start_x`, `start_y`, `goal_x`, `goal_y`. `ends`: place of
         the run -> first seed -> `x`, `y`, and `outcome`, a letter per seed: s success, t time-out.
-        `shown`: seeds of each set at most.
+        `shown`: seeds of each set at most. `paths`: place of the run -> first seed -> what
+        `_packed` returns. `strays`: paths that do not end as the files say.
     """
     ends = {place: read_ends(folder, run.run) for place, run in enumerate(runs)}
+    played = play_paths([run.run for run in runs], [*ends.values()], folder)
     in_all = sum(len(of_set.seeds) for of_run in ends.values() for of_set in of_run.values())
     sets = sum(len(of_run) for of_run in ends.values())
     longest = max((len(s.seeds) for of_run in ends.values() for s in of_run.values()), default=0)
     shown = longest if in_all <= MOST_EPISODES else max(1, MOST_EPISODES // sets)
     found: dict[str, Any] = {"sets": {}, "ends": {}, "shown": shown, "seeds": longest}
+    found |= {
+        "paths": {},
+        "strays": sum(int((~p.agree).sum()) for of in played for p in of.values()),
+    }
     for place, of_run in ends.items():
         for start, of_set in of_run.items():
             seeds = of_set.seeds[:shown]
@@ -190,7 +198,28 @@ def episodes(runs: Sequence[PageRun], folder: Path) -> dict[str, Any]:
             outcome = "".join("s" if good else "t" for good in of_set.succeeded[:shown])
             drawn = _hundredths("", of_set.positions[:shown]) | {"outcome": outcome}
             found["ends"].setdefault(str(place), {})[str(start)] = drawn
+            if paths := played[place].get(start):
+                found["paths"].setdefault(str(place), {})[str(start)] = _packed(paths)
     return found
+
+
+def _packed(paths: PlayedPaths) -> dict[str, Any]:
+    """Return paths as the page's script reads them.
+
+    Returns:
+        `points`: of each path; `every`: steps between them; `horizon`: step of the last one;
+        `steps`: when each episode ended, 0 where the path is not to be shown; `xy`: `[n, points,
+        2]` as little-endian int16, in base64.
+    """
+    hundredths = np.rint(100 * np.nan_to_num(paths.positions))
+    whole = hundredths.clip(-(2**15), 2**15 - 1).astype("<i2")
+    return {
+        "points": whole.shape[1],
+        "every": paths.every,
+        "horizon": paths.horizon,
+        "steps": np.where(paths.agree, paths.steps, 0).tolist(),
+        "xy": base64.b64encode(whole.tobytes()).decode(),
+    }
 
 
 def _hundredths(prefix: str, points: np.ndarray) -> dict[str, list[int]]:

@@ -147,7 +147,8 @@ def _over_updates(label: str, limit: float | None, logarithmic: bool) -> Spec:
 def episodes_spec() -> Spec:
     """Return the chart of `rows`: seed, outcome, start, goal and end of each episode.
 
-    Behind them are `rings`: closed lines, of the arena or around the goals.
+    Behind them are `rings`: closed lines, of the arena or around the goals; and `paths`: points of
+    the episodes whose path is known. Of the others start and end are joined.
     """
 
     def place(name: str) -> Spec:
@@ -159,12 +160,13 @@ def episodes_spec() -> Spec:
     shown = {
         "color": {
             "field": "outcome",
-            "scale": {"domain": ["success", "time-out"], "range": [GOOD, BAD]},
+            "scale": {"domain": ["success", "time-out", "under way"], "range": [GOOD, BAD, INK]},
             "legend": None,
         },
         "tooltip": [
             {"field": "seed"},
             {"field": "outcome"},
+            {"field": "steps"},
             {"field": "distance", "title": "end to goal", "format": ".2f"},
         ],
     }
@@ -181,6 +183,18 @@ def episodes_spec() -> Spec:
             "encoding": {**place("ring"), "detail": {"field": "ring"}, "order": {"field": "order"}},
         },
         {
+            "data": {"name": "paths", "values": []},
+            "mark": {"type": "line", "strokeWidth": 1.2, "interpolate": "linear"}
+            | {"opacity": {"expr": "crowded ? 0.25 : 0.7"}},
+            "encoding": {
+                **place("path"),
+                "color": shown["color"],
+                "detail": {"field": "seed"},
+                "order": {"field": "order"},
+            },
+        },
+        {
+            "transform": [{"filter": "!datum.has_path"}],
             "mark": {"type": "rule", "strokeWidth": 1.2, "strokeDash": [2, 3]}
             | {"opacity": {"expr": "crowded ? 0.15 : 0.5"}},
             "encoding": {

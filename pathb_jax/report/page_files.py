@@ -1,20 +1,30 @@
-"""What file a ladder's page is, and whether it can be drawn; known before heavy imports."""
+"""What files pages of HTML are, and whether they can be drawn; known before heavy imports."""
 
 import importlib.util
 
 PAGE_NAME = "report.html"
-"""The page's name beside the record."""
+"""The name of a ladder's page, beside its record."""
 
 MARKER = "written by pathb_jax: the page of a ladder"
-"""Begins every page, so that it is recognised and may be written anew."""
+STUDY_MARKER = "written by pathb_jax: the page of a study"
+"""Begin every page, so that it is recognised and may be written anew."""
 
 MISSING = "it needs vl-convert-python; install pathb-jax[page]"
 """Why there is no page."""
 
 
 def is_own_page(data: bytes) -> bool:
-    """Recognise a page by its marker."""
-    return data.startswith(f"<!doctype html>\n<!-- {MARKER} -->".encode())
+    """Recognise a ladder's page by its marker."""
+    return _is_marked(data, MARKER)
+
+
+def is_own_study_page(data: bytes) -> bool:
+    """Recognise a study's page by its marker."""
+    return _is_marked(data, STUDY_MARKER)
+
+
+def _is_marked(data: bytes, marker: str) -> bool:
+    return data.startswith(f"<!doctype html>\n<!-- {marker} -->".encode())
 
 
 def can_draw() -> bool:

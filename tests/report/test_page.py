@@ -1,30 +1,38 @@
 """The page for every kind of record: its figures are the record's, and it stands alone."""
 
+import base64
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hand_made_policies import follower, homing
 from test_hostile_text import HOSTILE, hostile_protocol, hostile_record
 from test_note import KINDS, PLAN, adopted, own, rejected, untouched, with_other_seeds
 
+from pathb_jax.envs.shadow_field import MesaShadowField
 from pathb_jax.envs.start_states import start_states
 from pathb_jax.errors import InputError
+from pathb_jax.evaluation.evaluator import SetResult, evaluate
 from pathb_jax.judging.runs import Evaluations
 from pathb_jax.ladder.statistics import clopper_pearson
-from pathb_jax.report import page, page_data, page_figures, page_files
+from pathb_jax.report import html, page_data, page_figures, page_files, played_paths
 from pathb_jax.report.figures import PANELS
-from pathb_jax.report.page import LARGEST, write_page
+from pathb_jax.report.html import LARGEST
+from pathb_jax.report.page import write_page
 from pathb_jax.report.page_files import PAGE_NAME, is_own_page
 from pathb_jax.report.receipts import receipt_rows
 from pathb_jax.report.run_evidence import Evidence
+from pathb_jax.runs.output import episode_rows
+from pathb_jax.runs.subjects import policy_subject
 from pathb_jax.store.artifacts import EVALUATION_COLUMNS, RunFiles
 from pathb_jax.store.record import write_record
-from pathb_jax.store.record_schema import LadderRecord, RunRecord
-from pathb_jax.store.tables import write_table
+from pathb_jax.store.record_schema import BatteryRecord, LadderRecord, RunRecord
+from pathb_jax.store.tables import read_numbers, write_table
 from pathb_jax.text import visible
 
 STAND_IN = "window.vegaEmbed = null;"
@@ -35,7 +43,7 @@ def _quick_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """A stand-in for the library, whose bundling takes seconds."""
     if "real_library" not in request.fixturenames:
         monkeypatch.setattr(page_files, "can_draw", lambda: True)
-        monkeypatch.setattr(page, "_library", lambda: STAND_IN)
+        monkeypatch.setattr(html, "_bundle", lambda: STAND_IN)
 
 
 @pytest.fixture
@@ -99,6 +107,39 @@ def with_episodes(folder: Path) -> LadderRecord:
     return record
 
 
+def play_episodes(folder: Path, run: RunRecord, write: Callable[[Path], Path]) -> list[SetResult]:
+    """Write a run's policy, and the rows of what it does on the sets of its summaries."""
+    files = RunFiles(folder / run.run_dir, run.slug)
+    subject = policy_subject(write(files.policy), "")
+    env, starts = MesaShadowField(subject.sensor_tier), [int(start) for start in run.summaries]
+    played = evaluate(env, subject.actor, subject.data, env.default_params, starts, 32)
+    for place, of_set in enumerate(played):
+        rows = files.own_set(of_set.seed_start, first=place == 0).rows
+        write_table(rows, episode_rows(of_set))
+    return played
+
+
+def battery_of(run: str, preference: float) -> BatteryRecord:
+    told = {"reward": 0.0, "observation": 0.125, "signature-sensor": None, "geometry": 0.5}
+    return BatteryRecord(
+        run_dir=run,
+        seeds=64,
+        success_count=48,
+        mean_terminal_alignment=0.987,
+        old_basin_preference=preference,
+        action_response={**told, "basin-position": 0.0},
+        label="field-coupled",
+    )
+
+
+def with_policies(folder: Path) -> LadderRecord:
+    """As `with_episodes`, with the policies that played, and rows of what they did."""
+    record = with_episodes(folder)
+    for candidate, write in zip(record.candidates[:2], (follower, homing), strict=True):
+        play_episodes(folder, candidate, write)
+    return record
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_verdict_and_every_receipt_of_the_record(kind: str, tmp_path: Path) -> None:
     build, verdict = KINDS[kind]
@@ -133,15 +174,15 @@ def test_the_table_of_runs_has_the_figures_of_the_record(tmp_path: Path) -> None
 @pytest.mark.usefixtures("real_library")
 def test_one_small_file_that_needs_no_network(tmp_path: Path) -> None:
     read = written(with_episodes(tmp_path), tmp_path)
-    html = (tmp_path / PAGE_NAME).read_bytes()
-    assert len(html) <= LARGEST
-    assert is_own_page(html)
+    page = (tmp_path / PAGE_NAME).read_bytes()
+    assert len(page) <= LARGEST
+    assert is_own_page(page)
     assert [tag for tag, _ in read.elements if tag == "script"] == ["script"] * 3  # none cut short
     assert "vegaEmbed" in read.scripts[1]
     loads = {"src", "href", "srcset", "data", "action", "poster", "background", "xlink:href"}
     found = [value for _, a in read.elements for name, value in a.items() if name in loads]
     assert not [value for value in found if re.match(r"(\w+:)?//", value or "")]
-    style = re.search(rb"<style>(.*?)</style>", html, re.DOTALL)
+    style = re.search(rb"<style>(.*?)</style>", page, re.DOTALL)
     assert style
     assert not re.search(rb"url\(|@import", style[1])
     (policy,) = [a["content"] for _, a in read.elements if a.get("http-equiv")]
@@ -171,8 +212,8 @@ def test_every_chart_has_its_text(tmp_path: Path) -> None:
 
 
 def test_every_control_has_a_name(tmp_path: Path) -> None:
-    html = (written(with_episodes(tmp_path), tmp_path), (tmp_path / PAGE_NAME).read_text())[1]
-    body = html.partition("<main")[2].partition("<script")[0]
+    page = (written(with_policies(tmp_path), tmp_path), (tmp_path / PAGE_NAME).read_text())[1]
+    body = page.partition("<main")[2].partition("<script")[0]
     labelled = set(re.findall(r'<label for="([^"]+)"', body))
     outside = re.sub(r"<label\b.*?</label>", "", body, flags=re.DOTALL)
     alone = re.findall(r"<(?:input|select)[^>]*>", outside)
@@ -197,9 +238,9 @@ def test_texts_of_others_are_shown_as_text(build: Any, tmp_path: Path) -> None:
     shown = " ".join(visible(text).split())
     assert shown in hostile.text
     assert "{{ 7 * 7 }}" in hostile.text
-    html = (tmp_path / "hostile" / PAGE_NAME).read_text()
-    assert "<script>alert" not in html
-    assert all(char.isprintable() or char == "\n" for char in html)
+    page = (tmp_path / "hostile" / PAGE_NAME).read_text()
+    assert "<script>alert" not in page
+    assert all(char.isprintable() or char == "\n" for char in page)
 
 
 def test_names_of_runs_that_are_no_text_of_ours_stay_inside_the_data(tmp_path: Path) -> None:
@@ -255,8 +296,10 @@ def test_many_runs_still_make_a_small_page() -> None:
     history = {name: rng.normal(size=2500) for name in PANELS} | {"update": np.arange(1, 2501)}
     runs = [page_run(history, Evaluations([], [], []))] * 300
     curves = len(json.dumps(page_data.curves(runs, 50)))
-    # An end is two numbers of at most four characters with separators, and a letter.
-    assert curves + 13 * page_data.MOST_EPISODES < LARGEST - 2_200_000  # library, rows, receipts
+    # An end is two numbers of at most four characters with separators, and a letter; a point of a
+    # path two of two bytes, in base64.
+    ends, points = 13 * page_data.MOST_EPISODES, 5.4 * played_paths.MOST_POINTS
+    assert curves + ends + points < LARGEST - 1_200_000  # library, rows, receipts
 
 
 def test_evaluations_on_the_way_have_exact_intervals() -> None:
@@ -303,6 +346,81 @@ def test_rows_without_positions_or_of_odd_seeds_are_left_out(tmp_path: Path) -> 
     found = written(record, tmp_path).data["episodes"]
     assert "20000" not in found["ends"]["0"] | found["ends"]["3"]
     assert "10000" in found["ends"]["0"]
+
+
+def paths_of(found: dict[str, Any], run: str, start: str) -> np.ndarray:
+    """Return paths as the page's script unpacks them, `[n, points, 2]`."""
+    packed = found["paths"][run][start]
+    whole = np.frombuffer(base64.b64decode(packed["xy"]), "<i2")
+    return whole.reshape(-1, packed["points"], 2)
+
+
+def test_paths_lead_from_the_start_to_where_the_files_say(tmp_path: Path) -> None:
+    read = written(with_policies(tmp_path), tmp_path)
+    found = read.data["episodes"]
+    assert "all 192 end as the files say" in read.text  # two runs, three sets, 32 seeds
+    assert found["strays"] == 0
+    for run in ("0", "3"):
+        for start, ends in found["ends"][run].items():
+            paths = paths_of(found, run, start)
+            told, packed = found["sets"][start], found["paths"][run][start]
+            assert paths[:, 0].T.tolist() == [told["start_x"], told["start_y"]]
+            assert paths[:, -1].T.tolist() == [ends["x"], ends["y"]]
+            assert (packed["horizon"], packed["every"], packed["points"]) == (200, 1, 201)
+            went = np.abs(np.diff(paths, axis=1)).sum(axis=(0, 2))
+            assert np.flatnonzero(went).max() < max(packed["steps"])
+            outcome = np.array([*ends["outcome"]])
+            assert (np.array(packed["steps"])[outcome == "t"] == 200).all()
+    assert "s" in found["ends"]["0"]["10000"]["outcome"]  # a policy that gets there
+    assert min(found["paths"]["0"]["10000"]["steps"]) < 200
+
+
+def test_a_path_that_does_not_end_as_the_files_say_is_not_shown(tmp_path: Path) -> None:
+    record = with_policies(tmp_path)
+    first = record.candidates[0]
+    rows = RunFiles(tmp_path / first.run_dir, first.slug).own_set(10000, first=True).rows
+    columns = ("seed", "terminalX", "terminalY")
+    table = read_numbers(rows, columns, whole=("seed",))
+    table["terminalX"][4] += 0.5
+    table["terminalOutcome"][7] = {"success": "timeout"}.get(table["terminalOutcome"][7], "success")
+    write_table(rows, {name: table[name] for name in (*columns, "terminalOutcome")})
+    read = written(record, tmp_path)
+    steps = read.data["episodes"]["paths"]["0"]["10000"]["steps"]
+    assert [seed for seed, step in enumerate(steps) if step == 0] == [4, 7]
+    assert "2 of 192 do not end as the files say" in read.text
+
+
+def test_many_paths_are_thinned_and_of_very_many_the_first_seeds_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = with_policies(tmp_path)
+    monkeypatch.setattr(played_paths, "MOST_POINTS", 6 * 32 * 101)
+    packed = written(record, tmp_path).data["episodes"]["paths"]["3"]["20000"]
+    assert (packed["every"], packed["points"], len(packed["steps"])) == (2, 101, 32)
+    monkeypatch.setattr(played_paths, "MOST_POINTS", 6 * 8 * 51)
+    packed = written(record, tmp_path).data["episodes"]["paths"]["3"]["20000"]
+    assert (packed["every"], packed["points"], len(packed["steps"])) == (4, 51, 8)
+
+
+def test_a_policy_that_cannot_be_played_has_no_paths(tmp_path: Path) -> None:
+    record = with_policies(tmp_path)
+    first, second = (RunFiles(tmp_path / c.run_dir, c.slug).policy for c in record.candidates[:2])
+    first.write_text("{}")
+    told = json.loads(second.read_text())
+    told["metadata"]["sensor_tier"] = "privileged-field"  # which shows more numbers
+    second.write_text(json.dumps(told))
+    read = written(record, tmp_path)
+    assert read.data["episodes"]["paths"] == {}
+    assert "there is no policy to play" in read.text
+
+
+def test_the_battery_of_the_record_is_told(tmp_path: Path) -> None:
+    record = adopted(tmp_path)
+    record.batteries = [battery_of("lr1e4", -0.321)]
+    read = written(record, tmp_path)
+    for cell in ("48 of 64", "0.987", "-0.321", "0.125", "field-coupled"):
+        assert cell in read.text
+    assert ("a", {"href": "#battery"}) in read.elements
 
 
 def test_nothing_has_run_yet(tmp_path: Path) -> None:

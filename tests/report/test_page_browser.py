@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hand_made_policies import follower
 from small_records import new_summary
 from test_note import finish, with_other_seeds
-from test_page import end_episodes
+from test_page import battery_of, end_episodes, play_episodes
+from test_study_html import write_study
 
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.page import write_page
@@ -45,6 +47,10 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record.canonical = False
     record.batch[1].label = tagged
     record.batch[1].summaries = {"10000": new_summary(1, clopper_pearson(1, 32))}
+    record.batch[0].summaries = {"10000": new_summary(32, clopper_pearson(32, 32))}
+    (folder / record.batch[0].run_dir).mkdir()
+    play_episodes(folder, record.batch[0], follower)
+    record.batteries = [battery_of(record.batch[0].run_dir, 0.5), battery_of("lr1e4", 1.5)]
     write_record(folder / "ladder.json", record)
     return write_page(folder / "ladder.json")
 
@@ -84,6 +90,14 @@ class Opened:
         drawn = self.page.locator(f"[data-chart={chart}] .mark-line.role-mark path").count()
         assert drawn >= found
         return found
+
+    def wait_until(self, condition: str) -> None:
+        """Wait for what the page does by itself (its policy forbids playwright's own way)."""
+        for _ in range(2_400):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"{condition} does not come true")
 
     def tab_to(self, selector: str) -> None:
         """Press the tabulator until an element has the focus."""
@@ -170,6 +184,45 @@ def test_episodes_are_filtered_by_outcome(opened: Opened) -> None:
     assert opened.said == []
 
 
+def test_an_episode_is_played(opened: Opened) -> None:
+    page = opened.page
+    assert page.locator("#play").is_disabled()  # there is no policy of the first run
+    label = page.locator("#episode-run option").nth(6).inner_text()
+    page.get_by_label("Run", exact=True).select_option(label)
+    assert page.evaluate("new Set(views.episodes.data('paths').map(row => row.seed)).size") == 32
+    page.get_by_label("Episode", exact=True).select_option("10003")
+    last = "views.episodes.data('paths').at(-1)"
+    whole = page.evaluate("views.episodes.data('paths').length")
+    end = page.evaluate("views.episodes.data('rows').map(row => [row.end_x, row.end_y])")
+    opened.tab_to("#play")
+    page.keyboard.press("Enter")
+    opened.wait_until("Number(document.getElementById('step').value) > 20")
+    page.keyboard.press("Enter")  # it pauses
+    step = int(page.locator("#step").input_value())
+    assert page.locator("#play").inner_text() == "Play"
+    assert page.evaluate(f"{last}.order") == step < whole - 1
+    assert page.evaluate(f"{last}.outcome") == "under way"
+    opened.tab_to("#step")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(f"{last}.order") == step + 1
+    page.keyboard.press("End")
+    assert page.evaluate("views.episodes.data('paths').length") == whole
+    assert page.evaluate(f"{last}.outcome") == "success"
+    assert page.evaluate(f"[[{last}.path_x, {last}.path_y]]") == end
+    page.keyboard.press("Home")
+    page.locator("#play").click()
+    opened.wait_until("document.getElementById('play').textContent === 'Play'")  # at the end
+    assert page.locator("#step-shown").inner_text() == "end"
+    assert opened.said == []
+
+
+def test_the_battery_is_sorted(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#battery-table thead button", has_text="basin preference").click()
+    cells = page.locator("#battery-table tbody td:nth-child(4)").all_inner_texts()
+    assert cells == ["0.500", "1.500"]
+
+
 def test_runs_are_sorted_and_found_by_keyboard(opened: Opened) -> None:
     page = opened.page
     column = page.locator("#run-table tbody tr:not([hidden]) td:nth-child(5)")
@@ -231,4 +284,41 @@ def test_the_theme_is_kept(chromium: Any, ladder: Path) -> None:
     page.reload()
     page.wait_for_selector("html[data-drawn=yes]")
     assert paper() != light
+    opened.window.close()
+
+
+@pytest.fixture(scope="module", params=["envelope", "anchors"])
+def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study's page, of the repository's own runs."""
+    if not can_draw():
+        pytest.skip("the extra `page` is not installed")
+    folder = tmp_path_factory.mktemp(request.param)
+    return write_study(request.param, folder)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_study_is_quiet_and_fits(chromium: Any, study: Path, width: int) -> None:
+    opened = Opened(chromium, study, width, color_scheme="dark")
+    assert opened.said == []
+    assert opened.asked == [study.as_uri()]
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == width
+    for chart in opened.page.locator("[data-chart]").all():
+        assert chart.get_attribute("aria-label")
+        assert chart.locator(".mark-symbol path").count() > 10
+    opened.window.close()
+
+
+def test_a_study_is_sorted_and_searched_by_keyboard(chromium: Any, study: Path) -> None:
+    opened = Opened(chromium, study, 1400)
+    page = opened.page
+    column = page.locator("#rows-2 tbody tr:not([hidden]) td:nth-child(3)")
+    opened.tab_to("#rows-2 thead th:nth-child(3) button")
+    page.keyboard.press("Enter")
+    figures = [float(cell) for cell in column.evaluate_all("c => c.map(x => x.dataset.value)")]
+    assert figures == sorted(figures)
+    assert len(set(figures)) > 2
+    page.get_by_role("searchbox").nth(1).fill("seed 1")
+    shown = page.locator("#rows-2 tbody tr:not([hidden]) th").all_inner_texts()
+    assert shown
+    assert all("seed 1" in name for name in shown)
     opened.window.close()
