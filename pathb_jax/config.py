@@ -291,7 +291,7 @@ class OutputConfig:
     """Start over: move what is in --out aside (to <out>.superseded-1, -2, ...), delete nothing."""
     accept_environment_change: bool = False
     """Resume although program, versions or device differ from the run's; this is recorded."""
-    progress: bool = False
+    progress: bool = True
     """Show progress: update, steps per second, time left, entropy, log_std, value_loss."""
     backend: Backend = "auto"
     """Where to compute. Anything but auto must be there: there is no silent fallback."""

@@ -13,6 +13,7 @@ from pathb_jax.cli.json_result import check_json, json_result
 from pathb_jax.cli.output_files import check_writable
 from pathb_jax.config import DefaultHint, RunConfig, TaskConfig
 from pathb_jax.config_checks import validated
+from pathb_jax.display.progress import ProgressBar
 from pathb_jax.display.tensorboard import check_tensorboard, observed
 from pathb_jax.display.terminal import notice, say
 from pathb_jax.errors import InputError
@@ -69,9 +70,12 @@ def _main(arguments: Sequence[str] | None) -> int:
     # Importing JAX takes seconds; wrong flags are reported before.
     from pathb_jax.system import backend
 
-    backend.select_backend(config.output.backend, deterministic=config.output.deterministic)
+    bar = ProgressBar(quiet=evaluates or not config.output.progress)
     with json_result(flags.json) as write:
-        result = _evaluate(config) if evaluates else _train(config, flags.tensorboard)
+        with bar:
+            output = config.output
+            backend.select_backend(output.backend, deterministic=output.deterministic)
+            result = _evaluate(config) if evaluates else _train(config, bar, flags.tensorboard)
         code = _print(config, result)
         write({"format": FORMAT, **result})
     return code
@@ -128,16 +132,14 @@ def _evaluate(config: RunConfig) -> dict[str, Any]:
     return _result(config, None, evaluate_only(config))
 
 
-def _train(config: RunConfig, tensorboard: bool) -> dict[str, Any]:
-    from pathb_jax.display.progress import ProgressBar
+def _train(config: RunConfig, bar: ProgressBar, tensorboard: bool) -> dict[str, Any]:
     from pathb_jax.runs import trainer
     from pathb_jax.store.models import to_json
 
-    bar = ProgressBar(quiet=not config.output.progress)
-    with bar, observed(bar, tensorboard) as observer:
+    with observed(bar, tensorboard) as observer:
         outcome = trainer.train(config, observer)
     if not outcome.trained:
-        notice(f"{outcome.files.slug}: finished before; nothing to train")
+        bar.notice(f"{outcome.files.slug}: finished before; nothing to train")
     diverged = None if outcome.diverged is None else to_json(outcome.diverged)
     return _result(config, diverged, outcome.summaries.values())
 

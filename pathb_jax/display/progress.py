@@ -12,18 +12,19 @@ from rich.table import Column
 from pathb_jax.display.terminal import Terminal, duration, notice
 from pathb_jax.runs.observer import Observer, Progress
 
-WIDE = 120
+WIDE = 140
 """Columns of a terminal from which on a run's line shows its figures too."""
 NAME_WIDTH = 30
-PLANNED = ""
-"""No run's slug: the line of all planned runs."""
+PLANNED, STARTING = "", "\0"
+"""No run's slugs: the line of all planned runs, and the one before any run has told anything."""
 
 
 class ProgressBar(Observer):
     """Shows one line per run on standard error, and one for all of them if they are known.
 
-    On a terminal the lines are live, and fit into 80 columns; elsewhere (a log file) one plain line
-    is printed per chunk; with `quiet` only notices are.
+    On a terminal the lines are live, and fit into 80 columns; the first says that a run starts, as
+    compiling takes long. Elsewhere (a log file) one plain line is printed per chunk; with `quiet`
+    only notices are.
 
     Args:
         quiet: show notices alone.
@@ -59,6 +60,8 @@ class ProgressBar(Observer):
 
     def __enter__(self) -> "ProgressBar":
         self._bars.start()
+        if self._live:
+            self._show(STARTING, "starting", 0, None, "compiling takes some seconds")
         return self
 
     def __exit__(
@@ -67,6 +70,7 @@ class ProgressBar(Observer):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._clear(STARTING)
         self._bars.stop()
 
     def progress(self, progress: Progress) -> None:
@@ -93,17 +97,17 @@ class ProgressBar(Observer):
         """Print one line above the live ones."""
         self._bars.console.print(message)
 
-    def _show(self, key: str, name: str, done: int, total: int, figures: str) -> None:
+    def _show(self, key: str, name: str, done: int, total: int | None, figures: str) -> None:
         if key not in self._tasks:
-            self._clear()
+            self._clear(STARTING, PLANNED)  # the latter comes back last
             self._tasks[key] = self._bars.add_task(name, total=total, figures="")
         self._bars.update(self._tasks[key], completed=done, figures=figures)
 
-    def _clear(self) -> None:
-        """Remove the lines of runs that are over, and that of all, which comes back last."""
-        over = {task.id for task in self._bars.tasks if task.finished}
+    def _clear(self, *keys: str) -> None:
+        """Remove some lines; beside STARTING those of runs that are over too."""
+        over = {task.id for task in self._bars.tasks if task.finished and PLANNED in keys}
         for key, task in list(self._tasks.items()):
-            if task in over or key == PLANNED:
+            if task in over or key in keys:
                 self._bars.remove_task(self._tasks.pop(key))
 
     def _show_planned(self, progress: Progress) -> None:

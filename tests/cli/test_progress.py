@@ -35,7 +35,7 @@ def shown(capsys):
     return [line.split("\r")[-1].rstrip() for line in text.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("columns", [80, 139, 140, 200])
 def test_a_line_fits_and_shows_what_is_asked_first(terminal, capsys, columns):
     terminal(columns)
     with ProgressBar(names={"a": "lr1e4 seed 0"}) as bar:
@@ -46,7 +46,15 @@ def test_a_line_fits_and_shows_what_is_asked_first(terminal, capsys, columns):
     (first, second) = lines[-2:]
     assert re.search(r"lr1e4 seed 0 .* 25% success 0\.500  1:15:00 left", first)
     assert re.search(r"mixed_ppo_phase3_lambda_0.*… .* 50% success -  50:00 left", second)
-    assert ("value_loss 321.0" in first) == (columns == 200)
+    assert ("value_loss 321.0" in first) == (columns >= 140)
+
+
+def test_it_says_at_once_that_a_run_starts(terminal, capsys):
+    terminal(80)
+    with ProgressBar() as bar:
+        assert "starting" in capsys.readouterr().err
+        bar.progress(progress("a", 25))
+    assert "starting" not in shown(capsys)[-1]
 
 
 def test_all_planned_runs_have_a_line_of_their_own_which_stays_last(terminal, capsys):

@@ -49,12 +49,12 @@ def test_without_out_it_writes_under_results(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
-@pytest.mark.parametrize("asked", [False, True])
-def test_progress_is_shown_only_when_asked_for(words, capsys, asked, one_update_per_chunk):
-    assert main([*words, "--progress"] if asked else words) == 0
+@pytest.mark.parametrize("quiet", [False, True])
+def test_progress_is_shown_unless_it_is_switched_off(words, capsys, quiet, one_update_per_chunk):
+    assert main([*words, "--no-progress"] if quiet else words) == 0
     *lines, last = capsys.readouterr().err.splitlines()
     assert last.startswith("files: ")
-    assert len(lines) == (UPDATES if asked else 0)
+    assert len(lines) == (0 if quiet else UPDATES)
     for number, line in enumerate(lines, start=1):
         assert f"update {number}/{UPDATES} " in line
         for figure in ("steps/s", "entropy", "log_std", "value_loss", "success"):
@@ -69,8 +69,7 @@ def test_interrupted_it_says_how_to_go_on(words, capsys, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(CheckpointStore, "save", stop)
         assert main(words) == 130
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "goes on from the last checkpoint" in line
+    assert "goes on from the last checkpoint" in capsys.readouterr().err.splitlines()[-1]
     assert main(words) == 0
     assert "Traceback" not in capsys.readouterr().err
 
@@ -85,7 +84,7 @@ def test_a_failure_ends_with_1_and_one_line(words, capsys, monkeypatch, tmp_path
     else:
         monkeypatch.setattr(CheckpointStore, "_write", fail)
     assert main(words) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("error: ")
     assert "No space left on device" in line
     # Nothing is lost by it: with room again the same command finishes.
