@@ -12,8 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from peer_trainers import Counts
-from peer_worlds import World
 
+from pathb_jax.adapters.training_world import TrainingWorld
 from pathb_jax.config import TIERS, RunConfig
 
 
@@ -111,7 +111,7 @@ class Brax:
         config, hparams = self._config.train, self._config.hparams
         size = TIERS[config.tier]
         layers = (size.width,) * size.depth
-        env = brax_env(World(self._config))
+        env = brax_env(TrainingWorld(self._config))
         with _replication_lent():
             train.train(
                 environment=env,
@@ -120,7 +120,7 @@ class Brax:
                 run_evals=False,
                 progress_fn=lambda steps, _: pause(steps),
                 max_devices_per_host=1,
-                episode_length=World(self._config).horizon,
+                episode_length=TrainingWorld(self._config).horizon,
                 num_envs=config.batch_envs,
                 unroll_length=self._unroll,
                 batch_size=config.minibatch_size // self._unroll,
@@ -160,7 +160,7 @@ def _replication_lent() -> Iterator[None]:
         yield
 
 
-def brax_env(world: World) -> Any:
+def brax_env(world: TrainingWorld) -> Any:
     """Return the world as a brax environment; time limit and resets are brax's wrappers'."""
     from brax.envs.base import Env, State
 
@@ -176,8 +176,8 @@ def brax_env(world: World) -> Any:
 
         def step(self, state: State, action: jax.Array) -> State:
             inner = state.pipeline_state
-            obs, inner, reward, terminated, _ = world.env.step_env(
-                jax.random.key(0), inner, jnp.clip(action, -1.0, 1.0), world.params_of(inner)
+            obs, inner, reward, terminated, _ = world.step_env(
+                jax.random.key(0), inner, jnp.clip(action, -1.0, 1.0), world.bank
             )
             done = terminated.astype(obs.dtype)
             return state.replace(pipeline_state=inner, obs=obs, reward=reward, done=done)

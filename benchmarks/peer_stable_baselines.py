@@ -3,10 +3,8 @@
 from typing import Any
 
 import flax.linen as nn
-import numpy as np
 from harness import timed
 from peer_trainers import Counts
-from peer_worlds import HostWorlds, World
 
 from pathb_jax.config import TIERS, RunConfig
 
@@ -19,12 +17,15 @@ class _StableBaselines:
     def __init__(self, config: RunConfig, ppo: Any, activation: Any) -> None:
         from stable_baselines3.common.vec_env import VecNormalize
 
+        from pathb_jax.adapters.stable_baselines import ShadowFieldVecEnv
+
         shapes, hparams = config.train, config.hparams
+        envs = ShadowFieldVecEnv(shapes.batch_envs, config.schedule.seed)
         self._batch_size = shapes.batch_size
         layers = [TIERS[shapes.tier].width] * TIERS[shapes.tier].depth
         self._model = ppo(
             "MlpPolicy",
-            VecNormalize(vec_env(World(config), shapes.batch_envs), norm_reward=False),
+            VecNormalize(envs, norm_reward=False),
             learning_rate=hparams.lr,
             n_steps=shapes.rollout_length,
             batch_size=shapes.minibatch_size,
@@ -91,49 +92,3 @@ class Sbx(_StableBaselines):
 
     def _minibatches(self) -> int:
         return int(self._model.policy.actor_state.step)
-
-
-def vec_env(world: World, num_envs: int) -> Any:
-    """Return the worlds as a vectorised environment of Stable-Baselines3."""
-    from gymnasium import spaces
-    from stable_baselines3.common.vec_env import VecEnv
-
-    class ShadowFields(VecEnv):
-        def __init__(self) -> None:
-            self._worlds = HostWorlds(world, num_envs)
-            self._actions: Any = None
-            seen, done = world.env.observation_space(), world.env.action_space()
-            super().__init__(num_envs, *(_box(spaces, space) for space in (seen, done)))
-
-        def reset(self) -> np.ndarray:
-            return self._worlds.reset()
-
-        def step_async(self, actions: np.ndarray) -> None:
-            self._actions = actions
-
-        def step_wait(self) -> Any:
-            return self._worlds.step(self._actions)
-
-        def close(self) -> None:
-            pass
-
-        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-            del indices
-            return [getattr(self, attr_name, None)] * num_envs
-
-        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-            raise NotImplementedError
-
-        def env_method(self, method_name: str, *args: Any, **kwargs: Any) -> list[Any]:
-            raise NotImplementedError
-
-        def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-            del wrapper_class, indices
-            return [False] * num_envs
-
-    return ShadowFields()
-
-
-def _box(spaces: Any, space: Any) -> Any:
-    low, high = (np.full(space.shape, x, np.float32) for x in (space.low, space.high))
-    return spaces.Box(low, high, space.shape, np.float32)

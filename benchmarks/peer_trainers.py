@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from harness import timed
-from peer_worlds import FiveTupleWorld, World
 from subjects import Runs
 
+from pathb_jax.adapters.training_world import LegacyStepAPI, TrainingWorld
 from pathb_jax.config import TIERS, RunConfig, TrainConfig
 from pathb_jax.learn.training import CHUNK_CAPACITY
 
@@ -124,7 +124,7 @@ class Rejax:
 
         config, hparams = self._config.train, self._config.hparams
         size = TIERS[config.tier]
-        env = FiveTupleWorld(World(self._config))
+        env = LegacyStepAPI(TrainingWorld(self._config))
         return PPO.create(
             env=env,
             env_params=env.default_params,

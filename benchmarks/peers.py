@@ -28,7 +28,7 @@ What is not the same, each library being itself:
 - sb3, sbx: the loop is the host's. Environments are stepped by one compiled call a step; time-outs
   are bootstrapped. sb3 is on the device it chooses, with one thread or all, what is faster.
 
-rejax 0.1.3 expects gymnax before 1.0, brax 0.14.2 JAX before 0.10; `peer_worlds.FiveTupleWorld` and
+rejax 0.1.3 expects gymnax before 1.0, brax 0.14.2 JAX before 0.10; `pathb_jax.adapters` and
 `peer_brax` bridge that. PureJaxRL is no package and is left out.
 """
 
@@ -123,9 +123,10 @@ def trainers(
     from peer_brax import Brax
     from peer_stable_baselines import Sbx, StableBaselines3
     from peer_trainers import Ours, Rejax
-    from peer_worlds import pinned
 
-    config = pinned(tier)
+    from pathb_jax.adapters.training_world import VARIANT, task_of
+
+    config = task_of(VARIANT, tier=tier)
     makers: dict[str, Callable[[], Trainer]] = {
         _name("ours", runs, "runs"): functools.partial(Ours, config, runs)
         for runs in sorted({1, *flags.runs})

@@ -4,9 +4,9 @@ import threading
 import pytest
 from peer_brax import Pausing
 from peer_trainers import Counts, Ours, steps_per_second
-from peer_worlds import pinned
 from peers import DISTRIBUTIONS, Flags, chosen, comparable, installed, trainers
 
+from pathb_jax.adapters.training_world import VARIANT, task_of
 from pathb_jax.config import TrainConfig
 from pathb_jax.errors import InputError
 
@@ -100,7 +100,7 @@ def test_a_trainer_that_does_something_else_is_not_compared(steps: int, minibatc
 
 @pytest.mark.parametrize("runs", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_ours_counts_what_the_pinned_shapes_mean(runs):
-    config = pinned("Small")
+    config = task_of(VARIANT, tier="Small")
     trainer = Ours(config, runs)
     before = trainer.counts()
     trainer.train(2)
