@@ -10,9 +10,8 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from pathb_jax import RunConfig, train
-from pathb_jax.config import OutputConfig, ScheduleConfig, TaskConfig
-from pathb_jax.runs.observer import Observer, Progress
+from pathb_jax import Observer, make_config, train
+from pathb_jax.runs.observer import Progress
 
 
 class MLflow(Observer):
@@ -55,12 +54,8 @@ class MLflow(Observer):
 
 def main(out: Path = Path("results/mlflow"), updates: int = 60) -> None:
     """Train a short run."""
-    config = RunConfig(
-        TaskConfig("mixed_ppo_phase3_lambda_0_9"),
-        schedule=ScheduleConfig(updates=updates),
-        output=OutputConfig(out=out),
-    )
-    train(config, MLflow("pathb"))
+    config = make_config("mixed_ppo_phase3_lambda_0_9", updates=updates, out=out)
+    train(config, observers=[MLflow("pathb")])
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ from typing import Any
 
 import wandb
 
-from pathb_jax import RunConfig, train
-from pathb_jax.config import OutputConfig, ScheduleConfig, TaskConfig
-from pathb_jax.runs.observer import Observer, Progress
+from pathb_jax import Observer, make_config, train
+from pathb_jax.runs.observer import Progress
 
 
 class WeightsAndBiases(Observer):
@@ -52,12 +51,8 @@ def _steps(row: dict[str, float]) -> dict[str, float]:
 
 def main(out: Path = Path("results/wandb"), updates: int = 60) -> None:
     """Train a short run."""
-    config = RunConfig(
-        TaskConfig("mixed_ppo_phase3_lambda_0_9"),
-        schedule=ScheduleConfig(updates=updates),
-        output=OutputConfig(out=out),
-    )
-    train(config, WeightsAndBiases("pathb"))
+    config = make_config("mixed_ppo_phase3_lambda_0_9", updates=updates, out=out)
+    train(config, observers=[WeightsAndBiases("pathb")])
 
 
 if __name__ == "__main__":

@@ -1,35 +1,133 @@
 """What the package offers to other programs: its functions do what the commands do.
 
 Each chooses where to compute before anything else, as its command does, and leaves JAX's settings
-as it found them.
+as it found them. An error names the parameter where a command's names the flag.
 """
 
 import contextlib
+import dataclasses
+import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from pathb_jax.config import Backend, RunConfig
+from pathb_jax.config import (
+    Backend,
+    EvaluationConfig,
+    Hparams,
+    OutputConfig,
+    RunConfig,
+    ScheduleConfig,
+    SensorTier,
+    TaskConfig,
+    Tier,
+    TrainConfig,
+    VariantName,
+)
 from pathb_jax.config_checks import validated
+from pathb_jax.errors import InputError
 from pathb_jax.system import backend
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from pathb_jax.evaluation.acting import Policy
     from pathb_jax.evaluation.battery import Battery
+    from pathb_jax.judging.runs import JudgedRun
     from pathb_jax.ladder.plan import LadderPlan
+    from pathb_jax.ladder.protocol import Protocol
     from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
     from pathb_jax.store.record_schema import LadderRecord
 
+_GROUPS: dict[str, Any] = {
+    "task": TaskConfig,
+    "train": TrainConfig,
+    "hparams": Hparams,
+    "schedule": ScheduleConfig,
+    "evaluation": EvaluationConfig,
+    "output": OutputConfig,
+}
+_OWNERS = {f.name: group for group, kind in _GROUPS.items() for f in dataclasses.fields(kind)}
 
-def train(config: RunConfig, observer: "Observer | None" = None) -> "RunOutcome":
-    """Train, evaluate and write all files of one run; resume it where it was stopped.
+
+def make_config(
+    variant: VariantName,
+    tier: Tier = "Small",
+    *,
+    updates: int = 1221,
+    seed: int = 0,
+    out: str | Path | None = None,
+    eval_seeds: int = 64,
+    **knobs: Any,
+) -> RunConfig:
+    """Describe a run by names alone, whatever group of the configuration they belong to.
+
+    Args:
+        variant: what the run is rewarded with.
+        tier: network size.
+        updates: PPO updates, each 8 192 environment steps as long as the shapes are the default.
+        seed: training seed.
+        out: folder for its files; None: `results/mesa/<variant>`.
+        eval_seeds: episodes per evaluation set.
+        **knobs: any other field of `TaskConfig`, `TrainConfig`, `Hparams`, `ScheduleConfig`,
+            `EvaluationConfig` or `OutputConfig`: `lr=1e-4`, `mixed_lambda=0.95`, `eval_every=50`.
+
+    Returns:
+        The configuration, with everything left out filled in.
+
+    Raises:
+        InputError: no such knob, or a value that is not allowed.
+    """
+    given: dict[str, Any] = {"tier": tier, "updates": updates, "seed": seed, **knobs}
+    given |= {"variant": variant, "eval_seeds": eval_seeds, "out": Path(out) if out else None}
+    groups: dict[str, dict[str, Any]] = {group: {} for group in _GROUPS}
+    for name, value in given.items():
+        if name not in _OWNERS:
+            near = difflib.get_close_matches(name, _OWNERS) or sorted(_OWNERS)
+            raise InputError(name, value, f"there is no such setting; is it {' or '.join(near)}?")
+        groups[_OWNERS[name]][name] = value
+    with _naming_parameters():
+        return validated(RunConfig(**{g: kind(**groups[g]) for g, kind in _GROUPS.items()}))
+
+
+@overload
+def train(
+    config: RunConfig, *, progress: bool | None = None, observers: "Sequence[Observer]" = ()
+) -> "RunOutcome": ...
+
+
+@overload
+def train(
+    config: RunConfig,
+    *,
+    seeds: int,
+    progress: bool | None = None,
+    observers: "Sequence[Observer]" = (),
+) -> "list[RunOutcome]": ...
+
+
+def train(
+    config: RunConfig,
+    *,
+    seeds: int | None = None,
+    progress: bool | None = None,
+    observers: "Sequence[Observer]" = (),
+) -> "RunOutcome | list[RunOutcome]":
+    """Train, evaluate and write all files of one run, or of several that differ by their seed.
+
+    A run that was stopped goes on from its last checkpoint; one that had finished is only read.
 
     Args:
         config: the configuration; it need not be validated.
-        observer: told about progress. None: a progress bar if the configuration asks for one.
+        seeds: train so many runs side by side, with the configuration's seed and those after it,
+            each in `seed_<n>` below its folder. None: that one run, in its folder.
+        progress: whether to show a progress bar; None: as the configuration says.
+        observers: told about progress.
 
     Returns:
-        The outcome. A run that had finished before is read, not trained again.
+        The outcome; with `seeds` a list of them, in the order of the seeds.
 
     Raises:
         InputError: something in the configuration is not allowed or cannot be had here any more,
@@ -38,15 +136,163 @@ def train(config: RunConfig, observer: "Observer | None" = None) -> "RunOutcome"
         CheckpointError: checkpoints exist but none of them is whole, or saving one failed.
         OSError: a file cannot be written; what is on disk stays valid.
     """
-    config = validated(config)
-    with _computing(config.output.backend, deterministic=config.output.deterministic):
-        from pathb_jax.display.progress import ProgressBar
-        from pathb_jax.runs import trainer
+    with _naming_parameters():
+        config = validated(config)
+        if seeds is not None and seeds < 1:
+            raise InputError("seeds", seeds, "give a whole number >= 1")
+        configs = [config] if seeds is None else [_of_seed(config, n) for n in range(seeds)]
+        output, devices = config.output, backend.host_devices("auto", config.train.tier)
+        host_devices = None if seeds is None else devices
+        with _computing(
+            output.backend, deterministic=output.deterministic, host_devices=host_devices
+        ):
+            from pathb_jax.display.progress import ProgressBar
+            from pathb_jax.runs import side_by_side, trainer
+            from pathb_jax.runs.observer import Observers
 
-        if observer is not None:
-            return trainer.train(config, observer)
-        with ProgressBar(quiet=not config.output.progress) as bar:
-            return trainer.train(config, bar)
+            with ProgressBar(quiet=not (output.progress if progress is None else progress)) as bar:
+                observer = Observers([bar, *observers]) if observers else bar
+                if seeds is None:
+                    return trainer.train(config, observer)
+                ended = side_by_side.train_all(configs, observer)
+                outcomes = {finished.position: finished.outcome for finished in ended}
+        return [outcomes[place] for place in range(seeds)]
+
+
+def _of_seed(config: RunConfig, offset: int) -> RunConfig:
+    """Return the run of a later seed, in a folder of its own."""
+    seed, out = config.schedule.seed + offset, config.output.out
+    assert out is not None  # filled in by `validated`
+    return validated(
+        dataclasses.replace(
+            config,
+            schedule=dataclasses.replace(config.schedule, seed=seed),
+            output=dataclasses.replace(config.output, out=out / f"seed_{seed}"),
+        )
+    )
+
+
+def load_policy(path: str | Path, backend: Backend = "auto") -> "Policy":
+    """Load what a run has learned, as a function from observations to actions.
+
+    Args:
+        path: a run's folder (its last checkpoint), one checkpoint's folder, or a policy file
+            (`policies/*.policy.json` of a run).
+        backend: where its numbers go.
+
+    Returns:
+        A function that acts with the mean: `[..., D]` to `[..., 2]`; a pytree for `jax.jit`.
+
+    Raises:
+        InputError: there is nothing, or nothing that can be read.
+    """
+    with _naming_parameters(), _computing(backend):
+        from pathb_jax.evaluation.acting import Policy
+        from pathb_jax.evaluation.policies import MeanPolicy
+
+        subject = _subject(Path(path))
+        assert isinstance(subject.actor, MeanPolicy)
+        return Policy(subject.data, subject.actor.size, subject.sensor_tier)
+
+
+def _subject(path: Path) -> Any:
+    from pathb_jax.runs.subjects import checkpoint_subject, policy_subject
+
+    return (checkpoint_subject if path.is_dir() else policy_subject)(path, "path")
+
+
+class Evaluation(NamedTuple):
+    """How a policy did on one set of seeds."""
+
+    seed_start: int
+    seeds: int
+    success_count: int
+    success_rate: float
+    success_interval_95: tuple[float, float]
+    """Exact (Clopper and Pearson)."""
+    mean_terminal_alignment: float
+    mean_steps: float
+    episodes: "pd.DataFrame"
+    """One row per seed, the columns of a run's `*_evaluation.csv`."""
+
+
+def evaluate(
+    policy: "Policy | RunOutcome | str | Path",
+    seed_start: int = 10000,
+    seeds: int = 64,
+    *,
+    sensor_tier: SensorTier | None = None,
+    backend: Backend = "auto",
+) -> Evaluation:
+    """Play a policy's mean on a set of seeds; no file is written.
+
+    Args:
+        policy: from `load_policy`, a run's outcome, or a path as of `load_policy`.
+        seed_start: first integer seed of the episodes' starts.
+        seeds: episodes.
+        sensor_tier: what it shall observe; None: what it was trained with.
+        backend: where to compute.
+
+    Raises:
+        InputError: there is no such policy, it does not observe what that tier shows, or seeds are
+            not allowed.
+    """
+    with _naming_parameters(), _computing(backend):
+        import pandas as pd
+
+        from pathb_jax.envs.shadow_field import MesaShadowField
+        from pathb_jax.evaluation import evaluator
+        from pathb_jax.evaluation.acting import Policy
+        from pathb_jax.evaluation.policies import MeanPolicy
+        from pathb_jax.ladder.statistics import clopper_pearson
+        from pathb_jax.runs.output import episode_rows
+
+        if not isinstance(policy, Policy):
+            path = policy if isinstance(policy, str | Path) else policy.files.out
+            policy = load_policy(path, backend)
+        if seeds < 1:
+            raise InputError("seeds", seeds, "give a whole number >= 1")
+        env = MesaShadowField(sensor_tier or policy.sensor_tier)
+        if env.obs_dim != policy.obs_dim:
+            allowed = f"it shows {env.obs_dim} numbers, the policy observes {policy.obs_dim}"
+            raise InputError("sensor_tier", env.tier.name, allowed)
+        actor, world = MeanPolicy(policy.size), env.default_params
+        try:
+            (of_set,) = evaluator.evaluate(env, actor, policy.data, world, [seed_start], seeds)
+        except ValueError as error:
+            raise InputError("seed_start", seed_start, str(error)) from None
+        return Evaluation(
+            seed_start,
+            seeds,
+            of_set.success_count,
+            of_set.success_rate,
+            clopper_pearson(of_set.success_count, seeds),
+            of_set.mean_terminal_alignment,
+            of_set.mean_steps,
+            pd.DataFrame(episode_rows(of_set)),
+        )
+
+
+def judge(runs: "Sequence[str | Path | RunOutcome]", protocol: str = "path_b") -> "list[JudgedRun]":
+    """Judge finished runs by a protocol's stages, whoever trained them.
+
+    Args:
+        runs: folders of one run each, or outcomes.
+        protocol: the name of a shipped protocol, or the path of a TOML file.
+
+    Returns:
+        For each run its receipts, failure mode and figures.
+
+    Raises:
+        InputError: a folder holds no finished run, or the protocol is not valid.
+    """
+    with _naming_parameters():
+        from pathb_jax.judging.runs import judge_run
+        from pathb_jax.ladder.protocol import load_protocol
+
+        loaded = load_protocol(protocol)
+        folders = [Path(r) if isinstance(r, str | Path) else r.files.out for r in runs]
+        return [judge_run(folder, loaded) for folder in folders]
 
 
 def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
@@ -58,11 +304,12 @@ def evaluate_only(config: RunConfig) -> list[dict[str, Any]]:
     Raises:
         InputError: as `train`.
     """
-    config = validated(config)
-    with _computing(config.output.backend, deterministic=config.output.deterministic):
-        from pathb_jax.runs import evaluating
+    with _naming_parameters():
+        config = validated(config)
+        with _computing(config.output.backend, deterministic=config.output.deterministic):
+            from pathb_jax.runs import evaluating
 
-        return evaluating.evaluate_only(config)
+            return evaluating.evaluate_only(config)
 
 
 def intervene(
@@ -84,34 +331,89 @@ def intervene(
     Raises:
         InputError: a policy cannot be read or played, or episodes leave what is finite.
     """
-    with _computing(backend):
+    with _naming_parameters(), _computing(backend):
         from pathb_jax.evaluation.channels import SEED_START
-        from pathb_jax.runs.subjects import checkpoint_subject, policy_subject
         from pathb_jax.studies.battery import check_subjects, play_subjects
 
-        subjects = [
-            (checkpoint_subject if path.is_dir() else policy_subject)(path, "policies")
-            for path in policies
-        ]
+        subjects = [_subject(path) for path in policies]
         check_subjects(subjects, seeds)
         return play_subjects(subjects, range(SEED_START, SEED_START + seeds))
 
 
-def run_ladder(plan: "LadderPlan", observer: "Observer | None" = None) -> "LadderRecord":
-    """Run a ladder, or go on with one: `pathb_jax.ladder.ladder.run_ladder` says more.
+def run_ladder(
+    protocol: "LadderPlan | Protocol | str" = "path_b",
+    out: str | Path | None = None,
+    *,
+    tier: Tier | None = None,
+    updates: int | None = None,
+    seed: int | None = None,
+    progress: bool = True,
+    observers: "Sequence[Observer]" = (),
+    **options: Any,
+) -> "LadderRecord":
+    """Run a ladder to its verdict, or go on with one; its record and run folders are written.
+
+    Args:
+        protocol: the name of a shipped protocol, the path of a TOML file, a loaded protocol, or a
+            whole `LadderPlan`, with which the arguments up to `seed` and `options` go unused.
+        out: the ladder's folder; None: `results/mesa/phase7v2-<tier>-cliff-subset`.
+        tier: in the place of the protocol's; like the next two a recorded departure from it.
+        updates: likewise.
+        seed: the first training seed, likewise.
+        progress: whether to show a progress bar.
+        observers: told about the progress of the runs.
+        **options: other fields of `pathb_jax.ladder.plan.LadderPlan`: `skip_batch=True`,
+            `train_seeds=2`, `backend="gpu"`.
 
     Raises:
         InputError: as `train`, or the folder holds another ladder.
     """
-    with contextlib.ExitStack() as stack:
+    with _naming_parameters(), contextlib.ExitStack() as stack:
+        plan = _plan(protocol, out, {"tier": tier, "updates": updates, "seed": seed}, options)
         if plan.cluster is None:
             devices = backend.host_devices(plan.parallel_runs, plan.run.tier)
             stack.enter_context(
                 _computing(plan.backend, deterministic=plan.deterministic, host_devices=devices)
             )
+        from pathb_jax.display.progress import ProgressBar
         from pathb_jax.ladder import ladder
+        from pathb_jax.runs.observer import Observers
 
-        return ladder.run_ladder(plan, observer)
+        bar = stack.enter_context(ProgressBar(quiet=not progress))
+        return ladder.run_ladder(plan, Observers([bar, *observers]))
+
+
+def _plan(protocol: Any, out: str | Path | None, run: Any, options: Any) -> "LadderPlan":
+    from pathb_jax.ladder.plan import LadderPlan
+    from pathb_jax.ladder.protocol import load_protocol, planned_run
+
+    if isinstance(protocol, LadderPlan):
+        return protocol
+    known = [f.name for f in dataclasses.fields(LadderPlan)]
+    for name, value in options.items():
+        if name not in known or name in ("protocol", "run", "out", "command"):
+            near = difflib.get_close_matches(name, known) or known
+            raise InputError(name, value, f"there is no such option; is it {' or '.join(near)}?")
+    loaded = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    planned = planned_run(loaded, **run)
+    folder = out or f"results/mesa/phase7v2-{planned.tier.lower()}-cliff-subset"
+    return LadderPlan(loaded, planned, Path(folder), **options)
+
+
+@contextlib.contextmanager
+def _naming_parameters() -> Iterator[None]:
+    """Let errors name parameters, `eval_seeds`, in the place of flags, `--eval-seeds`."""
+    try:
+        yield
+    except InputError as error:
+        field, allowed = map(_parameter, (error.field, error.allowed))
+        if (field, allowed) == (error.field, error.allowed):
+            raise
+        raise InputError(field, error.value, allowed) from None
+
+
+def _parameter(text: str) -> str:
+    return re.sub(r"(?<!\S)--([a-z][a-z0-9-]*)", lambda found: found[1].replace("-", "_"), text)
 
 
 @contextlib.contextmanager

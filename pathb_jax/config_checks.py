@@ -114,7 +114,7 @@ def _check_counts(config: RunConfig) -> None:
         train.batch_size % train.minibatch_size == 0,
         "--minibatch-size",
         train.minibatch_size,
-        f"it must divide batch-envs x rollout-length = {train.batch_size}",
+        f"it must divide --batch-envs x --rollout-length = {train.batch_size}",
     )
     at = config.evaluation.eval_at
     _require(

@@ -4,6 +4,7 @@ import importlib
 import re
 import shlex
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -166,12 +167,19 @@ def test_the_python_examples_run(pages, monkeypatch):
     examples = [block for block in blocks(pages["README.md"]) if re.match(r"(from|import) ", block)]
     assert examples
     trained = []
+    run = SimpleNamespace(files=SimpleNamespace(out="folder"))
 
-    def train(config, observer=None):
+    def train(config, *, seeds):
         trained.append(validated(config))
-        return type("Outcome", (), {"summaries": {10000: {"success_rate": 0.5}}})
+        return [run] * seeds
+
+    def evaluate(policy, *, seed_start, seeds):
+        assert (policy, seed_start, seeds) == ("folder", 10000, 256)
+        return SimpleNamespace(success_rate=0.5)
 
     monkeypatch.setattr(api, "train", train)
+    monkeypatch.setattr(api, "load_policy", str)
+    monkeypatch.setattr(api, "evaluate", evaluate)
     for example in examples:
         exec(compile(example, "README.md", "exec"), {})
     assert len(trained) == sum("train(" in example for example in examples)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,20 @@ from pathb_jax.runs.identity import environment_changes
 from pathb_jax.runs.manifest import Divergence, RunManifest, Status, read_manifest
 from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import EvaluationFiles, RunFiles, evaluation_sets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class SetFigures(NamedTuple):
+    """How a run's last checkpoint did on one evaluation set."""
+
+    seed_start: int
+    seeds: int
+    success_count: int
+    success_rate: float
+    mean_terminal_alignment: float
+    mean_steps: float
 
 
 class RunOutcome(NamedTuple):
@@ -34,6 +48,22 @@ class RunOutcome(NamedTuple):
     """The run's manifest: what trained it, when and where."""
     evaluation_files: Mapping[int, EvaluationFiles] = MappingProxyType({})
     """Where the evaluations lie that `summaries` tells of."""
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """The history as a data frame, a row per update, indexed by it."""
+        import pandas as pd  # takes long to import
+
+        return pd.DataFrame(dict(self.history)).set_index("update")
+
+    @property
+    def evaluated(self) -> dict[int, SetFigures]:
+        """The evaluations' figures by the first seed of each set, its own first."""
+        names = SetFigures._fields
+        return {
+            start: SetFigures(**{name: summary[name] for name in names})
+            for start, summary in self.summaries.items()
+        }
 
 
 def run_files(config: RunConfig) -> RunFiles:

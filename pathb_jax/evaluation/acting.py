@@ -1,0 +1,61 @@
+"""A trained policy as a function, for programs of other people: observation in, action out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from pathb_jax.config import NetworkSize, SensorTier
+from pathb_jax.envs.dynamics import limit_action
+from pathb_jax.evaluation.policies import MeanPolicy, PolicyData
+
+
+@struct.dataclass
+class Policy:
+    """A policy that acts with its mean. It is a pytree: pass it through `jax.jit` and `jax.vmap`.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathb_jax import load_policy
+        >>> policy = load_policy("tests/stored/small.policy.json")
+        >>> policy(np.zeros((3, policy.obs_dim))).shape
+        (3, 2)
+    """
+
+    data: PolicyData
+    """Its numbers: the actor network, and how observations are normalised."""
+    size: NetworkSize = struct.field(pytree_node=False)
+    sensor_tier: SensorTier = struct.field(pytree_node=False)
+    """What it observes, the environment's argument of that name."""
+
+    @property
+    def obs_dim(self) -> int:
+        """D, the entries of an observation."""
+        return int(self.data.obs_mean.shape[-1])
+
+    def __call__(self, observation: jax.Array | np.ndarray) -> jax.Array:
+        """Act.
+
+        Args:
+            observation: `[..., D]`, as the environment shows it (not normalised).
+
+        Returns:
+            Actions `[..., 2]`, of norm 1 at most.
+
+        Raises:
+            ValueError: observations do not end in D.
+        """
+        seen = jnp.asarray(observation, self.data.obs_mean.dtype)
+        if seen.shape[-1:] != (self.obs_dim,):
+            raise ValueError(
+                f"observations {seen.shape} do not end in {self.obs_dim}, which this policy of "
+                f"tier {self.sensor_tier} observes"
+            )
+        controller = MeanPolicy(self.size).controller(None, None, self.data)  # type: ignore[arg-type]
+
+        def act(one: jax.Array) -> jax.Array:
+            _, action = controller.act((), one, jnp.zeros(4), jnp.zeros((), jnp.int32))
+            return limit_action(action, 1.0)[0]
+
+        acted: jax.Array = jnp.vectorize(act, signature="(d)->(a)")(seen)
+        return acted
