@@ -5,7 +5,11 @@ import sys
 from types import ModuleType, SimpleNamespace
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
+from hand_made_policies import follower
+
+from pathb_jax import load_policy
 
 
 def example(repository, name):
@@ -45,3 +49,11 @@ def test_mlflow_gets_every_row(repository, tmp_path, monkeypatch):
     assert {step for name, _, _, step in metrics if name == "success_rate_20000"} >= {24576}
     client.set_terminated.assert_called_once()
     assert ("lr", pytest.approx(3e-4)) in [call[0][1:] for call in client.log_param.call_args_list]
+
+
+def test_numpy_acts_as_the_policy_does(repository, tmp_path):
+    for path in (repository / "tests/stored/small.policy.json", follower(tmp_path / "policy.json")):
+        ours, theirs = load_policy(path), example(repository, "act_numpy").NumpyPolicy(path)
+        seen = np.random.default_rng(0).normal(size=(100, ours.obs_dim)).astype(np.float32)
+        np.testing.assert_allclose(theirs(seen), ours(seen), rtol=0, atol=1e-5)
+    assert np.linalg.norm(theirs(seen), axis=-1).max() == pytest.approx(1)  # norms are limited

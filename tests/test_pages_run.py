@@ -1,0 +1,46 @@
+"""The Python of docs/ADAPTERS.md and docs/FILES.md runs as it stands."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TRAINS = ("rejax", "stable_baselines3")
+
+
+def blocks(page: str) -> list[str]:
+    """Return the blocks of code that begin with an import."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    parts = re.findall(r"(?:^    .+\n)+", text, re.MULTILINE)
+    code = ["\n".join(line[4:] for line in part.splitlines()) for part in parts]
+    return [block for block in code if block.startswith(("import ", "from "))]
+
+
+def case(page: str, block: str) -> Any:
+    """Name a block by its page and the first library it shows; those that train are slow."""
+    name = f"{page}-{re.findall(r'(?:import|from) ([a-z_0-9]+)', block)[0]}"
+    slow = any(library in block for library in TRAINS)
+    return pytest.param(page, block, id=name, marks=[pytest.mark.slow] if slow else [])
+
+
+CASES = [case(page, block) for page in ("ADAPTERS.md", "FILES.md") for block in blocks(page)]
+
+
+def test_every_library_is_shown() -> None:
+    assert len(CASES) == 9
+    shown = " ".join(case.id for case in CASES)
+    assert all(name in shown for name in ("gymnax", "gymnasium", "stable_baselines3", "pandas"))
+
+
+@pytest.mark.parametrize(("page", "block"), CASES)
+def test_it_runs(page: str, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in TRAINS:
+        if library in block:
+            pytest.importorskip(library)
+    monkeypatch.chdir(ROOT)
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(block, page, "exec"), {})
