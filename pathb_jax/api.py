@@ -12,21 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from pathb_jax.config import (
-    Backend,
-    EvaluationConfig,
-    Hparams,
-    OutputConfig,
-    RunConfig,
-    ScheduleConfig,
-    SensorTier,
-    TaskConfig,
-    Tier,
-    TrainConfig,
-    VariantName,
-)
+from pathb_jax.config import Backend, RunConfig, SensorTier, Tier, VariantName
 from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
+from pathb_jax.settings import config_of
 from pathb_jax.system import backend
 
 if TYPE_CHECKING:
@@ -40,16 +29,6 @@ if TYPE_CHECKING:
     from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
     from pathb_jax.store.record_schema import LadderRecord
-
-_GROUPS: dict[str, Any] = {
-    "task": TaskConfig,
-    "train": TrainConfig,
-    "hparams": Hparams,
-    "schedule": ScheduleConfig,
-    "evaluation": EvaluationConfig,
-    "output": OutputConfig,
-}
-_OWNERS = {f.name: group for group, kind in _GROUPS.items() for f in dataclasses.fields(kind)}
 
 
 def make_config(
@@ -80,16 +59,10 @@ def make_config(
     Raises:
         InputError: no such knob, or a value that is not allowed.
     """
-    given: dict[str, Any] = {"tier": tier, "updates": updates, "seed": seed, **knobs}
-    given |= {"variant": variant, "eval_seeds": eval_seeds, "out": Path(out) if out else None}
-    groups: dict[str, dict[str, Any]] = {group: {} for group in _GROUPS}
-    for name, value in given.items():
-        if name not in _OWNERS:
-            near = difflib.get_close_matches(name, _OWNERS) or sorted(_OWNERS)
-            raise InputError(name, value, f"there is no such setting; is it {' or '.join(near)}?")
-        groups[_OWNERS[name]][name] = value
+    given: dict[str, Any] = {"variant": variant, "tier": tier, "updates": updates, "seed": seed}
+    given |= {"eval_seeds": eval_seeds, "out": None if out is None else Path(out), **knobs}
     with _naming_parameters():
-        return validated(RunConfig(**{g: kind(**groups[g]) for g, kind in _GROUPS.items()}))
+        return validated(config_of(given))
 
 
 @overload

@@ -48,7 +48,7 @@ def test_every_setting_is_a_knob_of_one_group_only() -> None:
         ({"mixed_lambda": 2.0}, "mixed_lambda: 2.0 is not allowed"),
         ({"eval_seeds": 0}, "eval_seeds: 0 is not allowed"),
         ({"minibatch_size": 100}, "must divide batch_envs x rollout_length = 8192"),
-        ({"tier": "small"}, "choose one of Small, Medium, Large"),
+        ({"tier": "small"}, "input should be 'Small', 'Medium' or 'Large'"),
     ],
 )
 def test_errors_name_parameters_and_no_flags(knobs: dict[str, Any], said: str) -> None:

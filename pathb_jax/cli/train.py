@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import io
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pathb_jax.cli import command
+from pathb_jax.cli.config_file import config_path, read_config
 from pathb_jax.cli.exit_codes import BELOW_FLOOR, DIVERGED, OK
 from pathb_jax.cli.json_result import check_json, json_result
 from pathb_jax.cli.output_files import check_writable
@@ -37,6 +39,9 @@ FORMAT = "pathb-train-result-v1"
 class TrainFlags(RunConfig):
     """A run's flags, and the command's own."""
 
+    config: Annotated[Path | None, DefaultHint("none")] = None
+    """Take what no flag says from this file: TOML (lr = 1e-4, ...), or a run's
+    manifests/<slug>.json, which repeats that run in another --out."""
     json: Annotated[Path | None, DefaultHint("none")] = None
     """Write the result to this file too; - is standard output."""
     tensorboard: bool = False
@@ -55,13 +60,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    tentative = _tentative(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    path = config_path(words)
+    told = None if path is None else read_config(path)
+    base = None if told is None else TrainFlags(**vars(told), config=path)
+    tentative = _tentative(arguments, base)
     evaluates = tentative is not None and _only_evaluates(tentative)
     if evaluates:
         assert tentative is not None
+        if path is not None:
+            raise InputError("--config", str(path), "a checkpoint says itself what to evaluate")
         flags, config = _of_checkpoint(tentative, arguments)
     else:
-        flags = command.parse(TrainFlags, arguments, DESCRIPTION)
+        flags = command.parse(TrainFlags, arguments, DESCRIPTION, base)
         config = validated(flags.run)
     check_tensorboard(flags.tensorboard)
     check_writable("--out", config.output.out)
@@ -81,14 +92,14 @@ def _main(arguments: Sequence[str] | None) -> int:
     return code
 
 
-def _tentative(arguments: Sequence[str] | None) -> TrainFlags | None:
+def _tentative(arguments: Sequence[str] | None, base: TrainFlags | None) -> TrainFlags | None:
     """Parse the flags as if a variant had been given; None where that fails or helps.
 
     Only a parse with the variant left out tells whether it may be: a checkpoint has one.
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            some = TrainFlags(TaskConfig("signature_ppo_dense"))
+            some = base or TrainFlags(TaskConfig("signature_ppo_dense"))
             return command.parse(TrainFlags, arguments, DESCRIPTION, some)
     except (InputError, SystemExit):
         return None

@@ -1,0 +1,69 @@
+"""A run described by names and values alone, whatever group of the configuration they belong to."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from pathb_jax.config import (
+    EvaluationConfig,
+    Hparams,
+    OutputConfig,
+    RunConfig,
+    ScheduleConfig,
+    TaskConfig,
+    TrainConfig,
+)
+from pathb_jax.errors import InputError
+
+GROUPS: dict[str, Any] = {
+    "task": TaskConfig,
+    "train": TrainConfig,
+    "hparams": Hparams,
+    "schedule": ScheduleConfig,
+    "evaluation": EvaluationConfig,
+    "output": OutputConfig,
+}
+OWNERS = {f.name: group for group, kind in GROUPS.items() for f in dataclasses.fields(kind)}
+"""Name of a setting -> its group; every name is in one only."""
+
+
+def config_of(settings: Mapping[str, Any], where: str = "") -> RunConfig:
+    """Return the configuration of settings, the rest at their defaults; not yet validated.
+
+    Args:
+        settings: name -> value, as JSON, TOML or Python have them; the variant is among them.
+        where: begins the name in an error's message.
+
+    Raises:
+        InputError: no such setting, a value of another type, or no variant.
+    """
+    if "variant" not in settings:
+        raise InputError(f"{where}variant", "(missing)", "say what the run is rewarded with")
+    groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    for name, value in settings.items():
+        if name not in OWNERS:
+            near = difflib.get_close_matches(name, OWNERS, n=1)
+            hint = f"; is it {near[0]}?" if near else f"; there are {', '.join(sorted(OWNERS))}"
+            raise InputError(f"{where}{name}", value, f"there is no such setting{hint}")
+        groups[OWNERS[name]][name] = str(value) if isinstance(value, Path) else value
+    return RunConfig(**{name: _group(kind, groups[name], where) for name, kind in GROUPS.items()})
+
+
+def _group(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    """Build a group; numbers, texts and lists are held to the types of its fields."""
+    try:
+        # As JSON, where strict means of the right type and a list may be a tuple.
+        text = json.dumps(values, allow_nan=True)
+        return pydantic.TypeAdapter(kind).validate_json(text, strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        allowed = first["msg"][:1].lower() + first["msg"][1:]
+        raise InputError(f"{where}{name}", values.get(name), allowed) from None
+    except TypeError as error:  # JSON has nothing like it
+        raise InputError(f"{where}settings", dict(values), str(error)) from None
