@@ -92,6 +92,7 @@ def test_a_policy_acts_from_wherever_it_is_loaded(outcomes: list[pathb_jax.RunOu
     np.testing.assert_allclose(of_run(seen[2, 3]), actions[2, 3], rtol=0, atol=1e-6)
     jitted = jax.jit(lambda policy, x: jax.vmap(policy)(x))
     np.testing.assert_allclose(jitted(of_run, seen[0]), actions[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(of_run)(seen), actions, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="do not end in 6"):
         of_run(np.zeros(5))
     with pytest.raises(InputError, match=r"nothing.json: .* it has to be a file"):

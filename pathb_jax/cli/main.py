@@ -47,6 +47,7 @@ COMMANDS = {
     "evaluate": Command(
         "evaluate", "EvaluateFlags", "play a checkpoint, policy file or reference controller"
     ),
+    "export": Command("export", "ExportFlags", "write a policy as ONNX or StableHLO"),
     "intervene": Command(
         "intervene", "InterveneFlags", "edit channels in mid-episode: what policies steer by"
     ),

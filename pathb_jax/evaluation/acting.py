@@ -10,7 +10,7 @@ from pathb_jax.envs.dynamics import limit_action
 from pathb_jax.evaluation.policies import MeanPolicy, PolicyData
 
 
-@struct.dataclass
+@struct.dataclass(eq=False)  # hashable, so that jax.jit takes it as a function too
 class Policy:
     """A policy that acts with its mean. It is a pytree: pass it through `jax.jit` and `jax.vmap`.
 

@@ -43,7 +43,7 @@ TRAIN_FLAGS = {
     "reset-optimizer": "False",
     "run-label": "''",
     "out": "results/mesa/<variant>",
-    "progress": "False",
+    "progress": "True",
     "backend": "auto",
 }
 """Flag -> its default, as issue "From a fresh clone to a verdict" lists them."""
