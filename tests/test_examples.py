@@ -1,7 +1,10 @@
 """Examples that follow runs elsewhere, with stand-ins for libraries that are no dependencies."""
 
 import importlib.util
+import json
+import subprocess
 import sys
+import tomllib
 from types import ModuleType, SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -57,3 +60,22 @@ def test_numpy_acts_as_the_policy_does(repository, tmp_path):
         seen = np.random.default_rng(0).normal(size=(100, ours.obs_dim)).astype(np.float32)
         np.testing.assert_allclose(theirs(seen), ours(seen), rtol=0, atol=1e-5)
     assert np.linalg.norm(theirs(seen), axis=-1).max() == pytest.approx(1)  # norms are limited
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(repository, tmp_path):
+    notebook = json.loads((repository / "examples" / "quickstart.ipynb").read_text("utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) == 6
+    assert not any(cell["outputs"] for cell in cells)
+    code = "\n".join(
+        ["import matplotlib", "matplotlib.use('Agg')"] + ["".join(c["source"]) for c in cells]
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+def test_the_citation_names_this_version(repository):
+    told = (repository / "CITATION.cff").read_text("utf-8")
+    project = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"\nversion: {project['version']}\n" in told
