@@ -54,6 +54,37 @@ def test_mlflow_gets_every_row(repository, tmp_path, monkeypatch):
     assert ("lr", pytest.approx(3e-4)) in [call[0][1:] for call in client.log_param.call_args_list]
 
 
+def test_optuna_searches(repository, tmp_path, monkeypatch):
+    """With a stand-in that asks for two trials: the second diverges."""
+    found = []
+
+    class Trial(SimpleNamespace):
+        def suggest_float(self, name, low, high, log=False):
+            assert low < high
+            return {"lr": (1e-3, 1e30)[self.number]}.get(name, low)
+
+    class PrunedError(Exception):
+        pass
+
+    class Study(SimpleNamespace):
+        def optimize(self, objective, n_trials):
+            for number in range(n_trials):
+                try:
+                    found.append(objective(Trial(number=number)))
+                except PrunedError:
+                    found.append("pruned")
+
+    optuna = ModuleType("optuna")
+    optuna.Trial, optuna.TrialPruned = Trial, PrunedError
+    optuna.create_study = lambda **_: Study(best_value=0, best_params={})
+    monkeypatch.setitem(sys.modules, "optuna", optuna)
+    example(repository, "sweep_optuna").main(tmp_path, trials=2, updates=2)
+    rate, pruned = found
+    assert 0 <= rate <= 1
+    assert pruned == "pruned"
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["trial_0", "trial_1"]
+
+
 def test_numpy_acts_as_the_policy_does(repository, tmp_path):
     for path in (repository / "tests/stored/small.policy.json", follower(tmp_path / "policy.json")):
         ours, theirs = load_policy(path), example(repository, "act_numpy").NumpyPolicy(path)
