@@ -11,7 +11,7 @@ from small_runs import bad_input_line, tree_of
 
 from pathb_jax.cli import ladder
 from pathb_jax.cli.report import main
-from pathb_jax.report import page, page_files
+from pathb_jax.report import html, page_files
 from pathb_jax.report.note_files import NOTE_NAME
 from pathb_jax.report.page_files import PAGE_NAME
 from pathb_jax.store.json_files import read_json, write_json
@@ -23,7 +23,7 @@ EXAMPLE = Path(__file__).parents[2] / "docs/examples/ladder_rejected/ladder.json
 def library(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for what draws; figures of the note are not rendered."""
     monkeypatch.setattr(page_files, "can_draw", lambda: True)
-    monkeypatch.setattr(page, "_library", lambda: "")
+    monkeypatch.setattr(html, "_bundle", lambda: "")
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
 
 
@@ -73,8 +73,8 @@ def test_a_ladder_says_where_its_page_is_or_how_to_get_it(
     (folder / PAGE_NAME).unlink()
     before = tree_of(folder)
     monkeypatch.setitem(sys.modules, "vl_convert", SimpleNamespace(javascript_bundle=fail))
-    monkeypatch.setattr(page, "_library", LIBRARY)
-    page._library.cache_clear()
+    monkeypatch.setattr(html, "_bundle", LIBRARY)
+    html._bundle.cache_clear()
     assert ladder._page(plan).endswith("vl-convert: no more memory")
     monkeypatch.setattr(page_files, "can_draw", lambda: False)
     told = ladder._page(plan)
@@ -83,7 +83,7 @@ def test_a_ladder_says_where_its_page_is_or_how_to_get_it(
     assert tree_of(folder) == before
 
 
-LIBRARY = page._library
+LIBRARY = html._bundle
 
 
 def fail(snippet: str) -> str:
