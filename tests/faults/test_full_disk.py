@@ -63,7 +63,8 @@ def disk(tmp_path_factory):
         made = Disk(root)
         yield made
         made.at = None
-    subprocess.run(["umount", str(root)], check=True)
+    # At once or, if this process still holds a file of a command that was stopped, with its end.
+    subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
 @pytest.fixture(autouse=True)
