@@ -36,7 +36,8 @@ def finish(process):
 
 def test_train_again_and_evaluate(repository, finished, tmp_path):
     flags = {**FLAGS, "success_floor": 1.0, "out": tmp_path / "run"}
-    code, out, err = finish(start(repository, "train_ppo.py", command_line(**flags)))
+    words = [*command_line(**flags), "--no-progress"]
+    code, out, err = finish(start(repository, "train_ppo.py", words))
     assert (code, err) == (3, f"files: {tmp_path / 'run'}\n")
     assert "seeds 10000..10003: success" in out
     # It is the very run that was trained within this process, by other chunks perhaps.

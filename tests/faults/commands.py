@@ -52,7 +52,7 @@ def ladder_words(protocol: Path, out: Path, *more: str) -> list[str]:
 
 
 def train_words(out: Path, **flags: Any) -> list[str]:
-    return command_line(**{**FLAGS, "out": out, **flags})
+    return [*command_line(**{**FLAGS, "out": out, **flags}), "--no-progress"]
 
 
 def start(
