@@ -39,9 +39,10 @@ def test_a_step_is_the_one_our_trainer_does(actions: np.ndarray) -> None:
     world, state = TrainingWorld(), env._states[-1]
     own = bind(world.bank, state.start, state.goal)
     _, expected_state = world.env.reset(jax.random.key(0), own)
+    step = jax.jit(world.env.step_env)
     for place, action in enumerate(actions[:, 0]):
         obs, reward, terminated, truncated, info = env.step(action)
-        expected, expected_state, paid, ended, _ = world.env.step_env(
+        expected, expected_state, paid, ended, _ = step(
             jax.random.key(0), expected_state, action, own
         )
         # Another program, which rounds in another order.

@@ -98,7 +98,8 @@ def test_a_trainer_that_does_something_else_is_not_compared(steps: int, minibatc
         measure()
 
 
-@pytest.mark.parametrize("runs", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [1, 3])
 def test_ours_counts_what_the_pinned_shapes_mean(runs):
     config = task_of(VARIANT, tier="Small")
     trainer = Ours(config, runs)
