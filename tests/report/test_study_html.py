@@ -1,5 +1,6 @@
 """Pages of the studies in HTML: their figures are those of the tables."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def _quick_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html, "_bundle", lambda: STAND_IN)
 
 
+@functools.cache  # its statistics take seconds
 def study_page(name: str, path: Path) -> StudyPage:
     if name == "anchors":
         done = anchors_table(path).read()
