@@ -69,7 +69,7 @@ class ShadowFieldVecEnv(VecEnv):
         """Refuse: the environments are one program."""
         raise NotImplementedError("there are no environments apart from each other")
 
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> Sequence[bool]:  # type: ignore[override]
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> Sequence[bool]:  # type: ignore[override, unused-ignore]
         """None is wrapped."""
         del wrapper_class
         return [False for _ in self._get_indices(indices)]
