@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathb_jax.ladder.protocol import Protocol
     from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
+    from pathb_jax.runs.subjects import Subject
     from pathb_jax.store.record_schema import LadderRecord
 
 
@@ -163,15 +164,15 @@ def load_policy(path: str | Path, backend: Backend = "auto") -> "Policy":
         from pathb_jax.evaluation.acting import Policy
         from pathb_jax.evaluation.policies import MeanPolicy
 
-        subject = _subject(Path(path))
+        subject = _subject(Path(path), "path")
         assert isinstance(subject.actor, MeanPolicy)
         return Policy(subject.data, subject.actor.size, subject.sensor_tier)
 
 
-def _subject(path: Path) -> Any:
+def _subject(path: Path, parameter: str) -> "Subject":
     from pathb_jax.runs.subjects import checkpoint_subject, policy_subject
 
-    return (checkpoint_subject if path.is_dir() else policy_subject)(path, "path")
+    return (checkpoint_subject if path.is_dir() else policy_subject)(path, parameter)
 
 
 class Evaluation(NamedTuple):
@@ -308,7 +309,7 @@ def intervene(
         from pathb_jax.evaluation.channels import SEED_START
         from pathb_jax.studies.battery import check_subjects, play_subjects
 
-        subjects = [_subject(path) for path in policies]
+        subjects = [_subject(path, "policies") for path in policies]
         check_subjects(subjects, seeds)
         return play_subjects(subjects, range(SEED_START, SEED_START + seeds))
 
@@ -358,7 +359,7 @@ def run_ladder(
 
 def _plan(protocol: Any, out: str | Path | None, run: Any, options: Any) -> "LadderPlan":
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.ladder.protocol import load_protocol, planned_run
+    from pathb_jax.ladder.protocol import default_folder, load_protocol, planned_run
 
     if isinstance(protocol, LadderPlan):
         return protocol
@@ -369,8 +370,7 @@ def _plan(protocol: Any, out: str | Path | None, run: Any, options: Any) -> "Lad
             raise InputError(name, value, f"there is no such option; is it {' or '.join(near)}?")
     loaded = load_protocol(protocol) if isinstance(protocol, str) else protocol
     planned = planned_run(loaded, **run)
-    folder = out or f"results/mesa/phase7v2-{planned.tier.lower()}-cliff-subset"
-    return LadderPlan(loaded, planned, Path(folder), **options)
+    return LadderPlan(loaded, planned, Path(out or default_folder(planned)), **options)
 
 
 @contextlib.contextmanager

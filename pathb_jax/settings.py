@@ -5,29 +5,16 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 import pydantic
 
-from pathb_jax.config import (
-    EvaluationConfig,
-    Hparams,
-    OutputConfig,
-    RunConfig,
-    ScheduleConfig,
-    TaskConfig,
-    TrainConfig,
-)
+from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
 
-GROUPS: dict[str, Any] = {
-    "task": TaskConfig,
-    "train": TrainConfig,
-    "hparams": Hparams,
-    "schedule": ScheduleConfig,
-    "evaluation": EvaluationConfig,
-    "output": OutputConfig,
-}
+G = TypeVar("G")
+
+GROUPS: dict[str, Any] = get_type_hints(RunConfig)
 OWNERS = {f.name: group for group, kind in GROUPS.items() for f in dataclasses.fields(kind)}
 """Name of a setting -> its group; every name is in one only."""
 
@@ -57,13 +44,27 @@ def config_of(settings: Mapping[str, Any], where: str = "") -> RunConfig:
 def _group(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     """Build a group; numbers, texts and lists are held to the types of its fields."""
     try:
-        # As JSON, where strict means of the right type and a list may be a tuple.
-        text = json.dumps(values, allow_nan=True)
-        return pydantic.TypeAdapter(kind).validate_json(text, strict=True)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        allowed = first["msg"][:1].lower() + first["msg"][1:]
+        return strictly(kind, values)
+    except InputError as error:
+        name = error.field.partition(".")[0]
+        allowed = error.allowed[:1].lower() + error.allowed[1:]
         raise InputError(f"{where}{name}", values.get(name), allowed) from None
     except TypeError as error:  # JSON has nothing like it
         raise InputError(f"{where}settings", dict(values), str(error)) from None
+
+
+def strictly(kind: type[G], values: Mapping[str, Any]) -> G:
+    """Build a group of settings from values of exactly its fields' types.
+
+    Raises:
+        InputError: the first value of another type, or missing, by its name within the group.
+        TypeError: JSON has nothing like a value.
+    """
+    try:
+        # As JSON, where strict means of the right type, and a list or object may be a tuple or a
+        # dataclass.
+        return pydantic.TypeAdapter(kind).validate_json(json.dumps(values), strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise InputError(name, first["input"], first["msg"]) from None

@@ -8,16 +8,15 @@ from typing import Any
 
 import jax
 import pytest
+from test_documents import blocks
 
 ROOT = Path(__file__).parents[1]
 TRAINS = ("rejax", "stable_baselines3", "sbx")
 
 
-def blocks(page: str) -> list[str]:
+def python_of(page: str) -> list[str]:
     """Return the blocks of code that begin with an import."""
-    text = (ROOT / "docs" / page).read_text("utf-8")
-    parts = re.findall(r"(?:^    .+\n)+", text, re.MULTILINE)
-    code = ["\n".join(line[4:] for line in part.splitlines()) for part in parts]
+    code = blocks((ROOT / "docs" / page).read_text("utf-8"))
     return [block for block in code if block.startswith(("import ", "from "))]
 
 
@@ -28,7 +27,7 @@ def case(page: str, block: str) -> Any:
     return pytest.param(page, block, id=name, marks=[pytest.mark.slow] if slow else [])
 
 
-CASES = [case(page, block) for page in ("ADAPTERS.md", "FILES.md") for block in blocks(page)]
+CASES = [case(page, block) for page in ("ADAPTERS.md", "FILES.md") for block in python_of(page)]
 
 
 def test_every_library_is_shown() -> None:

@@ -1,12 +1,12 @@
 """Every command of docs/TUTORIAL.md, as a reader types it, and its Python."""
 
-import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from test_documents import blocks
 
 pytestmark = pytest.mark.slow
 
@@ -15,15 +15,9 @@ EXPECTED = {"ladder": 3, "train": 3}
 """Exit codes other than 0: all candidates are rejected; success stays below the floor."""
 
 
-def blocks() -> list[str]:
-    """Return the page's blocks of code."""
-    parts = re.findall(r"(?:^    .*\n|^\n(?=    ))+", PAGE, re.MULTILINE)
-    return ["\n".join(line[4:] for line in part.splitlines()).strip() for part in parts]
-
-
 def test_it_can_be_typed(tmp_path: Path) -> None:
     commands = 0
-    for block in blocks():
+    for block in blocks(PAGE):
         if block.startswith("import "):
             subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True)
             continue

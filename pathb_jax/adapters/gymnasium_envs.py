@@ -19,9 +19,8 @@ from gymnasium.vector.utils import batch_space
 
 from pathb_jax.adapters.training_world import VARIANT, TrainingWorld, task_of
 from pathb_jax.config import SensorTier, VariantName
-from pathb_jax.envs.shadow_field import ENV_ID, EnvState
+from pathb_jax.envs.shadow_field import ENV_ID, EnvParams, EnvState
 
-Obs = np.ndarray
 LIMIT = 2**31
 
 
@@ -55,9 +54,12 @@ class MesaShadowFieldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.render_mode = render_mode
         self._world = world
         self._reset = jax.jit(world.reset)
-        self._step = jax.jit(world.step_env)
+        self._step = jax.jit(self._one_step)
         self._key = jax.random.key(0)
         self._states: list[EnvState] = []
+
+    def _one_step(self, key: jax.Array, state: EnvState, action: jax.Array, bank: EnvParams) -> Any:
+        return self._world.step_env(jax.random.fold_in(key, state.time), state, action, bank)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -74,11 +76,12 @@ class MesaShadowFieldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
         `info` has `success` and `terminal_alignment` of the episode so far.
         """
-        state = self._states[-1]
-        key = jax.random.fold_in(self._key, state.time)
-        results = self._step(key, state, np.asarray(action, np.float32), self._world.bank)
+        action = np.asarray(action, np.float32)
+        results = self._step(self._key, self._states[-1], action, self._world.bank)
         obs, state, reward, terminated, info = results
-        self._states = [*(self._states if self.render_mode else []), state]
+        if self.render_mode is None:
+            self._states.clear()  # a path is for pictures
+        self._states.append(state)
         obs, reward, terminated, time, metrics = jax.device_get(
             (obs, reward, terminated, state.time, info["metrics"])
         )
@@ -134,6 +137,7 @@ class MesaShadowFieldVectorEnv(VectorEnv):
         self._state: Any = None
 
     def _all_step(self, key: jax.Array, state: EnvState, actions: jax.Array) -> Any:
+        following, key = jax.random.split(key)
         keys = jax.random.split(key, self.num_envs)
         step = jax.vmap(self._world.step, in_axes=(0, 0, 0, None))
         obs, state, reward, terminated, truncated, info = step(
@@ -141,7 +145,7 @@ class MesaShadowFieldVectorEnv(VectorEnv):
         )
         metrics = info["metrics"]
         told = obs, reward, terminated, truncated & ~terminated, info["final_observation"]
-        return state, (*told, metrics.success, metrics.terminal_alignment)
+        return following, state, (*told, metrics.success, metrics.terminal_alignment)
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -172,9 +176,8 @@ class MesaShadowFieldVectorEnv(VectorEnv):
         Infos have `success` and `terminal_alignment` `[N]` of the episodes so far and, where some
         have ended, `final_obs` with the mask `_final_obs`.
         """
-        self._key, key = jax.random.split(self._key)
         actions = np.asarray(actions, np.float32)
-        self._state, results = self._step(key, self._state, actions)
+        self._key, self._state, results = self._step(self._key, self._state, actions)
         obs, rewards, terminated, truncated, final, success, alignment = map(
             np.array, jax.device_get(results)
         )

@@ -77,8 +77,7 @@ class TrainingWorld(environment.Environment[EnvState, EnvParams]):
     def _own(self, state: EnvState, params: EnvParams | None) -> EnvParams:
         """Return parameters bound to the episode's own start and goal."""
         params = self.bank if params is None else params
-        bound = params.bound
-        return replace(params, start=state.start, goal=state.goal) if bound else params
+        return replace(params, start=state.start, goal=state.goal) if params.bound else params
 
     def action_space(self, params: EnvParams | None = None) -> spaces.Box:
         """Return the box of actions, `[2]`."""

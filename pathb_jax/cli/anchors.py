@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pathb_jax.cli import command
 from pathb_jax.cli.exit_codes import OK
+from pathb_jax.cli.html_pages import check_study_html, html_line
 from pathb_jax.cli.json_result import check_json, json_result
 from pathb_jax.cli.output_files import check_distinct, check_page, check_writable, study_files
-from pathb_jax.cli.study_html import check_study_html, html_line
 from pathb_jax.config import Backend, DefaultHint
 from pathb_jax.display.terminal import notice
 from pathb_jax.errors import InputError
@@ -120,8 +120,11 @@ def _main(arguments: Sequence[str] | None) -> int:
     write_anchors_page(doc, comparisons, path)
     notice(f"table: {path}")
     notice(f"page:  {doc}")
-    told = anchors_study_page(comparisons)
-    notice(f"HTML:  {html_line(page, lambda: write_study_html(page, told, [doc, path]))}")
+
+    def write_page() -> None:
+        write_study_html(page, anchors_study_page(comparisons), [doc, path])
+
+    notice(f"HTML:  {html_line(page, write_page)}")
     with json_result(flags.json) as write:
         write({"format": FORMAT, "rows": [_row(comparison) for comparison in comparisons]})
     return OK

@@ -11,9 +11,9 @@ from rich.table import Table
 from pathb_jax.cli import command
 from pathb_jax.cli.devices import check_parallel_runs, check_ray, computing
 from pathb_jax.cli.exit_codes import OK
+from pathb_jax.cli.html_pages import check_study_html, html_line
 from pathb_jax.cli.json_result import check_json, json_result
 from pathb_jax.cli.output_files import check_distinct, check_page, check_writable, study_files
-from pathb_jax.cli.study_html import check_study_html, html_line
 from pathb_jax.config import (
     Backend,
     DefaultHint,
@@ -129,8 +129,11 @@ def _main(arguments: Sequence[str] | None) -> int:
     write_envelope_page(doc, result, path)
     notice(f"table: {path}")
     notice(f"page:  {doc}")
-    told = envelope_study_page(result, done)
-    notice(f"HTML:  {html_line(page, lambda: write_study_html(page, told, [doc, path]))}")
+
+    def write_page() -> None:
+        write_study_html(page, envelope_study_page(result, done), [doc, path])
+
+    notice(f"HTML:  {html_line(page, write_page)}")
     return OK
 
 

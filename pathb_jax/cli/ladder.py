@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pathb_jax.cli import command
 from pathb_jax.cli.devices import MOST_RUNS_PER_DEVICE, check_parallel_runs, check_ray, computing
 from pathb_jax.cli.exit_codes import FAILURE, OK, REJECTED
+from pathb_jax.cli.html_pages import html_line
 from pathb_jax.cli.json_result import check_json, json_result
 from pathb_jax.cli.ladder_output import (
     judged_line,
@@ -25,7 +26,7 @@ from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, MatmulPrecision, 
 from pathb_jax.display.tensorboard import check_tensorboard, observed
 from pathb_jax.display.terminal import notice, say
 from pathb_jax.errors import InputError
-from pathb_jax.ladder.protocol import load_protocol, planned_run
+from pathb_jax.ladder.protocol import default_folder, load_protocol, planned_run
 from pathb_jax.report import page_files
 from pathb_jax.report.note_files import FIGURES, NOTE_NAME, is_own_note
 from pathb_jax.store.own_files import is_own_json
@@ -132,7 +133,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     flags = command.parse(LadderFlags, arguments, DESCRIPTION)
     protocol = load_protocol(flags.protocol)
     planned = planned_run(protocol, tier=flags.tier, updates=flags.updates, seed=flags.seed)
-    out = flags.out or Path(f"results/mesa/phase7v2-{planned.tier.lower()}-cliff-subset")
+    out = flags.out or default_folder(planned)
     most = min(MOST_TRAIN_SEEDS, SEED_LIMIT - planned.seed)
     if not 1 <= flags.train_seeds <= most:
         allowed = f"give a whole number from 1 to {most}"
@@ -284,16 +285,15 @@ def _run(plan: "LadderPlan", flags: LadderFlags) -> tuple[dict[str, Any], int]:
 
 def _page(plan: "LadderPlan") -> str:
     """Write the page; return its path, or why there is none, which fails no ladder."""
-    if not page_files.can_draw():
-        again = shlex.join(["pathb", "report", str(plan.out)])
-        return f"not written, {page_files.MISSING}, then {again}"
 
-    from pathb_jax.report.page import write_page
+    def write() -> None:
+        from pathb_jax.report.page import write_page
 
-    try:
-        return str(write_page(plan.record_path))
-    except (InputError, OSError) as error:
-        return f"not written: {error}"
+        write_page(plan.record_path)
+
+    line = html_line(plan.out / page_files.PAGE_NAME, write)
+    again = shlex.join(["pathb", "report", str(plan.out)])
+    return line if page_files.can_draw() else f"{line}, then {again}"
 
 
 def _climb(

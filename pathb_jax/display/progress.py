@@ -70,7 +70,7 @@ class ProgressBar(Observer):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._clear(STARTING)
+        self._remove(STARTING)
         self._bars.stop()
 
     def progress(self, progress: Progress) -> None:
@@ -99,16 +99,17 @@ class ProgressBar(Observer):
 
     def _show(self, key: str, name: str, done: int, total: int | None, figures: str) -> None:
         if key not in self._tasks:
-            self._clear(STARTING, PLANNED)  # the latter comes back last
+            over = {task.id for task in self._bars.tasks if task.finished}
+            ended = [key for key, task in self._tasks.items() if task in over]
+            self._remove(STARTING, PLANNED, *ended)  # that of all comes back last
             self._tasks[key] = self._bars.add_task(name, total=total, figures="")
         self._bars.update(self._tasks[key], completed=done, figures=figures)
 
-    def _clear(self, *keys: str) -> None:
-        """Remove some lines; beside STARTING those of runs that are over too."""
-        over = {task.id for task in self._bars.tasks if task.finished and PLANNED in keys}
-        for key, task in list(self._tasks.items()):
-            if task in over or key in keys:
-                self._bars.remove_task(self._tasks.pop(key))
+    def _remove(self, *keys: str) -> None:
+        """Remove those of some lines that are there."""
+        for key in keys:
+            if (task := self._tasks.pop(key, None)) is not None:
+                self._bars.remove_task(task)
 
     def _show_planned(self, progress: Progress) -> None:
         """Show how far the planned runs are, until one trains that is none of them."""

@@ -7,7 +7,7 @@ from flax import struct
 
 from pathb_jax.config import NetworkSize, SensorTier
 from pathb_jax.envs.dynamics import limit_action
-from pathb_jax.evaluation.policies import MeanPolicy, PolicyData
+from pathb_jax.evaluation.policies import PolicyData, mean_action
 
 
 @struct.dataclass(eq=False)  # hashable, so that jax.jit takes it as a function too
@@ -51,11 +51,9 @@ class Policy:
                 f"observations {seen.shape} do not end in {self.obs_dim}, which this policy of "
                 f"tier {self.sensor_tier} observes"
             )
-        controller = MeanPolicy(self.size).controller(None, None, self.data)  # type: ignore[arg-type]
 
         def act(one: jax.Array) -> jax.Array:
-            _, action = controller.act((), one, jnp.zeros(4), jnp.zeros((), jnp.int32))
-            return limit_action(action, 1.0)[0]
+            return limit_action(mean_action(self.size, self.data, one), 1.0)[0]
 
         acted: jax.Array = jnp.vectorize(act, signature="(d)->(a)")(seen)
         return acted

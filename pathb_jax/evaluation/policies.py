@@ -53,11 +53,15 @@ class MeanPolicy:
             state: tuple[()], observation: jax.Array, samples: jax.Array, step_index: jax.Array
         ) -> tuple[tuple[()], jax.Array]:
             del samples, step_index
-            normalized = (observation - data.obs_mean) / data.obs_std
-            mean = networks.actor_mean({"actor": data.actor}, self.size, normalized)
-            return state, data.action_scale * mean
+            return state, mean_action(self.size, data, observation)
 
         return Controller(init=lambda: (), act=act)
+
+
+def mean_action(size: NetworkSize, data: PolicyData, observation: jax.Array) -> jax.Array:
+    """Return the mean of a policy, of any norm, for one observation `[D]` as it is shown."""
+    normalized = (observation - data.obs_mean) / data.obs_std
+    return data.action_scale * networks.actor_mean({"actor": data.actor}, size, normalized)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,11 @@ def planned_run(
     return run
 
 
+def default_folder(run: PlannedRun) -> Path:
+    """Return where a ladder's files go if nothing else is said."""
+    return Path(f"results/mesa/phase7v2-{run.tier.lower()}-cliff-subset")
+
+
 def plan_deviations(protocol: Protocol, run: PlannedRun) -> list[str]:
     """Return where `run` departs from the protocol's, one line per field."""
     return [

@@ -76,7 +76,7 @@ def _anchor_row(comparison: Comparison) -> Iterator[Cell]:
         yield Cell("not run yet")
     ends = comparison.interval
     yield Cell(f"{ends[0]:.1f} to {ends[1]:.1f}", ends[0]) if ends else Cell("-")
-    theirs = _published(comparison)
+    theirs = anchor.published
     yield Cell(", ".join(map(str, theirs)), theirs[0]) if theirs else Cell("-")
     alignment = sum(run.mean_terminal_alignment for run in runs) / len(runs) if runs else None
     for value in (alignment, anchor.published_alignment):
@@ -94,12 +94,6 @@ def _run_row(run: AnchorRun) -> Iterator[Cell]:
     yield word(run.commit[:12])
 
 
-def _published(comparison: Comparison) -> list[int]:
-    """Return the published successes: the table's one run, and its repetitions."""
-    anchor = comparison.anchor
-    return [k for k in (anchor.published_run, *anchor.published_seeds) if k is not None]
-
-
 def _chart(comparisons: Sequence[Comparison]) -> Chart:
     order = [comparison.anchor.name for comparison in comparisons]
     row: Spec = {"field": "anchor", "type": "ordinal", "sort": order, "title": None}
@@ -113,7 +107,9 @@ def _chart(comparisons: Sequence[Comparison]) -> Chart:
         for c in comparisons
         for run in c.runs
     ]
-    theirs = [{"anchor": c.anchor.name, "successes": k} for c in comparisons for k in _published(c)]
+    theirs = [
+        {"anchor": c.anchor.name, "successes": k} for c in comparisons for k in c.anchor.published
+    ]
     means = [
         {"anchor": c.anchor.name, "low": c.interval[0], "high": c.interval[1]}
         for c in comparisons

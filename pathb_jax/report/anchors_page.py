@@ -78,8 +78,7 @@ def draw_anchors(comparisons: Sequence[Comparison]) -> "Figure":
     axes = drawing.subplots()
     for row, comparison in enumerate(comparisons):
         ours = [run.successes for run in comparison.runs]
-        anchor = comparison.anchor
-        theirs = [k for k in (anchor.published_run, *anchor.published_seeds) if k is not None]
+        theirs = comparison.anchor.published
         axes.plot(ours, [row - 0.12] * len(ours), "o", color=COLOURS[0], alpha=0.6, ls="none")
         axes.plot(theirs, [row + 0.12] * len(theirs), "D", color=COLOURS[1], alpha=0.6, ls="none")
         if comparison.interval is not None:

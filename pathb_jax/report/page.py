@@ -108,12 +108,13 @@ def write_page(record_path: Path) -> Path:
         set_starts=list(dict.fromkeys(start for run in runs for start in run.run.summaries)),
         groups=_groups(runs),
         seeds=sorted({run.seed for run in runs if run.seed is not None}),
-        has={name: bool(data[name]) for name in ("along",)}
-        | {"curves": bool(data["curves"]["whole"]), "episodes": bool(data["episodes"]["ends"])}
-        | {"paths": bool(data["episodes"]["paths"])},
-        played=sum(
-            len(of["steps"]) for run in data["episodes"]["paths"].values() for of in run.values()
-        ),
+        has={
+            "along": bool(data["along"]),
+            "curves": bool(data["curves"]["whole"]),
+            "episodes": bool(data["episodes"]["ends"]),
+            "paths": bool(data["episodes"]["paths"]),
+        },
+        played=data["episodes"]["played"],
         strays=data["episodes"]["strays"],
         panels=PANELS,
         channels=CHANNELS,

@@ -167,7 +167,8 @@ def episodes(runs: Sequence[PageRun], folder: Path) -> dict[str, Any]:
         `sets`: first seed -> `seeds`, `start_x`, `start_y`, `goal_x`, `goal_y`. `ends`: place of
         the run -> first seed -> `x`, `y`, and `outcome`, a letter per seed: s success, t time-out.
         `shown`: seeds of each set at most. `paths`: place of the run -> first seed -> what
-        `_packed` returns. `strays`: paths that do not end as the files say.
+        `_packed` returns. `played`: how many paths; `strays`: how many of them do not end as the
+        files say.
     """
     ends = {place: read_ends(folder, run.run) for place, run in enumerate(runs)}
     played = play_paths([run.run for run in runs], [*ends.values()], folder)
@@ -175,11 +176,8 @@ def episodes(runs: Sequence[PageRun], folder: Path) -> dict[str, Any]:
     sets = sum(len(of_run) for of_run in ends.values())
     longest = max((len(s.seeds) for of_run in ends.values() for s in of_run.values()), default=0)
     shown = longest if in_all <= MOST_EPISODES else max(1, MOST_EPISODES // sets)
-    found: dict[str, Any] = {"sets": {}, "ends": {}, "shown": shown, "seeds": longest}
-    found |= {
-        "paths": {},
-        "strays": sum(int((~p.agree).sum()) for of in played for p in of.values()),
-    }
+    found: dict[str, Any] = {"sets": {}, "ends": {}, "paths": {}}
+    found |= {"shown": shown, "seeds": longest}
     for place, of_run in ends.items():
         for start, of_set in of_run.items():
             seeds = of_set.seeds[:shown]
@@ -200,7 +198,8 @@ def episodes(runs: Sequence[PageRun], folder: Path) -> dict[str, Any]:
             found["ends"].setdefault(str(place), {})[str(start)] = drawn
             if paths := played[place].get(start):
                 found["paths"].setdefault(str(place), {})[str(start)] = _packed(paths)
-    return found
+    steps = [s for of in found["paths"].values() for packed in of.values() for s in packed["steps"]]
+    return found | {"played": len(steps), "strays": steps.count(0)}
 
 
 def _packed(paths: PlayedPaths) -> dict[str, Any]:

@@ -61,11 +61,9 @@ def play_paths(
     found: list[dict[int, PlayedPaths]] = [{} for _ in runs]
     sets = sum(map(len, ends))
     most = MOST_POINTS // (FEWEST_POINTS * max(1, sets))
-    subjects: dict[int, Subject] = {}
     for place, run in enumerate(runs):
-        if most and ends[place] and (subject := _subject(folder, run)):
-            subjects[place] = subject
-    for place, subject in subjects.items():
+        if not (most and ends[place] and (subject := _subject(folder, run))):
+            continue
         env = MesaShadowField(subject.sensor_tier)
         for start, of_set in ends[place].items():
             seeds = of_set.seeds[:most]

@@ -1,7 +1,6 @@
 """Taking up a checkpoint: what it holds, and the configuration that it says."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -9,7 +8,6 @@ from typing import Any, NamedTuple, TypeVar, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pydantic
 
 from pathb_jax.config import (
     VARIANTS,
@@ -27,6 +25,7 @@ from pathb_jax.runs.forking import check_fork
 from pathb_jax.runs.identity import config_differences
 from pathb_jax.runs.manifest import CheckpointMeta, read_manifest
 from pathb_jax.runs.tables import EVALUATIONS, HISTORY, Table, saved_tables
+from pathb_jax.settings import strictly
 from pathb_jax.store import checkpoints
 from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import parse, shown
@@ -234,9 +233,6 @@ def _group(group: type[G], saved: Mapping[str, Any]) -> G:
     names = [field.name for field in dataclasses.fields(cast(Any, group))]
     known = {name: saved[name] for name in names if name in saved}
     try:
-        # As JSON, where strict means of the right type and an object may be a dataclass.
-        return pydantic.TypeAdapter(group).validate_json(json.dumps(known), strict=True)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"]))
-        raise TypeError(f"{name}: {shown(first['input'])!r}, {first['msg']}") from None
+        return strictly(group, known)
+    except InputError as error:
+        raise TypeError(f"{error.field}: {shown(error.value)!r}, {error.allowed}") from None

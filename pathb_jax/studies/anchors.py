@@ -61,6 +61,11 @@ class Anchor(NamedTuple):
     """Shapes of the run; the tier is `tier`."""
     lr: float = Hparams().lr
 
+    @property
+    def published(self) -> list[int]:
+        """Published successes: the table's one run, and its repetitions."""
+        return [k for k in (self.published_run, *self.published_seeds) if k is not None]
+
 
 def _published_medium(
     name: str,

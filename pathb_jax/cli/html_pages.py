@@ -1,4 +1,4 @@
-"""The page of HTML that a study's command writes beside its page of Markdown."""
+"""The pages of HTML that commands write beside their Markdown, where they can be drawn."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def check_study_html(flag: str, doc: Path) -> Path:
 
 
 def html_line(page: Path, write: Callable[[], None]) -> str:
-    """Write a page of HTML; return its path, or why there is none, which fails no study."""
+    """Write a page of HTML; return its path, or why there is none, which fails no command."""
     if not page_files.can_draw():
         return f"not written, {page_files.MISSING}"
     try:
