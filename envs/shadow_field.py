@@ -9,6 +9,7 @@ Source: docs/spec/environment.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from gymnax.environments import environment, spaces
 
 from pathb_jax.envs import dynamics, sensors
+from pathb_jax.envs.start_states import start_states
 from pathb_jax.envs.world import (
     EnvParams,
     EnvState,
@@ -165,6 +167,24 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         """Return the metrics of the episode up to `state`, all scalars."""
         return dynamics.episode_metrics(state, params)
 
+    # ------------------------------------------------------- banks: many side by side
+
+    def bank_axes(self, params: EnvParams) -> EnvParams:
+        """Return vmap's `in_axes` for a bank, as `pathb_jax.envs.bank_axes` does."""
+        return bank_axes(params)
+
+    def at_seeds(self, params: EnvParams, seeds: np.ndarray) -> EnvParams:
+        """Return parameters bound to the starts and goals of integer seeds `[...]`.
+
+        Raises:
+            ValueError: they are no seeds.
+        """
+        return bind(params, *start_states(seeds))
+
+    def take(self, bank: EnvParams, index: Any) -> EnvParams:
+        """Return the bank at an index of its first axis."""
+        return replace(bank, start=bank.start[index], goal=bank.goal[index])
+
     # ------------------------------------------------------- for people: on the host
 
     def render(self, state: EnvState, params: EnvParams | None = None) -> np.ndarray:
@@ -283,6 +303,11 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
     def num_actions(self) -> int:
         """Components of an action."""
         return 2
+
+    @property
+    def action_dim(self) -> int:
+        """A, likewise."""
+        return self.num_actions
 
     def action_space(self, params: EnvParams | None = None) -> spaces.Box:
         """Return the box of actions; what lies beyond the norm limit is scaled back."""

@@ -21,6 +21,7 @@ from pathb_jax.system import backend
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pathb_jax.envs.worlds import World
     from pathb_jax.evaluation.acting import Policy
     from pathb_jax.evaluation.battery import Battery
     from pathb_jax.judging.runs import JudgedRun
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 
 
 def make_config(
-    variant: VariantName,
+    variant: VariantName | None = None,
     tier: Tier = "Small",
     *,
+    env: str | None = None,
     updates: int = 1221,
     seed: int = 0,
     out: str | Path | None = None,
@@ -45,11 +47,13 @@ def make_config(
     """Describe a run by names alone, whatever group of the configuration they belong to.
 
     Args:
-        variant: what the run is rewarded with.
+        variant: what the run is rewarded with; None with `env`.
         tier: network size.
+        env: another environment than the shadow field: one of gymnax's with boxes, "Pendulum-v1",
+            or "module:Class". It takes `success_return` too, from which on an episode is a success.
         updates: PPO updates, each 8 192 environment steps as long as the shapes are the default.
         seed: training seed.
-        out: folder for its files; None: `results/mesa/<variant>`.
+        out: folder for its files; None: `results/mesa/<variant>`, `results/<env>`.
         eval_seeds: episodes per evaluation set.
         **knobs: any other field of `TaskConfig`, `TrainConfig`, `Hparams`, `ScheduleConfig`,
             `EvaluationConfig` or `OutputConfig`: `lr=1e-4`, `mixed_lambda=0.95`, `eval_every=50`.
@@ -60,7 +64,8 @@ def make_config(
     Raises:
         InputError: no such knob, or a value that is not allowed.
     """
-    given: dict[str, Any] = {"variant": variant, "tier": tier, "updates": updates, "seed": seed}
+    given: dict[str, Any] = {"tier": tier, "updates": updates, "seed": seed, "env": env}
+    given |= {} if variant is None else {"variant": variant}
     given |= {"eval_seeds": eval_seeds, "out": None if out is None else Path(out), **knobs}
     with _naming_parameters():
         return validated(config_of(given))
@@ -155,7 +160,8 @@ def load_policy(path: str | Path, backend: Backend = "auto") -> "Policy":
         backend: where its numbers go.
 
     Returns:
-        A function that acts with the mean: `[..., D]` to `[..., 2]`; a pytree for `jax.jit`.
+        A function that acts with the mean: `[..., D]` to `[..., 2]`, or `[..., A]` of another
+        environment than the shadow field; a pytree for `jax.jit`.
 
     Raises:
         InputError: there is nothing, or nothing that can be read.
@@ -164,15 +170,16 @@ def load_policy(path: str | Path, backend: Backend = "auto") -> "Policy":
         from pathb_jax.evaluation.acting import Policy
         from pathb_jax.evaluation.policies import MeanPolicy
 
-        subject = _subject(Path(path), "path")
+        subject = _subject(Path(path), "path", own=True)
         assert isinstance(subject.actor, MeanPolicy)
-        return Policy(subject.data, subject.actor.size, subject.sensor_tier)
+        size, tier = subject.actor.size, subject.sensor_tier
+        return Policy(subject.data, size, tier, subject.env, subject.action_box)
 
 
-def _subject(path: Path, parameter: str) -> "Subject":
+def _subject(path: Path, parameter: str, own: bool = False) -> "Subject":
     from pathb_jax.runs.subjects import checkpoint_subject, policy_subject
 
-    return (checkpoint_subject if path.is_dir() else policy_subject)(path, parameter)
+    return (checkpoint_subject if path.is_dir() else policy_subject)(path, parameter, own=own)
 
 
 class Evaluation(NamedTuple):
@@ -184,8 +191,11 @@ class Evaluation(NamedTuple):
     success_rate: float
     success_interval_95: tuple[float, float]
     """Exact (Clopper and Pearson)."""
-    mean_terminal_alignment: float
     mean_steps: float
+    mean_terminal_alignment: float | None
+    """Of the shadow field."""
+    mean_return: float | None
+    """Of any other environment."""
     episodes: "pd.DataFrame"
     """One row per seed, the columns of a run's `*_evaluation.csv`."""
 
@@ -196,6 +206,7 @@ def evaluate(
     seeds: int = 64,
     *,
     sensor_tier: SensorTier | None = None,
+    success_return: float | None = None,
     backend: Backend = "auto",
 ) -> Evaluation:
     """Play a policy's mean on a set of seeds; no file is written.
@@ -205,6 +216,8 @@ def evaluate(
         seed_start: first integer seed of the episodes' starts.
         seeds: episodes.
         sensor_tier: what it shall observe; None: what it was trained with.
+        success_return: of another environment than the shadow field, from which return on an
+            episode is a success; None: what the run's outcome says.
         backend: where to compute.
 
     Raises:
@@ -214,7 +227,6 @@ def evaluate(
     with _naming_parameters(), _computing(backend):
         import pandas as pd
 
-        from pathb_jax.envs.shadow_field import MesaShadowField
         from pathb_jax.evaluation import evaluator
         from pathb_jax.evaluation.acting import Policy
         from pathb_jax.evaluation.policies import MeanPolicy
@@ -222,29 +234,55 @@ def evaluate(
         from pathb_jax.runs.output import episode_rows
 
         if not isinstance(policy, Policy):
+            if success_return is None and not isinstance(policy, str | Path):
+                success_return = policy.manifest.config.task.get("success_return")
             path = policy if isinstance(policy, str | Path) else policy.files.out
             policy = load_policy(path, backend)
         if seeds < 1:
             raise InputError("seeds", seeds, "give a whole number >= 1")
-        env = MesaShadowField(sensor_tier or policy.sensor_tier)
+        env, world = _world(policy, sensor_tier, success_return)
         if env.obs_dim != policy.obs_dim:
             allowed = f"it shows {env.obs_dim} numbers, the policy observes {policy.obs_dim}"
-            raise InputError("sensor_tier", env.tier.name, allowed)
-        actor, world = MeanPolicy(policy.size), env.default_params
+            raise InputError("sensor_tier", sensor_tier or policy.sensor_tier, allowed)
         try:
+            actor = MeanPolicy(policy.size)
             (of_set,) = evaluator.evaluate(env, actor, policy.data, world, [seed_start], seeds)
         except ValueError as error:
             raise InputError("seed_start", seed_start, str(error)) from None
+        means = of_set.means
         return Evaluation(
             seed_start,
             seeds,
             of_set.success_count,
             of_set.success_rate,
             clopper_pearson(of_set.success_count, seeds),
-            of_set.mean_terminal_alignment,
             of_set.mean_steps,
+            means.get("mean_terminal_alignment"),
+            means.get("mean_return"),
             pd.DataFrame(episode_rows(of_set)),
         )
+
+
+def _world(
+    policy: "Policy", sensor_tier: SensorTier | None, success_return: float | None
+) -> "tuple[World, Any]":
+    """Return what a policy is played in, and its parameters."""
+    from pathb_jax.envs.own_world import OwnParams, own_world
+    from pathb_jax.envs.shadow_field import MesaShadowField
+
+    if policy.env is None:
+        if success_return is not None:
+            allowed = "success on the shadow field is to hold the goal; leave it out"
+            raise InputError("success_return", success_return, allowed)
+        field = MesaShadowField(sensor_tier or policy.sensor_tier)
+        return field, field.default_params
+    if sensor_tier is not None:
+        raise InputError("sensor_tier", sensor_tier, f"{policy.env} has none; leave it out")
+    if success_return is None:
+        allowed = f"say from which return on an episode of {policy.env} is a success"
+        raise InputError("success_return", "(missing)", allowed)
+    env = own_world(policy.env)
+    return env, OwnParams(env.params, success_return)
 
 
 def judge(runs: "Sequence[str | Path | RunOutcome]", protocol: str = "path_b") -> "list[JudgedRun]":

@@ -6,6 +6,7 @@ type (`Limit`); `config_checks.validated` holds a configuration to it.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -35,6 +36,7 @@ VariantName = Literal[
     "curriculum_reward_then_sig",
     "curriculum_reward_then_terminal_sig",
 ]
+RewardName = Literal[VariantName, "own_reward"]
 
 SEED_LIMIT = 2**32
 """Seeds are unsigned 32-bit integers: 0 <= seed < SEED_LIMIT."""
@@ -65,7 +67,7 @@ class Variant(NamedTuple):
     """
 
     family: str
-    mode: Literal["signature", "dense", "phase3", "mixed", "mixed_phase3"]
+    mode: Literal["signature", "dense", "phase3", "mixed", "mixed_phase3", "own"]
     mixed_lambda: float
     signature_shape: SignatureShapeName | None
     curriculum: bool = False
@@ -90,6 +92,16 @@ VARIANTS: dict[VariantName, Variant] = {
         "L-Curriculum", "signature", 0.0, "terminal", True
     ),
 }
+"""What the shadow field can be rewarded with."""
+
+OWN_REWARD: RewardName = "own_reward"
+"""What another environment pays itself."""
+
+
+def variant_of(name: RewardName) -> Variant:
+    """Return what a variant is, or another environment's reward."""
+    own = Variant("Own", "own", 0.0, None)
+    return own if name == "own_reward" else VARIANTS[name]
 
 
 class DefaultHint(NamedTuple):
@@ -158,8 +170,8 @@ class Hparams:
 class TaskConfig:
     """What is rewarded."""
 
-    variant: VariantName
-    """What the run is rewarded with."""
+    variant: Annotated[RewardName, DefaultHint("none: needed without --env")] = OWN_REWARD
+    """What the run is rewarded with; left out with --env, which pays its own reward."""
     false_basin_beta: Annotated[float, FINITE] = 2.0
     """Height beta of the false basin's bonus in the phase3 reward."""
     reward_compose_form: Literal["canonical", "delta"] = "canonical"
@@ -170,6 +182,8 @@ class TaskConfig:
     """How the signature is paid: every step, at the end, or above a threshold."""
     signature_threshold: Annotated[float, FRACTION] = 0.5
     """Signature above which the threshold shape pays 1."""
+    success_return: Annotated[float | None, FINITE, DefaultHint("none")] = None
+    """With --env: the sum of rewards from which on an episode is a success."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +194,9 @@ class TrainConfig:
     """Network size: 2 x 64, 4 x 256 or 5 x 1024 (hidden layers x width)."""
     sensor_tier: SensorTier = "local-probe-field"
     """What the policy observes."""
+    env: Annotated[str | None, DefaultHint("the shadow field")] = None
+    """Another environment to train on: one of gymnax's with boxes for observations and actions
+    (Pendulum-v1, PointRobot-misc), or module:Class of your own."""
     batch_envs: Annotated[int, COUNT] = 64
     """Environments stepped side by side; environment i starts from seed --seed-start + i."""
     rollout_length: Annotated[int, COUNT] = 128
@@ -198,6 +215,11 @@ class TrainConfig:
     matmul_precision: MatmulPrecision = "float32"
     """Inputs of matrix products in training: rounded to tf32 or bfloat16 they are faster on GPU and
     TPU, and other numbers; a CPU computes float32 whatever is asked. Evaluation is in float32."""
+
+    @property
+    def shown(self) -> SensorTier | None:
+        """The sensor tier; None with another environment, which has none."""
+        return self.sensor_tier if self.env is None else None
 
     @property
     def batch_size(self) -> int:
@@ -309,6 +331,12 @@ class RunConfig:
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     output: OutputConfig = dataclasses.field(default_factory=OutputConfig)
+
+    @property
+    def name(self) -> str:
+        """What the run's files are named after: its variant, or its environment."""
+        env = self.train.env
+        return self.task.variant if env is None else re.sub(r"[^A-Za-z0-9._-]", "_", env)
 
     @property
     def eval_every(self) -> int:

@@ -8,14 +8,18 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from pathb_jax.config import (
     FLOAT32_SIZE,
     LEAST,
+    OWN_REWARD,
     SEED_LIMIT,
     TIERS,
     VARIANTS,
     Limit,
     RunConfig,
+    TaskConfig,
+    TrainConfig,
     Variant,
     is_single,
     schedule_end,
+    variant_of,
 )
 from pathb_jax.errors import InputError
 
@@ -31,7 +35,8 @@ def validated(config: RunConfig) -> RunConfig:
     """
     for group in dataclasses.fields(config):
         _check_types(getattr(config, group.name))
-    variant = VARIANTS[config.task.variant]
+    _check_env(config)
+    variant = variant_of(config.task.variant)
     _check_label(config.output.run_label)
     _check_reward(config, variant)
     _check_schedules(config)
@@ -48,8 +53,13 @@ def validated(config: RunConfig) -> RunConfig:
         hparams=dataclasses.replace(
             hparams, mixed_lambda=variant.mixed_lambda if own_lambda else hparams.mixed_lambda
         ),
-        output=dataclasses.replace(output, out=output.out or Path("results/mesa") / task.variant),
+        output=dataclasses.replace(output, out=output.out or default_folder(config)),
     )
+
+
+def default_folder(config: RunConfig) -> Path:
+    """Return where a run's files go if nothing else is said."""
+    return Path("results" if config.train.env else "results/mesa") / config.name
 
 
 def _require(condition: bool, flag: str, value: object, allowed: str) -> None:
@@ -71,6 +81,32 @@ def _check_types(group: Any) -> None:
         for note in notes:
             if isinstance(note, Limit):
                 _require(note.holds(value), flag, value, note.allowed)
+
+
+def _check_env(config: RunConfig) -> None:
+    """Hold what is the shadow field's and what is another environment's apart."""
+    task, train = config.task, config.train
+    env = train.env
+    if env is None:
+        choices = f"choose one of {', '.join(VARIANTS)}; or give --env"
+        _require(task.variant != OWN_REWARD, "--variant", "(missing)", choices)
+        allowed = "it goes with --env; success on the shadow field is to hold the goal"
+        _require(task.success_return is None, "--success-return", task.success_return, allowed)
+        return
+    allowed = "give a name of at most 100 characters"
+    _require(0 < len(env) <= 100 and env.isprintable(), "--env", env[:120], allowed)
+    usual = TaskConfig(success_return=task.success_return)
+    for group, default in ((task, usual), (train, TrainConfig())):
+        names = ["sensor_tier"] if group is train else [f.name for f in dataclasses.fields(task)]
+        for name in names:
+            value, allowed = (
+                getattr(group, name),
+                "it is the shadow field's; leave it out with --env",
+            )
+            flag = f"--{name.replace('_', '-')}"
+            _require(value == getattr(default, name), flag, value, allowed)
+    allowed = "say from which return (sum of rewards) on an episode of --env is a success"
+    _require(task.success_return is not None, "--success-return", "(missing)", allowed)
 
 
 def _check_label(label: str) -> None:

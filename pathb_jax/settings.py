@@ -23,14 +23,16 @@ def config_of(settings: Mapping[str, Any], where: str = "") -> RunConfig:
     """Return the configuration of settings, the rest at their defaults; not yet validated.
 
     Args:
-        settings: name -> value, as JSON, TOML or Python have them; the variant is among them.
+        settings: name -> value, as JSON, TOML or Python have them; with the variant, or an env.
         where: begins the name in an error's message.
 
     Raises:
         InputError: no such setting, a value of another type, or no variant.
     """
-    if "variant" not in settings:
-        raise InputError(f"{where}variant", "(missing)", "say what the run is rewarded with")
+    if "variant" not in settings and settings.get("env") is None:
+        raise InputError(
+            f"{where}variant", "(missing)", "say what the run is rewarded with, or give env"
+        )
     groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
     for name, value in settings.items():
         if name not in OWNERS:

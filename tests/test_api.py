@@ -76,7 +76,7 @@ def test_seeds_train_each_in_its_folder(outcomes: list[pathb_jax.RunOutcome]) ->
     for outcome in outcomes:
         (start, *_), (figures, *_) = outcome.evaluated, outcome.evaluated.values()
         summary = outcome.summaries[start]
-        assert figures._asdict() == {name: summary[name] for name in figures._fields}
+        assert figures._asdict() == {name: summary.get(name) for name in figures._fields}
     with pytest.raises(InputError, match=r"^seeds: 0"):
         pathb_jax.train(pathb_jax.make_config(**KNOBS), seeds=0)
 

@@ -14,6 +14,7 @@ from gymnax.wrappers.compat import LegacyStepAPIWrapper
 from pathb_jax.config import Hparams, RunConfig, TaskConfig, TrainConfig, VariantName
 from pathb_jax.config_checks import validated
 from pathb_jax.envs.shadow_field import ENV_ID, EnvParams, EnvState, MesaShadowField
+from pathb_jax.errors import InputError
 from pathb_jax.learn.task import make_env, task_params
 
 VARIANT: VariantName = "mixed_ppo_phase3_lambda_0_9"
@@ -31,7 +32,11 @@ class TrainingWorld(environment.Environment[EnvState, EnvParams]):
 
     def __init__(self, config: RunConfig | None = None) -> None:
         config = validated(config or RunConfig(TaskConfig(VARIANT)))
-        self.env: MesaShadowField = make_env(config.train)
+        env = make_env(config.train)
+        if not isinstance(env, MesaShadowField):
+            allowed = "the shadow field is adapted here; the environment itself is gymnax's"
+            raise InputError("env", config.train.env, allowed)
+        self.env: MesaShadowField = env
         self.bank: EnvParams = task_params(config, self.env)
 
     @property

@@ -16,8 +16,8 @@ from pathb_jax.errors import InputError
 
 DESCRIPTION = """Write a trained policy for other runtimes.
 
-Both files hold the mean policy with its normaliser and the limit of an action's norm: observations
-[batch, D] to actions [batch, 2], float32, any batch. An ONNX model runs in onnxruntime, in browsers
+Both files hold the mean policy with its normaliser and the limit of its actions: observations
+[batch, D] to actions [batch, A], float32, any batch. An ONNX model runs in onnxruntime, in browsers
 and on devices; a StableHLO export in any JAX, without this package
 (jax.export.deserialize(data).call(observations)). Files that are there are not replaced.
 

@@ -190,9 +190,12 @@ def summary_line(summary: Mapping[str, Any]) -> str:
     """One line on an evaluation set: successes, rate with its exact 95 % interval, means."""
     low, high = summary["success_interval_95"]
     start, seeds = summary["seed_start"], summary["seeds"]
+    if "mean_return" in summary:
+        measured = f"return {summary['mean_return']:.4g}"
+    else:
+        measured = f"alignment {summary['mean_terminal_alignment']:.3f}"
     return (
         f"seeds {start}..{start + seeds - 1}: success {summary['success_count']}/{seeds} = "
         f"{summary['success_rate']:.3f} [{low:.3f}, {high:.3f}], "
-        f"alignment {summary['mean_terminal_alignment']:.3f}, "
-        f"steps {summary['mean_steps']:.1f}"
+        f"{measured}, steps {summary['mean_steps']:.1f}"
     )

@@ -1,5 +1,7 @@
 """A trained policy as a function, for programs of other people: observation in, action out."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ from flax import struct
 
 from pathb_jax.config import NetworkSize, SensorTier
 from pathb_jax.envs.dynamics import limit_action
+from pathb_jax.envs.own_world import in_box
 from pathb_jax.evaluation.policies import PolicyData, mean_action
 
 
@@ -27,11 +30,20 @@ class Policy:
     size: NetworkSize = struct.field(pytree_node=False)
     sensor_tier: SensorTier = struct.field(pytree_node=False)
     """What it observes, the environment's argument of that name."""
+    env: str | None = struct.field(pytree_node=False, default=None)
+    """What it was trained on, if not on the shadow field."""
+    action_box: Any = None
+    """`[2, A]` of that environment: lowest and highest."""
 
     @property
     def obs_dim(self) -> int:
         """D, the entries of an observation."""
         return int(self.data.obs_mean.shape[-1])
+
+    @property
+    def action_dim(self) -> int:
+        """A, components of an action."""
+        return 2 if self.action_box is None else int(self.action_box.shape[-1])
 
     def __call__(self, observation: jax.Array | np.ndarray) -> jax.Array:
         """Act.
@@ -40,7 +52,7 @@ class Policy:
             observation: `[..., D]`, as the environment shows it (not normalised).
 
         Returns:
-            Actions `[..., 2]`, of norm 1 at most.
+            Actions `[..., 2]`, of norm 1 at most; or `[..., A]` in the box of `env`.
 
         Raises:
             ValueError: observations do not end in D.
@@ -49,11 +61,14 @@ class Policy:
         if seen.shape[-1:] != (self.obs_dim,):
             raise ValueError(
                 f"observations {seen.shape} do not end in {self.obs_dim}, which this policy of "
-                f"tier {self.sensor_tier} observes"
+                f"{self.env or f'tier {self.sensor_tier}'} observes"
             )
 
         def act(one: jax.Array) -> jax.Array:
-            return limit_action(mean_action(self.size, self.data, one), 1.0)[0]
+            mean = mean_action(self.size, self.data, one)
+            if self.action_box is not None:
+                return in_box(mean, self.action_box)
+            return limit_action(mean, 1.0)[0]
 
         acted: jax.Array = jnp.vectorize(act, signature="(d)->(a)")(seen)
         return acted

@@ -16,11 +16,12 @@ import numpy as np
 from pathb_jax.config import TIERS, TrainConfig
 from pathb_jax.envs.controllers import Controller
 from pathb_jax.envs.interventions import Probe, apply_probe
-from pathb_jax.envs.shadow_field import EnvParams, EpisodeMetrics, MesaShadowField, bank_axes, bind
-from pathb_jax.envs.start_states import start_states
+from pathb_jax.envs.shadow_field import EnvParams, EpisodeMetrics, MesaShadowField
+from pathb_jax.envs.worlds import World
 from pathb_jax.evaluation.policies import Actor, MeanPolicy, policy_data
 from pathb_jax.learn import networks
 from pathb_jax.learn.normalizer import NormalizerState
+from pathb_jax.store.artifacts import ALIGNMENT, RETURN
 
 SET_CAPACITY = 8
 """Seed sets one call takes. Fewer fill its first rows, so that the same program serves all."""
@@ -33,8 +34,8 @@ class SetResult(NamedTuple):
     """The episodes of one seed set."""
 
     seed_start: int
-    episodes: EpisodeMetrics
-    """NumPy leaves `[K]`."""
+    episodes: Any
+    """NumPy leaves `[K]`: `EpisodeMetrics`, or `OwnMetrics` of another environment."""
 
     @property
     def seeds(self) -> int:
@@ -57,6 +58,17 @@ class SetResult(NamedTuple):
         return float(np.mean(self.episodes.terminal_alignment, dtype=np.float64))
 
     @property
+    def mean_return(self) -> float:
+        """Mean sum of rewards; the shadow field's episodes do not tell it."""
+        return float(np.mean(self.episodes.episode_return, dtype=np.float64))
+
+    @property
+    def means(self) -> dict[str, float]:
+        """What is told of the set beside its seeds and successes."""
+        names = ALIGNMENT if hasattr(self.episodes, "terminal_alignment") else RETURN
+        return {name: getattr(self, name) for name in names.means}
+
+    @property
     def mean_steps(self) -> float:
         """Mean episode length; a time-out counts as the horizon."""
         return float(np.mean(self.episodes.steps, dtype=np.float64))
@@ -66,21 +78,20 @@ Episodes = tuple[Any, Any, jax.Array]
 """Environment states, controller states and which episodes have ended, leading axis N."""
 
 
-def play(
-    env: MesaShadowField, controller: Controller, env_params: EnvParams, keys: jax.Array
-) -> EpisodeMetrics:
+def play(env: World, controller: Controller, env_params: Any, keys: jax.Array) -> Any:
     """Play one episode per environment to its end.
 
     Args:
         env: the environment (static).
         controller: acts on one observation `[D]`; vmapped here.
-        env_params: bound parameters, start and goal `[N, 2]`.
-        keys: one key per episode, `[N]`; used by noisy sensors and dynamics only.
+        env_params: bound parameters, a bank of N.
+        keys: one key per episode, `[N]`; used by noisy sensors and dynamics, and by environments
+            that draw themselves.
 
     Returns:
         Metrics, leaves `[N]`.
     """
-    axes = bank_axes(env_params)
+    axes = env.bank_axes(env_params)
     episodes, advance = _begin(env, controller, env_params, keys, axes)
     env_state, _, _ = jax.lax.while_loop(
         lambda e: ~jnp.all(e[2]), lambda e: advance(e)[0], episodes
@@ -120,7 +131,7 @@ def record_episodes(
         axes: vmap's `in_axes` for `env_params`, where more of them than start and goal differ
             from episode to episode.
     """
-    axes = bank_axes(env_params) if axes is None else axes
+    axes = env.bank_axes(env_params) if axes is None else axes
     episodes, advance = _begin(env, controller, env_params, keys, axes)
 
     def step(episodes: Episodes, _: None) -> tuple[Episodes, tuple[jax.Array, ...]]:
@@ -140,23 +151,24 @@ def record_episodes(
 
 
 def _begin(
-    env: MesaShadowField,
+    env: World,
     controller: Controller,
-    env_params: EnvParams,
+    env_params: Any,
     keys: jax.Array,
-    axes: EnvParams,
+    axes: Any,
 ) -> tuple[Episodes, Callable[[Episodes], tuple[Episodes, jax.Array]]]:
     """Return the episodes at their start, and the function that takes all of them a step on.
 
-    That function also returns the actions `[N, 2]` as applied, 0 where an episode had ended.
+    That function also returns the actions `[N, A]` as applied, 0 where an episode had ended.
     """
-    chex.assert_shape(env_params.start, (keys.shape[0], 2))
+    if isinstance(env_params, EnvParams):
+        chex.assert_shape(env_params.start, (keys.shape[0], 2))
 
-    def begin(key: jax.Array, params: EnvParams) -> tuple[Any, Any]:
+    def begin(key: jax.Array, params: Any) -> tuple[Any, Any]:
         return env.start_state(key, params), controller.init()
 
     def step(
-        key: jax.Array, env_state: Any, control: Any, ended: jax.Array, params: EnvParams
+        key: jax.Array, env_state: Any, control: Any, ended: jax.Array, params: Any
     ) -> tuple[Episodes, jax.Array]:
         sense_key, move_key = jax.random.split(jax.random.fold_in(key, env_state.time))
         reading = env.sense(sense_key, env_state, params)
@@ -183,14 +195,14 @@ def _begin(
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _play_sets(
-    env: MesaShadowField,
+    env: World,
     actor: Actor,
     data: Any,
-    env_params: EnvParams,
+    env_params: Any,
     seeds: jax.Array,
     sets: jax.Array,
-) -> EpisodeMetrics:
-    """Play seeds `[SET_CAPACITY, K]` (uint32) with starts and goals `[SET_CAPACITY, K, 2]`.
+) -> Any:
+    """Play seeds `[SET_CAPACITY, K]` (uint32) with the bank of their starts.
 
     The episodes of a set are played side by side, the first `sets` sets one after another: a
     matrix product over more rows rounds differently, and this way a set's figures are the same
@@ -198,11 +210,11 @@ def _play_sets(
     """
     controller = actor.controller(env, env_params, data)
 
-    def play_set(index: jax.Array) -> EpisodeMetrics:
-        bank = env_params.replace(start=env_params.start[index], goal=env_params.goal[index])
+    def play_set(index: jax.Array) -> Any:
+        bank = env.take(env_params, index)
         return play(env, controller, bank, episode_keys(seeds[index]))
 
-    def fill(index: jax.Array, table: EpisodeMetrics) -> EpisodeMetrics:
+    def fill(index: jax.Array, table: Any) -> Any:
         return jax.tree.map(lambda rows, x: rows.at[index].set(x), table, play_set(index))
 
     shapes = jax.eval_shape(play_set, jnp.zeros((), jnp.int32))
@@ -218,10 +230,10 @@ def episode_keys(seeds: jax.Array) -> jax.Array:
 
 
 def evaluate(
-    env: MesaShadowField,
+    env: World,
     actor: Actor,
     data: Any,
-    env_params: EnvParams,
+    env_params: Any,
     seed_starts: Sequence[int],
     seeds_per_set: int,
     probe: Probe | None = None,
@@ -245,7 +257,7 @@ def evaluate(
         group = np.asarray(seed_starts[first : first + SET_CAPACITY], np.int64)
         padded = np.pad(group, (0, SET_CAPACITY - len(group)), mode="edge")
         seeds = padded[:, None] + np.arange(seeds_per_set)
-        bank = bind(env_params, *start_states(seeds))
+        bank: Any = env.at_seeds(env_params, seeds)
         if probe is not None:
             bank = apply_probe(bank, probe)
         metrics = jax.device_get(
@@ -260,8 +272,8 @@ def evaluate(
 
 def evaluate_policy(
     config: TrainConfig,
-    env: MesaShadowField,
-    env_params: EnvParams,
+    env: World,
+    env_params: Any,
     params: networks.Params,
     statistics: NormalizerState,
     seed_starts: Sequence[int],

@@ -16,7 +16,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 """What the StableHLO export runs on."""
 MISSING = "it needs onnx; install pathb-jax[export]"
 NAMES = ("observation", "action")
-"""Input `[batch, D]` and output `[batch, 2]`, float32, of both."""
+"""Input `[batch, D]` and output `[batch, A]`, float32, of both."""
 
 
 def can_write_onnx() -> bool:
@@ -25,7 +25,7 @@ def can_write_onnx() -> bool:
 
 
 def to_onnx(policy: Policy) -> bytes:
-    """Return the policy as an ONNX model, the normaliser and the limit of the norm included.
+    """Return the policy as an ONNX model, the normaliser and the limit of actions included.
 
     Raises:
         InputError: the package onnx is missing.
@@ -51,13 +51,23 @@ def to_onnx(policy: Policy) -> bytes:
         inputs = [f"hidden_{place}", f"kernel_{place}", f"bias_{place}"]
         nodes.append(helper.make_node("Gemm", inputs, [f"sum_{place}"]))
         nodes.append(helper.make_node("Tanh", [f"sum_{place}"], [f"hidden_{place + 1}"]))
-    nodes += [
-        helper.make_node("Mul", [f"hidden_{len(layers)}", "scale"], ["wanted"]),
-        helper.make_node("ReduceL2", ["wanted"], ["norm"], axes=[1], keepdims=1),
-        helper.make_node("Max", ["norm", "one"], ["length"]),
-        helper.make_node("Div", ["wanted", "length"], [action]),
-    ]
-    sizes = {observation: policy.obs_dim, action: 2}
+    nodes.append(helper.make_node("Mul", [f"hidden_{len(layers)}", "scale"], ["wanted"]))
+    if policy.action_box is None:
+        nodes += [
+            helper.make_node("ReduceL2", ["wanted"], ["norm"], axes=[1], keepdims=1),
+            helper.make_node("Max", ["norm", "one"], ["length"]),
+            helper.make_node("Div", ["wanted", "length"], [action]),
+        ]
+    else:
+        low, high = np.asarray(policy.action_box)
+        numbers |= {"minus_one": -np.ones(()), "plus_one": np.ones(())}
+        numbers |= {"half": (high - low) / 2, "middle": (high + low) / 2}
+        nodes += [
+            helper.make_node("Clip", ["wanted", "minus_one", "plus_one"], ["clipped"]),
+            helper.make_node("Mul", ["clipped", "half"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "middle"], [action]),
+        ]
+    sizes = {observation: policy.obs_dim, action: policy.action_dim}
     ends = {
         name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
         for name, size in sizes.items()

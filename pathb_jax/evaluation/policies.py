@@ -14,6 +14,7 @@ from pathb_jax.config import NetworkSize
 from pathb_jax.envs import controllers
 from pathb_jax.envs.controllers import Controller
 from pathb_jax.envs.shadow_field import EnvParams, MesaShadowField
+from pathb_jax.envs.worlds import World
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.learn.normalizer import NormalizerState
 from pathb_jax.store.policy_file import PolicyFile
@@ -24,7 +25,7 @@ ControllerName = Literal["oracle", "hc-signature"]
 class Actor(Protocol):
     """Makes the controller that plays; hashable, so that equal ones share a program."""
 
-    def controller(self, env: MesaShadowField, env_params: EnvParams, data: Any) -> Controller:
+    def controller(self, env: Any, env_params: Any, data: Any) -> Controller:
         """Return the controller. `data` are traced numbers, in the form this actor needs."""
 
 
@@ -43,9 +44,7 @@ class MeanPolicy:
 
     size: NetworkSize
 
-    def controller(
-        self, env: MesaShadowField, env_params: EnvParams, data: PolicyData
-    ) -> Controller:
+    def controller(self, env: World, env_params: Any, data: PolicyData) -> Controller:
         """Return the policy as a controller without state."""
         del env, env_params
 

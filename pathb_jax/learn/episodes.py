@@ -29,7 +29,7 @@ class EpisodeMetrics(NamedTuple):
     episode_length: jax.Array
     """Steps."""
     episode_success: jax.Array
-    """Share that was terminated: the goal was held."""
+    """Share that was a success: the goal was held, or the return was high enough."""
 
 
 def none_begun(num_envs: int) -> Ongoing:
@@ -38,20 +38,20 @@ def none_begun(num_envs: int) -> Ongoing:
 
 
 def ended(
-    before: Ongoing, reward: jax.Array, terminated: jax.Array, done: jax.Array
+    before: Ongoing, reward: jax.Array, success: jax.Array, done: jax.Array
 ) -> tuple[Ongoing, EpisodeMetrics]:
     """Add a rollout's steps to the episodes under way.
 
     Args:
         before: the episodes that were under way.
         reward: `[T, N]`
-        terminated: `[T, N]` bool.
-        done: `[T, N]` bool, terminated or truncated.
+        success: `[T, N]` bool, an episode ended and was one.
+        done: `[T, N]` bool, an episode ended.
 
     Returns:
         The episodes under way afterwards, and what is said of those that ended.
     """
-    chex.assert_equal_shape([reward, terminated, done])
+    chex.assert_equal_shape([reward, success, done])
     step = jnp.arange(len(done), dtype=jnp.int32)[:, None]
     last_end = jnp.max(jnp.where(done, step, -1), axis=0)
     inside, carried = step <= last_end[None], last_end >= 0
@@ -67,4 +67,4 @@ def ended(
         some = total.astype(reward.dtype) / jnp.maximum(count, 1).astype(reward.dtype)
         return jnp.where(count > 0, some, jnp.nan)
 
-    return after, EpisodeMetrics(mean(rewards), mean(steps), mean(jnp.sum(terminated)))
+    return after, EpisodeMetrics(mean(rewards), mean(steps), mean(jnp.sum(success)))

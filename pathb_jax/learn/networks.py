@@ -1,7 +1,7 @@
 """Actor, critic and the Gaussian policy between them.
 
 Source: docs/spec/trainer.md, "Networks" and "Acting".
-Shapes: `B` any leading axes, `D` observation entries, `A` = 2 action entries.
+Shapes: `B` any leading axes, `D` observation entries, `A` action entries.
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from pathb_jax.config import NetworkSize
 
 ACTION_DIM = 2
+"""Of the shadow field."""
 ACTION_SCALE = 1.0
 _LOG_2PI = 1.8378770664093453
 
@@ -94,20 +95,27 @@ def _product_of_copy(rows: jax.Array, outputs: jax.Array) -> jax.Array:
 dense_product.defvjp(_product_forward, _product_backward)
 
 
-def init_params(key: chex.PRNGKey, size: NetworkSize, obs_dim: int, log_std_init: Any) -> Params:
+def init_params(
+    key: chex.PRNGKey,
+    size: NetworkSize,
+    obs_dim: int,
+    log_std_init: Any,
+    action_dim: int = ACTION_DIM,
+) -> Params:
     """Draw fresh parameters; `log_std` starts at `log_std_init` in each dimension."""
     actor_key, critic_key = jax.random.split(key)
     obs = jnp.zeros((1, obs_dim))
     return {
-        "actor": MLP(size, ACTION_DIM).init(actor_key, obs)["params"],
+        "actor": MLP(size, action_dim).init(actor_key, obs)["params"],
         "critic": MLP(size, 1).init(critic_key, obs)["params"],
-        "log_std": jnp.full((ACTION_DIM,), log_std_init, dtype=obs.dtype),
+        "log_std": jnp.full((action_dim,), log_std_init, dtype=obs.dtype),
     }
 
 
 def actor_mean(params: Params, size: NetworkSize, obs: jax.Array) -> jax.Array:
     """Mean of the policy, `[*B, D]` normalised observations to `[*B, A]` in (-1, 1)."""
-    return ACTION_SCALE * jnp.tanh(_apply(MLP(size, ACTION_DIM), params["actor"], obs))
+    outputs = params["actor"][f"Dense_{size.depth}"]["bias"].shape[-1]
+    return ACTION_SCALE * jnp.tanh(_apply(MLP(size, outputs), params["actor"], obs))
 
 
 def critic_value(params: Params, size: NetworkSize, obs: jax.Array) -> jax.Array:

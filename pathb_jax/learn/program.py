@@ -11,7 +11,6 @@ import numpy as np
 
 from pathb_jax.config import RunConfig, TaskConfig, TrainConfig
 from pathb_jax.config_checks import validated
-from pathb_jax.envs.shadow_field import EnvParams
 from pathb_jax.learn import training
 from pathb_jax.learn.hparams import TracedHparams, options, traced
 from pathb_jax.learn.task import make_env, task_params
@@ -60,7 +59,7 @@ class Program:
             self.compiled = lower(config, options).compile(backend.compiler_options())
         self.compile_seconds = time.perf_counter() - started
 
-    def init(self, config: RunConfig, env_params: EnvParams) -> TrainState:
+    def init(self, config: RunConfig, env_params: Any) -> TrainState:
         """Fresh state of a run."""
         return _init(
             self.config,
@@ -71,9 +70,7 @@ class Program:
             jnp.asarray(config.schedule.log_std_init, float),
         )
 
-    def continue_from(
-        self, config: RunConfig, env_params: EnvParams, loaded: TrainState
-    ) -> TrainState:
+    def continue_from(self, config: RunConfig, env_params: Any, loaded: TrainState) -> TrainState:
         """State of a new run that starts from an old one's parameters and statistics."""
         return _continue_from(
             self.config,
@@ -89,7 +86,7 @@ class Program:
         self,
         state: TrainState,
         hparams: TracedHparams,
-        env_params: EnvParams,
+        env_params: Any,
         updates: int,
         span: tuple[int, int] = (0, 0),
     ) -> tuple[TrainState, Chunk]:
@@ -143,7 +140,7 @@ class Together:
         self,
         states: Sequence[TrainState],
         hparams: Sequence[TracedHparams],
-        env_params: Sequence[EnvParams],
+        env_params: Sequence[Any],
         updates: Sequence[int],
         spans: Sequence[tuple[int, int]],
     ) -> tuple[list[TrainState], list[Chunk]]:
@@ -207,7 +204,10 @@ def state_shape(config: TrainConfig) -> TrainState:
 
 def _example(config: TrainConfig) -> RunConfig:
     """Some run of these shapes: all variants have the same types."""
-    return validated(RunConfig(TaskConfig("mixed_ppo_phase3_lambda_0_9"), train=config))
+    task = TaskConfig("mixed_ppo_phase3_lambda_0_9")
+    if config.env is not None:
+        task = TaskConfig(success_return=0.0)
+    return validated(RunConfig(task, train=config))
 
 
 def _span(first_update: int, updates: int) -> Span:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from pathb_jax.config import NetworkSize
-from pathb_jax.envs.shadow_field import EnvParams, EnvState, MesaShadowField, bank_axes
+from pathb_jax.envs.worlds import World
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.learn.normalizer import NormalizerState
 
@@ -30,37 +30,35 @@ class Rollout:
     """`[T, N]`"""
     done: jax.Array
     """`[T, N]`, terminated or truncated."""
-    terminated: jax.Array
-    """`[T, N]`"""
+    success: jax.Array
+    """`[T, N]`, an episode ended and was one."""
     final_obs: jax.Array | None
     """`[T, N, D]`, observation before an auto-reset; None unless time-outs bootstrap."""
     timed_out: jax.Array | None
     """`[T, N]`, truncated and not terminated; None likewise."""
 
 
-def reset_bank(
-    env: MesaShadowField, env_params: EnvParams, key: jax.Array, num_envs: int
-) -> tuple[jax.Array, EnvState]:
+def reset_bank(env: World, env_params: Any, key: jax.Array, num_envs: int) -> tuple[jax.Array, Any]:
     """Reset all environments of a bank: observations `[N, D]` and states."""
     keys = jax.random.split(key, num_envs)
-    return jax.vmap(env.reset, in_axes=(0, bank_axes(env_params)))(keys, env_params)
+    return jax.vmap(env.reset, in_axes=(0, env.bank_axes(env_params)))(keys, env_params)
 
 
 def collect(
-    env: MesaShadowField,
-    env_params: EnvParams,
+    env: World,
+    env_params: Any,
     params: networks.Params,
     size: NetworkSize,
-    carry: tuple[EnvState, jax.Array, NormalizerState],
+    carry: tuple[Any, jax.Array, NormalizerState],
     key: jax.Array,
     rollout_length: int,
     bootstrap: bool = False,
-) -> tuple[tuple[EnvState, jax.Array, NormalizerState], Rollout]:
+) -> tuple[tuple[Any, jax.Array, NormalizerState], Rollout]:
     """Act for `rollout_length` steps.
 
     Args:
         env: the environment (static).
-        env_params: its parameters, start and goal being banks `[N, 2]`.
+        env_params: its parameters, a bank of N where starts are fixed.
         params: networks.
         size: their size.
         carry: environment states, raw observations `[N, D]` to act on (already merged into
@@ -75,8 +73,8 @@ def collect(
     num_envs = carry[1].shape[0]
     noise_key, env_key = jax.random.split(key)
     std = jnp.exp(params["log_std"])
-    noise = jax.random.normal(noise_key, (rollout_length, num_envs, networks.ACTION_DIM), std.dtype)
-    step_env = jax.vmap(env.step, in_axes=(0, 0, 0, bank_axes(env_params)))
+    noise = jax.random.normal(noise_key, (rollout_length, num_envs, *std.shape), std.dtype)
+    step_env = jax.vmap(env.step, in_axes=(0, 0, 0, env.bank_axes(env_params)))
 
     def act(carry: Any, xs: Any) -> tuple[Any, Rollout]:
         env_state, obs, statistics = carry
@@ -96,7 +94,8 @@ def collect(
             log_prob=networks.gaussian_log_prob(raw_action, mean, params["log_std"]),
             reward=reward,
             done=terminated | truncated,
-            terminated=terminated,
+            # Of the shadow field an episode is terminated by success alone.
+            success=info.get("success", terminated),
             final_obs=normalizer.normalize(statistics, info["final_observation"])
             if bootstrap
             else None,

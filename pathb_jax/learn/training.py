@@ -13,7 +13,7 @@ import optax
 from flax import struct
 
 from pathb_jax.config import TIERS, TrainConfig
-from pathb_jax.envs.shadow_field import EnvParams, EnvState, MesaShadowField
+from pathb_jax.envs.worlds import World
 from pathb_jax.learn import episodes, networks, normalizer, rollout, update
 from pathb_jax.learn.advantages import gae, next_state_values
 from pathb_jax.learn.hparams import TracedHparams
@@ -54,7 +54,7 @@ class TrainState:
 
     params: networks.Params
     opt_state: Any
-    env_state: EnvState
+    env_state: Any
     obs: jax.Array
     """`[N, D]`, to be acted on next, raw, already merged into the statistics."""
     normalizer: normalizer.NormalizerState
@@ -87,12 +87,12 @@ class Chunk(NamedTuple):
 
 
 def reset_envs(
-    env: MesaShadowField,
-    env_params: EnvParams,
+    env: World,
+    env_params: Any,
     statistics: normalizer.NormalizerState,
     key: jax.Array,
     num_envs: int,
-) -> tuple[EnvState, jax.Array, normalizer.NormalizerState]:
+) -> tuple[Any, jax.Array, normalizer.NormalizerState]:
     """Reset all environments and merge their first observations into the statistics."""
     obs, env_state = rollout.reset_bank(env, env_params, key, num_envs)
     return env_state, obs, normalizer.merge(statistics, obs)
@@ -100,8 +100,8 @@ def reset_envs(
 
 def init(
     config: TrainConfig,
-    env: MesaShadowField,
-    env_params: EnvParams,
+    env: World,
+    env_params: Any,
     hparams: TracedHparams,
     seed: jax.Array,
     log_std_init: jax.Array,
@@ -110,7 +110,9 @@ def init(
     base = jax.random.key(seed)
     # Updates count from 1, so index 0 is free for initialisation.
     params_key, reset_key = jax.random.split(jax.random.fold_in(base, 0))
-    params = networks.init_params(params_key, TIERS[config.tier], env.obs_dim, log_std_init)
+    params = networks.init_params(
+        params_key, TIERS[config.tier], env.obs_dim, log_std_init, env.action_dim
+    )
     env_state, obs, statistics = reset_envs(
         env, env_params, normalizer.init_normalizer(env.obs_dim), reset_key, config.batch_envs
     )
@@ -128,8 +130,8 @@ def init(
 
 def continue_from(
     config: TrainConfig,
-    env: MesaShadowField,
-    env_params: EnvParams,
+    env: World,
+    env_params: Any,
     hparams: TracedHparams,
     seed: jax.Array,
     loaded: TrainState,
@@ -164,10 +166,10 @@ def continue_from(
 
 def train_update(
     config: TrainConfig,
-    env: MesaShadowField,
+    env: World,
     state: TrainState,
     hparams: TracedHparams,
-    env_params: EnvParams,
+    env_params: Any,
     span: Span,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One PPO update: rollout, advantages, epochs of minibatches.
@@ -229,7 +231,7 @@ def train_update(
         advantage_mean=jnp.mean(advantages),
         advantage_std=jnp.std(advantages, ddof=1),
     )
-    ongoing, of_episodes = episodes.ended(state.ongoing, steps.reward, steps.terminated, steps.done)
+    ongoing, of_episodes = episodes.ended(state.ongoing, steps.reward, steps.success, steps.done)
     next_state = TrainState(
         params=params,
         opt_state=opt_state,
@@ -269,10 +271,10 @@ def explained_variance(values: jax.Array, returns: jax.Array) -> jax.Array:
 
 def train_chunk(
     config: TrainConfig,
-    env: MesaShadowField,
+    env: World,
     state: TrainState,
     hparams: TracedHparams,
-    env_params: EnvParams,
+    env_params: Any,
     span: Span,
     updates: jax.Array,
 ) -> tuple[TrainState, Chunk]:

@@ -79,6 +79,7 @@ def begin(
         state = compiled.continue_from(config, env_params, parent.state)
     else:
         state = compiled.init(config, env_params)
+    measured = artifacts.measure_of(config.train.env)
     run = Run(
         config=config,
         files=files,
@@ -95,7 +96,9 @@ def begin(
         started=started,
         environment_changes=changes,
         history=table(columns(HISTORY)) if resumed is None else resumed.history,
-        evaluations=table(columns(EVALUATIONS)) if resumed is None else resumed.evaluations,
+        evaluations=table(columns(EVALUATIONS, measured))
+        if resumed is None
+        else resumed.evaluations,
     )
     run.write_manifest("running")
     artifacts.write_history(files.history, run.history, MAY_BE_MISSING)

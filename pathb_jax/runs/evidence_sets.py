@@ -12,10 +12,10 @@ from pathb_jax.runs.manifest import CheckpointMeta, RunManifest
 from pathb_jax.runs.tables import Table
 from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import (
-    EVALUATION_COLUMNS,
     EvaluationFiles,
     RunFiles,
     evaluation_sets,
+    measure_of,
 )
 from pathb_jax.store.tables import read_table
 
@@ -64,10 +64,12 @@ def _one_set(
     seeds: int,
 ) -> Iterator[str]:
     """Compare a summary with its rows, its manifest and the last in-run evaluation."""
-    rows = read_table(where.rows, EVALUATION_COLUMNS)
+    train = manifest.config.train
+    measure = measure_of(train.get("env"))
+    rows = read_table(where.rows, measure.rows)
     expected: dict[str, Any] = {
         "checkpoint": f"checkpoints/{files.slug}/{manifest.update}",
-        "sensor_tier": manifest.config.train["sensor_tier"],
+        "sensor_tier": shown_tier(train),
         "seed_start": seed_start,
         "seeds": seeds,
         "env_steps": manifest.env_steps,
@@ -79,10 +81,9 @@ def _one_set(
     ):
         yield f"{files.name(where.rows)}: not the rows of {seeds} seeds from {seed_start}"
         return
-    outcomes = {"success", "timeout"}
-    if not set(rows["terminalOutcome"].tolist()) <= outcomes:
-        yield f"{files.name(where.rows)}: terminalOutcome is success or timeout"
-    for key, column in (("mean_terminal_alignment", "terminalAlignment"), ("mean_steps", "steps")):
+    if not set(rows["terminalOutcome"].tolist()) <= set(measure.outcomes):
+        yield f"{files.name(where.rows)}: terminalOutcome is {' or '.join(measure.outcomes)}"
+    for key, column in ((measure.mean, measure.column), ("mean_steps", "steps")):
         if rows[column].dtype.kind not in "if":
             yield f"{files.name(where.rows)}: {column} is not all numbers"
             return
@@ -102,7 +103,7 @@ def _one_set(
         if world.get(key, value) != value:  # another program's may have others
             yield f"{name}: env_config.{key} {value!r:.80} instead of {world[key]!r:.80}"
     for index in np.flatnonzero(of_this):
-        for key in ("success_rate", "mean_terminal_alignment", "mean_steps"):
+        for key in measure.means:
             true = in_run[key][index].item()
             if not _equal(summary[key], true):
                 yield f"{name}: {key} {summary[key]!r} instead of {true!r} (in-run evaluation)"
@@ -134,7 +135,7 @@ def policy_problems(files: RunFiles, manifest: RunManifest, saved: Saved) -> Ite
         "variant": config.task["variant"],
         "tier": config.train["tier"],
         "action_scale": 1.0,
-        "sensor_tier": config.train["sensor_tier"],
+        "sensor_tier": shown_tier(config.train),
         "env_steps": manifest.env_steps,
         "update": manifest.update,
         "seed": config.schedule["seed"],
@@ -144,6 +145,11 @@ def policy_problems(files: RunFiles, manifest: RunManifest, saved: Saved) -> Ite
     for key, true in expected.items():
         if stated.get(key) != true:
             yield f"{name}: {key} {stated.get(key)!r:.80} instead of {true!r:.80}"
+
+
+def shown_tier(train: Mapping[str, Any]) -> Any:
+    """Return the sensor tier that recorded settings say; None with another environment."""
+    return None if train.get("env") is not None else train["sensor_tier"]
 
 
 def _equal(value: Any, true: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
+from pathb_jax.learn.task import env_config
 from pathb_jax.runs.manifest import (
     CheckpointMeta,
     RecordedConfig,
@@ -66,6 +67,13 @@ def find_manifest(config: RunConfig, files: RunFiles) -> RunManifest | None:
         return None
     manifest = read_manifest(files)
     differences = config_differences(manifest.config, recorded(config))
+    if config.train.env is not None:  # whose program may have changed
+        now, then = env_config(config), manifest.env_config
+        differences += [
+            f"{name}: {then.get(name)!r} -> {value!r}"
+            for name, value in now.items()
+            if then.get(name) != value
+        ]
     if differences:
         raise _another_run(files, f"run {files.slug} with other settings", differences)
     return manifest

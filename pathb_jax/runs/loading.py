@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from pathb_jax.config import (
-    VARIANTS,
     Hparams,
     RunConfig,
     ScheduleConfig,
     TaskConfig,
     TrainConfig,
+    variant_of,
 )
 from pathb_jax.errors import CheckpointError, InputError
 from pathb_jax.learn.episodes import none_begun
@@ -68,7 +68,7 @@ def load(step_folder: Path, config: TrainConfig | None, flag: str) -> Loaded:
         content = checkpoints.read_meta(step_folder)
         meta = _parsed(step_folder, content, flag)
         saved = _group(TrainConfig, meta.config.train)
-        for name in ("tier", "sensor_tier"):
+        for name in ("tier", "sensor_tier", "env"):
             theirs, ours = getattr(saved, name), getattr(config or saved, name)
             if theirs != ours:
                 allowed = f"its {name.replace('_', ' ')} is {theirs}, this run's is {ours}"
@@ -198,7 +198,7 @@ def saved_config(path: Path, flag: str) -> RunConfig:
         meta = checkpoints.read_newest(path, checkpoints.read_meta, field=flag)
         saved = _parsed(path, meta, flag).config
         hparams = dict(saved.hparams)
-        if VARIANTS[saved.task["variant"]].family != "L-Mixed":
+        if variant_of(saved.task["variant"]).family != "L-Mixed":
             hparams["mixed_lambda"] = None  # what `validated` fills in
         return RunConfig(
             task=_group(TaskConfig, saved.task),

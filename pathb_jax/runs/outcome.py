@@ -23,8 +23,11 @@ class SetFigures(NamedTuple):
     seeds: int
     success_count: int
     success_rate: float
-    mean_terminal_alignment: float
     mean_steps: float
+    mean_terminal_alignment: float | None
+    """Of the shadow field."""
+    mean_return: float | None
+    """Of any other environment."""
 
 
 class RunOutcome(NamedTuple):
@@ -61,7 +64,7 @@ class RunOutcome(NamedTuple):
         """The evaluations' figures by the first seed of each set, its own first."""
         names = SetFigures._fields
         return {
-            start: SetFigures(**{name: summary[name] for name in names})
+            start: SetFigures._make(summary.get(name) for name in names)
             for start, summary in self.summaries.items()
         }
 
@@ -69,7 +72,7 @@ class RunOutcome(NamedTuple):
 def run_files(config: RunConfig) -> RunFiles:
     """Where a validated configuration's files go."""
     slug = artifacts.slug(
-        config.task.variant, config.train.tier, config.schedule.seed, config.output.run_label
+        config.name, config.train.tier, config.schedule.seed, config.output.run_label
     )
     assert config.output.out is not None  # filled in by `validated`
     return RunFiles(config.output.out, slug)

@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from pathb_jax.config import TIERS, VARIANTS, RunConfig
+from pathb_jax.config import TIERS, RunConfig, variant_of
+from pathb_jax.envs.own_world import OwnMetrics
 from pathb_jax.evaluation.evaluator import SetResult
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.learn.task import env_config
 from pathb_jax.learn.training import TrainState
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import EvaluationFiles, RunFiles
+from pathb_jax.store.artifacts import ALIGNMENT, RETURN, EvaluationFiles, RunFiles
 
 
 def write_set(
@@ -35,13 +36,11 @@ def write_set(
     """
     summary = {
         "checkpoint": checkpoint,
-        "sensor_tier": config.train.sensor_tier,
+        "sensor_tier": config.train.shown,
         "seed_start": result.seed_start,
         "seeds": result.seeds,
         "success_count": result.success_count,
-        "success_rate": result.success_rate,
-        "mean_terminal_alignment": result.mean_terminal_alignment,
-        "mean_steps": result.mean_steps,
+        **result.means,
         "env_config": env_config(config),
         "env_steps": env_steps,
     }
@@ -52,9 +51,16 @@ def write_set(
 def episode_rows(result: SetResult) -> dict[str, Any]:
     """Columns of an evaluation's table, one row per seed."""
     episodes = result.episodes
+    if isinstance(episodes, OwnMetrics):
+        return {
+            "seed": result.seed_start + np.arange(result.seeds),
+            "terminalOutcome": np.where(episodes.success, *RETURN.outcomes),
+            "steps": episodes.steps,
+            "episodeReturn": episodes.episode_return,
+        }
     return {
         "seed": result.seed_start + np.arange(result.seeds),
-        "terminalOutcome": np.where(episodes.success, "success", "timeout"),
+        "terminalOutcome": np.where(episodes.success, *ALIGNMENT.outcomes),
         "steps": episodes.steps,
         "terminalAlignment": episodes.terminal_alignment,
         "terminalDistance": episodes.terminal_distance,
@@ -76,7 +82,7 @@ def write_policy(config: RunConfig, files: RunFiles, state: TrainState, env_step
     layers = [state.params["actor"][f"Dense_{index}"] for index in range(size.depth + 1)]
     artifacts.write_policy(
         files.policy,
-        family=VARIANTS[config.task.variant].family,
+        family=variant_of(config.task.variant).family,
         variant=config.task.variant,
         tier=config.train.tier,
         layers=[(layer["kernel"].T, layer["bias"]) for layer in layers],
@@ -86,15 +92,24 @@ def write_policy(config: RunConfig, files: RunFiles, state: TrainState, env_step
         depth=size.depth,
         action_scale=networks.ACTION_SCALE,
         metadata={
-            "sensor_tier": config.train.sensor_tier,
+            "sensor_tier": config.train.shown,
             "env_steps": env_steps,
             "update": int(state.update),
             "seed": config.schedule.seed,
             "run_label": config.output.run_label,
             "log_std": state.params["log_std"].tolist(),
             "mixed_lambda": config.hparams.mixed_lambda,
+            **_own(config),
         },
     )
+
+
+def _own(config: RunConfig) -> dict[str, Any]:
+    """Return what a policy says of an environment that is not the shadow field."""
+    if config.train.env is None:
+        return {}
+    world = env_config(config)
+    return {name: world[name] for name in ("env", "action_low", "action_high")}
 
 
 def digests(files: RunFiles, paths: Iterable[Path]) -> dict[str, str]:

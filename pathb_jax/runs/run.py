@@ -8,12 +8,12 @@ import dataclasses
 import socket
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from pathb_jax.config import RunConfig
-from pathb_jax.envs.shadow_field import EnvParams
 from pathb_jax.evaluation.evaluator import SetResult, evaluate_policy
 from pathb_jax.learn import training
 from pathb_jax.learn.hparams import TracedHparams
@@ -69,7 +69,7 @@ class Run:
     observer: Observer
     program: Program
     hparams: TracedHparams
-    env_params: EnvParams
+    env_params: Any
     store: CheckpointStore
     state: TrainState
     first_update: int
@@ -261,7 +261,8 @@ class Run:
 
     def _evaluate(self) -> None:
         self.last_results = self._play()
-        if not all(np.isfinite(result.mean_terminal_alignment) for result in self.last_results):
+        told = [result.means for result in self.last_results]
+        if not all(np.isfinite(mean) for means in told for mean in means.values()):
             self.diverged = Divergence(update=self.update, quantity="evaluation")
             return
         rows = [
@@ -270,11 +271,9 @@ class Run:
                 "env_steps": self.env_steps,
                 "seed_start": result.seed_start,
                 "seeds": result.seeds,
-                "success_rate": result.success_rate,
-                "mean_terminal_alignment": result.mean_terminal_alignment,
-                "mean_steps": result.mean_steps,
+                **means,
             }
-            for result in self.last_results
+            for result, means in zip(self.last_results, told, strict=True)
         ]
         self.evaluations = extended(self.evaluations, table(list(self.evaluations), rows))
         artifacts.write_evaluations(self.files.evaluations, self.evaluations)

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
+import numpy as np
+
 from pathb_jax.config import TIERS, VARIANTS, SensorTier, VariantName
+from pathb_jax.envs.own_world import own_world
 from pathb_jax.errors import InputError
 from pathb_jax.evaluation.policies import (
     Actor,
@@ -37,6 +40,10 @@ class Subject:
     sensor_tier: SensorTier
     training: Training | None = None
     """None for a controller."""
+    env: str | None = None
+    """What it was trained on, if not on the shadow field."""
+    action_box: np.ndarray | None = None
+    """`[2, A]` of that environment: lowest and highest."""
 
     @property
     def observed(self) -> int | None:
@@ -51,7 +58,11 @@ def controller_subject(name: ControllerName) -> Subject:
 
 
 def policy_subject(
-    path: Path, flag: str, sensor_tier: SensorTier | None = None, hint: str = ""
+    path: Path,
+    flag: str,
+    sensor_tier: SensorTier | None = None,
+    hint: str = "",
+    own: bool = False,
 ) -> Subject:
     """Read a policy file.
 
@@ -60,27 +71,41 @@ def policy_subject(
         flag: what an error message about its metadata blames.
         sensor_tier: in the place of its metadata's.
         hint: what such a message advises.
+        own: whether a policy of another environment than the shadow field will do.
 
     Raises:
         InputError: as `read_policy`, or its sensor tier is not known and none is given.
     """
     policy = read_policy(path)
     actor, data = policy_file_data(policy)
-    own = policy.metadata.get("sensor_tier", "local-probe-field")
-    if sensor_tier is None and own not in get_args(SensorTier):
-        allowed = f"its metadata's sensor tier is none of {', '.join(get_args(SensorTier))}"
-        raise InputError(flag, str(own), allowed + hint)
     training = _training(policy.tier, policy.variant, policy.metadata.get("mixed_lambda"))
-    return Subject(str(path), actor, data, sensor_tier or own, training)
+    if (env := policy.metadata.get("env")) is not None:
+        _refuse_unless(own, flag, str(path), env)
+        box = np.array([policy.metadata[name] for name in ("action_low", "action_high")])
+        return Subject(str(path), actor, data, "local-probe-field", training, env, box)
+    tier = policy.metadata.get("sensor_tier", "local-probe-field")
+    if sensor_tier is None and tier not in get_args(SensorTier):
+        allowed = f"its metadata's sensor tier is none of {', '.join(get_args(SensorTier))}"
+        raise InputError(flag, str(tier), allowed + hint)
+    return Subject(str(path), actor, data, sensor_tier or tier, training)
 
 
-def checkpoint_subject(path: Path, flag: str) -> Subject:
+def checkpoint_subject(path: Path, flag: str, own: bool = False) -> Subject:
     """Load a run's last checkpoint, or one step's folder; `name` is that folder.
+
+    Args:
+        path: of it.
+        flag: what an error message blames.
+        own: as of `policy_subject`.
 
     Raises:
         InputError: as `load_newest`.
     """
     loaded = load_newest(path, None, flag)
+    env, box = loaded.train_config.env, None
+    if env is not None:
+        _refuse_unless(own, flag, str(path), env)
+        box = own_world(env).action_box
     saved, state, config = loaded.train_config, loaded.state, loaded.meta.config
     return Subject(
         str(loaded.path),
@@ -88,7 +113,15 @@ def checkpoint_subject(path: Path, flag: str) -> Subject:
         policy_data(state.params, state.normalizer),
         saved.sensor_tier,
         _training(saved.tier, config.task.get("variant"), config.hparams.get("mixed_lambda")),
+        env,
+        box,
     )
+
+
+def _refuse_unless(own: bool, flag: str, path: str, env: str) -> None:
+    if not own:
+        allowed = f"it was trained on {env}, and this plays the shadow field alone"
+        raise InputError(flag, path, allowed)
 
 
 def _training(tier: str, variant: Any, mixed_lambda: Any) -> Training:

@@ -11,9 +11,11 @@ import numpy as np
 
 from pathb_jax.learn import training
 from pathb_jax.store.artifacts import (
+    ALIGNMENT,
     EVALUATIONS_COLUMNS,
     PINNED_HISTORY_COLUMNS,
     WALL_CLOCK_COLUMNS,
+    Measure,
 )
 
 Table = dict[str, np.ndarray]
@@ -26,10 +28,10 @@ EARLIER_COLUMNS: Mapping[str, Sequence[str]] = {
 """Of checkpoints whose meta does not name them."""
 
 
-def columns(kind: str) -> tuple[str, ...]:
+def columns(kind: str, measure: Measure = ALIGNMENT) -> tuple[str, ...]:
     """Return the columns of a run's history or evaluations, from left to right."""
     if kind == EVALUATIONS:
-        return EVALUATIONS_COLUMNS
+        return measure.evaluations
     return tuple(dict.fromkeys((*EARLIER_COLUMNS[HISTORY], *training.METRICS)))
 
 

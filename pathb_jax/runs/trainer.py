@@ -10,6 +10,7 @@ from pathb_jax.config import RunConfig
 from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.learn.program import together
+from pathb_jax.learn.task import make_env
 from pathb_jax.runs import memory
 from pathb_jax.runs.beginning import begin
 from pathb_jax.runs.evaluating import evaluate_further
@@ -89,6 +90,7 @@ def _checked(config: RunConfig, runs: int = 1) -> RunConfig:
         flag = "--eval-only" if config.evaluation.eval_only else "--updates"
         value = True if config.evaluation.eval_only else 0
         raise InputError(flag, value, "nothing would train; evaluate_only evaluates")
+    make_env(config.train)  # of whatever name: refused before anything is written
     manifest = None if config.output.fresh else find_manifest(config, run_files(config))
     if manifest is None or not manifest.is_finished:
         memory.check(config, runs, "--runs-per-device")

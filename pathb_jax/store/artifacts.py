@@ -12,21 +12,25 @@ from numpy.typing import ArrayLike
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import encode_json, read_json, write_json
 from pathb_jax.store.policy_file import PolicyFile, read_policy, write_policy
-from pathb_jax.store.tables import append_table, read_numbers, write_table
+from pathb_jax.store.tables import append_table, read_numbers, read_table, write_table
 
 __all__ = [
+    "ALIGNMENT",
     "EVALUATIONS_COLUMNS",
     "EVALUATION_COLUMNS",
     "INFORMATIVE_SETS",
     "PINNED_HISTORY_COLUMNS",
+    "RETURN",
     "SUMMARY_KEYS",
     "WALL_CLOCK_COLUMNS",
+    "Measure",
     "PolicyFile",
     "RunFiles",
     "append_history",
     "evaluation_sets",
     "files_of_run",
     "in_order",
+    "measure_of",
     "read_evaluation_summary",
     "read_evaluations",
     "read_history",
@@ -59,49 +63,72 @@ PINNED_HISTORY_COLUMNS = (
 WALL_CLOCK_COLUMNS = ("wall_seconds", "env_steps_per_second")
 """The only columns of the history that differ when a run is repeated."""
 
-EVALUATIONS_COLUMNS = (
-    "update",
-    "env_steps",
-    "seed_start",
-    "seeds",
-    "success_rate",
-    "mean_terminal_alignment",
-    "mean_steps",
-)
-"""One row per in-run evaluation and seed set."""
-
 _COUNTED = ("update", "env_steps")
 _COUNTED_SETS = (*_COUNTED, "seed_start", "seeds")
 
-EVALUATION_COLUMNS = (
-    "seed",
-    "terminalOutcome",
-    "steps",
-    "terminalAlignment",
-    "terminalDistance",
-    "pathEfficiency",
-    "saturationCount",
-)
-"""The first columns of an evaluation's rows, one row per seed; others may follow."""
 
-SUMMARY_KEYS = (
-    "checkpoint",
-    "sensor_tier",
-    "seed_start",
-    "seeds",
-    "success_count",
-    "success_rate",
+class Measure(NamedTuple):
+    """How far an episode got, beside whether it was a success; and the columns that tell it."""
+
+    column: str
+    """Of an evaluation's rows."""
+    mean: str
+    """Its mean, in summaries and in-run evaluations."""
+    further: tuple[str, ...]
+    """Columns of an evaluation's rows that follow it; others may follow these."""
+    outcomes: tuple[str, str]
+    """What a success and anything else are called."""
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """First columns of an evaluation's rows, one row per seed."""
+        return ("seed", "terminalOutcome", "steps", self.column, *self.further)
+
+    @property
+    def means(self) -> tuple[str, ...]:
+        """What is told of a set beside its seeds and successes."""
+        return ("success_rate", self.mean, "mean_steps")
+
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """Columns of the in-run evaluations, one row per evaluation and seed set."""
+        return (*_COUNTED_SETS, *self.means)
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """First keys of an evaluation's summary; others may follow."""
+        counted = ("checkpoint", "sensor_tier", "seed_start", "seeds", "success_count")
+        return (*counted, *self.means, "env_config")
+
+
+ALIGNMENT = Measure(
+    "terminalAlignment",
     "mean_terminal_alignment",
-    "mean_steps",
-    "env_config",
+    ("terminalDistance", "pathEfficiency", "saturationCount"),
+    ("success", "timeout"),
 )
-"""The first keys of an evaluation's summary; others may follow."""
+"""Of the shadow field: the signature at an episode's last position."""
+RETURN = Measure("episodeReturn", "mean_return", (), ("success", "failure"))
+"""Of any other environment: the sum of an episode's rewards."""
+
+EVALUATION_COLUMNS, SUMMARY_KEYS = ALIGNMENT.rows, ALIGNMENT.summary
+EVALUATIONS_COLUMNS = ALIGNMENT.evaluations
+
+
+def measure_of(env: str | None) -> Measure:
+    """Return what is measured of the episodes of an environment; None is the shadow field."""
+    return ALIGNMENT if env is None else RETURN
+
+
+def _told(names: Collection[str]) -> Measure:
+    """Return the measure of a file that has these columns or keys."""
+    return RETURN if RETURN.mean in names or RETURN.column in names else ALIGNMENT
+
 
 INFORMATIVE_SETS = (20000, 30000)
 """Sets every training run evaluates beside its own first set."""
 
 _SUMMARY_COUNTS = ("seed_start", "seeds", "success_count")
-_SUMMARY_MEANS = ("success_rate", "mean_terminal_alignment", "mean_steps")
 
 
 LONGEST_LABEL = 120
@@ -268,13 +295,15 @@ def read_history(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_evaluations(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Write the in-run evaluations, EVALUATIONS_COLUMNS; errors as ``write_table``."""
-    write_table(path, _whole(in_order("column", EVALUATIONS_COLUMNS, columns), _COUNTED_SETS))
+    """Write the in-run evaluations, a measure's columns; errors as ``write_table``."""
+    pinned = _told(columns).evaluations
+    write_table(path, _whole(in_order("column", pinned, columns), _COUNTED_SETS))
 
 
 def read_evaluations(path: Path) -> dict[str, np.ndarray]:
     """Read the in-run evaluations; InputError as ``read_numbers``."""
-    rows = read_numbers(path, EVALUATIONS_COLUMNS, whole=_COUNTED_SETS)
+    pinned = _told(read_table(path, _COUNTED_SETS)).evaluations
+    rows = read_numbers(path, pinned, whole=_COUNTED_SETS)
     rates, seeds = rows["success_rate"], rows["seeds"]
     good = (seeds > 0) & (rates >= 0) & (rates <= 1)
     if not good.all():
@@ -291,33 +320,35 @@ def write_evaluation(
 
     Args:
         files: where.
-        rows: EVALUATION_COLUMNS and any others, which follow in the order given.
-        summary: SUMMARY_KEYS and any others, likewise.
+        rows: a measure's columns and any others, which follow in the order given.
+        summary: its keys and any others, likewise.
 
     Raises:
         ValueError: a column or key is missing, or a figure is not finite; nothing is written.
         OSError: as ``write_atomically``.
     """
-    ordered_rows = in_order("column", EVALUATION_COLUMNS, rows)
-    ordered_summary = in_order("key", SUMMARY_KEYS, summary)
+    measure = _told(rows)
+    ordered_rows = in_order("column", measure.rows, rows)
+    ordered_summary = in_order("key", measure.summary, summary)
     encode_json(ordered_summary)  # refused before the rows are written, not after
     write_table(files.rows, ordered_rows)
     write_json(files.summary, ordered_summary)
 
 
 def read_evaluation_summary(path: Path) -> dict[str, Any]:
-    """Read a summary that has at least SUMMARY_KEYS.
+    """Read a summary that has at least a measure's keys.
 
     Raises:
         InputError: no such file, not JSON, a key is missing, or a figure is not one.
     """
     summary = read_json(path)
-    if not isinstance(summary, dict) or not set(SUMMARY_KEYS) <= summary.keys():
-        allowed = f"an evaluation summary has the keys {', '.join(SUMMARY_KEYS)}"
+    measure = _told(summary) if isinstance(summary, dict) else ALIGNMENT
+    if not isinstance(summary, dict) or not set(measure.summary) <= summary.keys():
+        allowed = f"an evaluation summary has the keys {', '.join(measure.summary)}"
         raise InputError(str(path), "another file", allowed)
-    for name in (*_SUMMARY_COUNTS, *_SUMMARY_MEANS):
+    for name in (*_SUMMARY_COUNTS, *measure.means):
         value = summary[name]
-        is_figure = isinstance(value, int) or (name in _SUMMARY_MEANS and isinstance(value, float))
+        is_figure = isinstance(value, int) or (name in measure.means and isinstance(value, float))
         if isinstance(value, bool) or not is_figure or not abs(value) < 2**53:
             raise InputError(f"{path}: {name}", str(value)[:60], "it has to be a figure")
     count, seeds = summary["success_count"], summary["seeds"]

@@ -1,7 +1,9 @@
 """The portable actor, ``mesa-policy-json-v1`` (docs/spec/ladder.md, "Files").
 
 Reading it: o = (obs - mean) / max(std, 1e-8); each layer is weight @ x + bias and then tanh, the
-last too; times action_scale; the norm clipped to 1.
+last too; times action_scale; the norm clipped to 1. A policy of another environment than the shadow
+field names it, `metadata.env`: the result, in [-1, 1], is scaled to its box of actions,
+`metadata.action_low` to `metadata.action_high`.
 """
 
 import itertools
@@ -27,7 +29,7 @@ NUMBER_BYTES = 48
 SLACK, SLACK_BYTES = 2**14, 2**18
 """Values, and bytes, for everything in the file but weights, biases and normaliser."""
 ACT_DIM = 2
-"""A step of the point: x and y."""
+"""A step of the shadow field's point: x and y."""
 SMALLEST, LARGEST = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 """What float32 holds without underflow or overflow."""
 
@@ -105,8 +107,9 @@ class PolicyFile(Model, extra="ignore"):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.act_dim != ACT_DIM:
+        if self.act_dim != ACT_DIM and "env" not in self.metadata:
             raise InputError("act_dim", self.act_dim, f"an action has {ACT_DIM} numbers")
+        self._check_box()
         shapes = layer_shapes(self.obs_dim, self.act_dim, self.hidden_size, self.depth)
         if len(self.layers) != len(shapes):
             allowed = f"depth {self.depth} makes {len(shapes)}"
@@ -127,6 +130,16 @@ class PolicyFile(Model, extra="ignore"):
             allowed = f"these sizes make {count}"
             raise InputError("parameter_count", self.parameter_count, allowed)
         return self
+
+    def _check_box(self) -> None:
+        """Hold an environment that is not the shadow field to what acting in it needs."""
+        if "env" not in self.metadata:
+            return
+        for name in ("action_low", "action_high"):
+            limits = self.metadata.get(name)
+            if not isinstance(limits, list) or _vector(limits).size != self.act_dim:
+                allowed = f"of an env it is a list of {self.act_dim} numbers"
+                raise InputError(f"metadata.{name}", str(limits)[:60], allowed)
 
 
 def layer_shapes(obs_dim: int, act_dim: int, hidden_size: int, depth: int) -> list[tuple[int, int]]:

@@ -94,7 +94,10 @@ class SetSummary(RecordPart):
     success_rate: Figure
     interval: Interval
     mean_terminal_alignment: Figure | None
+    """None of an environment that is not the shadow field."""
     mean_steps: Figure | None
+    mean_return: Figure | None = None
+    """Of such an environment."""
 
 
 class StageRecord(RecordPart):

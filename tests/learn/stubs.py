@@ -1,7 +1,7 @@
 """Environments that fit the trainer and have nothing but what a test asks about.
 
-Each has `obs_dim`, `reset` and `step` with auto-reset, as `pathb_jax.learn.rollout` uses them,
-and parameters that `pathb_jax.envs.world.bank_axes` can split over environments.
+Each has `obs_dim`, `action_dim`, `reset` and `step` with auto-reset, as `pathb_jax.learn.rollout`
+uses them, and parameters that `pathb_jax.envs.world.bank_axes` can split over environments.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
+
+from pathb_jax.envs.world import bank_axes
 
 
 @struct.dataclass
@@ -24,8 +26,17 @@ class StubParams:
 UNBOUND = StubParams()
 
 
+class Stub:
+    """What all of them have."""
+
+    action_dim: ClassVar[int] = 2
+
+    def bank_axes(self, params: Any) -> Any:
+        return bank_axes(params)
+
+
 @dataclass(frozen=True)
-class Scripted:
+class Scripted(Stub):
     """Plays `params.start` `[K, 2]` (terminated, truncated per step) and pays `params.goal` `[K]`.
 
     The step's number is the only state, and never goes back. The observation after a step tells
@@ -53,7 +64,7 @@ def scripted(flags: Any, rewards: Any) -> StubParams:
 
 
 @dataclass(frozen=True)
-class Walk:
+class Walk(Stub):
     """A point pulled to (1, 1): a little of everything that learning sees.
 
     Episodes end after `length` steps, by the flag that `times_out` says.
@@ -79,7 +90,7 @@ class Walk:
 
 
 @dataclass(frozen=True)
-class TurnsNaN:
+class TurnsNaN(Stub):
     """Pays 1 a step until step `after` of every environment, then NaN; episodes last two steps."""
 
     after: int
@@ -120,7 +131,7 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Stub):
     """A process with known optimal values, all of it data: `params.start` is its `Tables`."""
 
     obs_dim: ClassVar[int] = 1
