@@ -69,7 +69,9 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     protocol = load_protocol(flags.protocol)
     judged = [judge_run(folder, protocol) for folder in flags.runs]
-    certainties = [how_sure(protocol, run.counts, run.history, run.along) for run in judged]
+    certainties = [
+        how_sure(protocol, run.counts, run.history, run.along, run.returns) for run in judged
+    ]
     with json_result(flags.json) as write:
         _print(judged, certainties, protocol)
         write(
@@ -133,6 +135,12 @@ def _certainty(sure: "HowSure", stages: "Stages") -> list[str]:
     if sure.floor:
         floor = number(stages.success_floor)
         lines.append(f"{floor}: a fresh set says the opposite in {percent(sure.floor.flips)}")
+    for stage_number, found in sure.returns.items():
+        low, high = found.interval
+        lines.append(
+            f"stage {stage_number}: a fresh set says the opposite in {percent(found.flips)}; mean "
+            f"return [{low:.4g}, {high:.4g}] at 95 %"
+        )
     if dynamics := sure.dynamics:
         earlier = ", ".join(f"{by} {MARKS[passed]}" for by, passed in dynamics.earlier.items())
         stage = number(stages.training_dynamics)

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from pathb_jax.display.terminal import Terminal
 from pathb_jax.ladder.protocol import is_shipped, standing
-from pathb_jax.ladder.stages import TrainingDynamics
+from pathb_jax.ladder.stages import ReturnFloor, TrainingDynamics
 from pathb_jax.store.artifacts import evaluation_sets
 from pathb_jax.store.record_schema import SeedOverlap
 
@@ -72,7 +72,7 @@ def _stages_on(plan: "LadderPlan", start: int) -> list[int]:
         number
         for number, stage in enumerate(stages, start=1)
         if not isinstance(stage, TrainingDynamics)
-        and (start == stage.seed_start or (start == floor and stage.kind != "success_floor"))
+        and (start == stage.seed_start or (start == floor and not isinstance(stage, ReturnFloor)))
     ]
 
 

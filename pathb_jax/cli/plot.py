@@ -41,8 +41,8 @@ class PlotFlags:
     """Folders of a run each, or of runs: a ladder's, a study's."""
     out: Path
     """The picture: a .png, .svg or .pdf file."""
-    figures: tuple[FigureName, ...] = ("success", "alignment", "reward", "value_loss")
-    """What to draw, one panel each."""
+    figures: tuple[FigureName, ...] = (*("success", "alignment", "return", "reward", "value_loss"),)
+    """What to draw, one panel each; alignment is the shadow field's, return any other's."""
     json: Annotated[Path | None, DefaultHint("none")] = None
     """Write the plotted numbers to this file too; - is standard output."""
 
@@ -61,6 +61,9 @@ def _main(arguments: Sequence[str] | None) -> int:
 
     figures = tuple(dict.fromkeys(flags.figures))
     curves = read_curves(flags.folders, figures)
+    if not (figures := tuple(curves[0].figures)):
+        allowed = "no run there tells it"
+        raise InputError("--figures", " ".join(flags.figures), allowed)
     if not any(band.env_steps for curve in curves for band in curve.figures.values()):
         folders = ", ".join(map(str, flags.folders))
         raise InputError("DIR...", folders, "no run there has a figure yet; wait for the first")

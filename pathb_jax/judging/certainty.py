@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from pathb_jax.judging import paths, rates, windows
 from pathb_jax.judging.runs import Evaluations
 from pathb_jax.ladder.acceptance import History, within
 from pathb_jax.ladder.equivalence import Equivalence, equivalence
 from pathb_jax.ladder.protocol import Protocol
+from pathb_jax.ladder.stages import ReturnFloor
 
 
 class Floor(NamedTuple):
@@ -48,6 +51,15 @@ class Shift(NamedTuple):
     """Two one-sided tests at 5 % within the stage's difference."""
 
 
+class Return(NamedTuple):
+    """A stage on the mean return."""
+
+    flips: float
+    """Predictive probability that the mean of fresh seeds, as many, says the opposite."""
+    interval: tuple[float, float]
+    """Student's 95 % interval of the mean."""
+
+
 class HowSure(NamedTuple):
     """Figures beside a judgement; none of them votes. None: there is nothing to tell it from."""
 
@@ -57,10 +69,16 @@ class HowSure(NamedTuple):
     shadow: Shift | None
     """Stage 3 with the third set in the place of its own, which lies inside the training starts."""
     along: paths.AlongTheRun | None
+    returns: Mapping[int, Return] = {}
+    """Of each stage on the mean return, by its number."""
 
 
 def how_sure(
-    protocol: Protocol, counts: Mapping[int, rates.Count], history: History, along: Evaluations
+    protocol: Protocol,
+    counts: Mapping[int, rates.Count],
+    history: History,
+    along: Evaluations,
+    returns: Mapping[int, np.ndarray] | None = None,
 ) -> HowSure:
     """Say how sure the judgement of a run is.
 
@@ -69,6 +87,7 @@ def how_sure(
         counts: first seed of a set -> successes and seeds.
         history: its columns; without them nothing is said of stage 2.
         along: in-run evaluations on stage 1's set.
+        returns: first seed of a set -> the return of each of its episodes.
     """
     stages = protocol.stages
     first = counts.get(stages.success_floor.seed_start)
@@ -87,7 +106,18 @@ def how_sure(
         shift,
         shadow,
         paths.along_the_run(along.updates, along.counts, stages.success_floor.threshold),
+        _returns(protocol, returns or {}),
     )
+
+
+def _returns(protocol: Protocol, returns: Mapping[int, np.ndarray]) -> dict[int, Return]:
+    found = {}
+    for number, stage in enumerate(protocol.stages, start=1):
+        values = returns.get(stage.seed_start) if isinstance(stage, ReturnFloor) else None
+        if isinstance(stage, ReturnFloor) and values is not None and len(values) > 1:
+            flips = rates.mean_flip(values, stage.threshold)
+            found[number] = Return(flips, rates.mean_interval(values))
+    return found
 
 
 def _dynamics(history: History, protocol: Protocol) -> Dynamics | None:

@@ -46,6 +46,35 @@ def shift_flip(first: Count, second: Count, difference: float) -> float:
     return as_probability(1 - passing if within(first, second, difference) else passing)
 
 
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return Student's 95 % interval of the mean of independent figures, two at least."""
+    from scipy.stats import t
+
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    half = float(t.ppf(0.975, len(values) - 1) * error)
+    return float(np.mean(values)) - half, float(np.mean(values)) + half
+
+
+def mean_flip(values: np.ndarray, threshold: float) -> float:
+    """Return the predictive probability that the mean of fresh figures says the opposite.
+
+    Student's, for as many figures of the same normal distribution, whose mean and deviation are not
+    known (flat prior of the mean and of the deviation's logarithm).
+
+    Args:
+        values: those that were judged, two at least.
+        threshold: least mean that passes.
+    """
+    from scipy.stats import t
+
+    mean, count = float(np.mean(values)), len(values)
+    scale = float(np.std(values, ddof=1)) * np.sqrt(2 / count)
+    if scale == 0:
+        return 0.0
+    below = float(t.cdf((threshold - mean) / scale, count - 1))
+    return below if mean >= threshold else 1 - below
+
+
 class ErrorCurve(NamedTuple):
     """What a rule does over the true success probability."""
 

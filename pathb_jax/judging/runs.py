@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,15 @@ from pathb_jax.runs.evidence import check_evidence
 from pathb_jax.runs.manifest import RecordedConfig, RunManifest, read_manifest
 from pathb_jax.runs.outcome import find_set
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import RunFiles, evaluation_sets, files_of_run
+from pathb_jax.store.artifacts import (
+    RETURN,
+    EvaluationFiles,
+    RunFiles,
+    evaluation_sets,
+    files_of_run,
+)
 from pathb_jax.store.record_schema import StageRecord
+from pathb_jax.store.tables import read_numbers
 
 
 class Evaluations(NamedTuple):
@@ -26,7 +33,6 @@ class Evaluations(NamedTuple):
     updates: list[int]
     """Updates of this run that were done."""
     counts: list[Count]
-    alignments: list[float]
 
 
 class JudgedRun(NamedTuple):
@@ -43,6 +49,8 @@ class JudgedRun(NamedTuple):
     """First seed of each of the protocol's sets -> successes and seeds, where it was evaluated."""
     along: Evaluations
     """On stage 1's set."""
+    returns: Mapping[int, np.ndarray]
+    """First seed of a set -> the return of each episode, where the files tell it."""
     receipts: list[StageRecord]
     failure_mode: FailureMode
 
@@ -64,7 +72,8 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
         allowed = f"run {files.slug} is {manifest.status}; judge it when it is over"
         raise InputError("RUN", str(folder), allowed)
     check_evidence(files)
-    summaries = _summaries(files, manifest, protocol)
+    sets = _sets(files, manifest, protocol)
+    summaries = {start: artifacts.read_evaluation_summary(of.summary) for start, of in sets.items()}
     counts = {
         start: (summary["success_count"], summary["seeds"]) for start, summary in summaries.items()
     }
@@ -85,7 +94,22 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
         history=history,
         counts=counts,
         along=along,
-        receipts=judge(protocol.stages, counts, history, diverged=diverged or ""),
+        returns={
+            start: read_numbers(of.rows, (RETURN.column,))[RETURN.column]
+            for start, of in sets.items()
+            if RETURN.mean in summaries[start]
+        },
+        receipts=judge(
+            protocol.stages,
+            counts,
+            history,
+            mean_returns={
+                start: summary["mean_return"]
+                for start, summary in summaries.items()
+                if "mean_return" in summary
+            },
+            diverged=diverged or "",
+        ),
         failure_mode=classify(
             protocol.failure_modes,
             history,
@@ -99,10 +123,8 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
     )
 
 
-def _summaries(
-    files: RunFiles, manifest: RunManifest, protocol: Protocol
-) -> dict[int, dict[str, Any]]:
-    """Read the protocol's sets: those of its size where there are such, else the run's own."""
+def _sets(files: RunFiles, manifest: RunManifest, protocol: Protocol) -> dict[int, EvaluationFiles]:
+    """Return where the protocol's sets lie: those of its size, else the run's."""
     if manifest.diverged is not None:
         return {}
     own = evaluation_sets(manifest.config.evaluation.eval_seed_start)
@@ -113,7 +135,7 @@ def _summaries(
             sets.append(files.own_set(start, first=start == own[0]))
         for where in sets:
             if where.summary.exists():
-                found[start] = artifacts.read_evaluation_summary(where.summary)
+                found[start] = where
                 break
     return found
 
@@ -132,8 +154,7 @@ def along_of(
     of_set = (rows["seed_start"] == seed_start) & (rows["seeds"] == seeds)
     updates = (rows["update"][of_set] - first_update).astype(int).tolist()
     successes = np.rint(rows["success_rate"][of_set] * seeds).astype(int).tolist()
-    counts = [(count, seeds) for count in successes]
-    return Evaluations(updates, counts, rows["mean_terminal_alignment"][of_set].tolist())
+    return Evaluations(updates, [(count, seeds) for count in successes])
 
 
 def _differences(config: RecordedConfig, protocol: Protocol) -> list[str]:
@@ -142,6 +163,8 @@ def _differences(config: RecordedConfig, protocol: Protocol) -> list[str]:
     pinned = {
         name: getattr(protocol.run, name) for name in PlannedRun.model_fields if name != "label"
     }
+    if protocol.run.env is not None:
+        del pinned["mixed_lambda"]
     return [
         deviation(name, value, recorded.get(name))
         for name, value in {**pinned, **protocol.hparams}.items()

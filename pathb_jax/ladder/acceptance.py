@@ -16,6 +16,7 @@ from pathb_jax.ladder.equivalence import equivalence
 from pathb_jax.ladder.schema import Prediction
 from pathb_jax.ladder.stages import (
     EquivalenceStage,
+    ReturnFloor,
     SeedShift,
     Stage,
     Stages,
@@ -33,6 +34,7 @@ def judge(
     success_counts: Mapping[int, tuple[int, int]],
     history: History,
     *,
+    mean_returns: Mapping[int, float] | None = None,
     diverged: str = "",
 ) -> list[StageRecord]:
     """Judge one candidate's final checkpoint and history.
@@ -41,6 +43,7 @@ def judge(
         stages: the protocol's thresholds and seed sets.
         success_counts: first seed of a set -> (successes, seeds).
         history: the columns entropy, log_std and value_loss; missing ones fail training dynamics.
+        mean_returns: first seed of a set -> mean return, of an environment that tells it.
         diverged: why the run diverged, or empty. A diverged run fails stage 1.
 
     Returns:
@@ -50,7 +53,9 @@ def judge(
     receipts: list[StageRecord] = []
     failed = ""
     for number, stage in enumerate(stages, start=1):
-        figures, reasons = _judge_one(stage, stages.success_floor, success_counts, history)
+        figures, reasons = _judge_one(
+            stage, stages.success_floor, success_counts, mean_returns or {}, history
+        )
         if diverged and number == 1:
             reasons = [f"diverged: {diverged}"]
         if failed:
@@ -171,6 +176,7 @@ def _judge_one(
     stage: Stage,
     floor: SuccessFloor,
     counts: Mapping[int, tuple[int, int]],
+    mean_returns: Mapping[int, float],
     history: History,
 ) -> _Outcome:
     """Return a stage's figures and why it fails, if it does."""
@@ -178,6 +184,8 @@ def _judge_one(
         return _training_dynamics(stage, history)
     if isinstance(stage, SuccessFloor):
         return _success_floor(stage, counts.get(stage.seed_start))
+    if isinstance(stage, ReturnFloor):
+        return _return_floor(stage, mean_returns.get(stage.seed_start))
     first, second = counts.get(floor.seed_start), counts.get(stage.seed_start)
     figures: dict[str, float | None] = {
         f"success_{floor.seed_start}": rate(first),
@@ -199,6 +207,16 @@ def _success_floor(rule: SuccessFloor, count: _Count) -> _Outcome:
         reasons.append(_no_evaluation(rule.seed_start, count))
     elif count[0] < successes_needed(rule.threshold, count[1]):
         reasons.append(_compared(count[0] / count[1], "<", rule.threshold))
+    return figures, reasons
+
+
+def _return_floor(rule: ReturnFloor, mean: float | None) -> _Outcome:
+    figures: dict[str, float | None] = {"mean_return": finite(mean), "threshold": rule.threshold}
+    reasons = []
+    if figures["mean_return"] is None:
+        reasons.append(f"no mean return on the seeds from {rule.seed_start}")
+    elif decimal(figures["mean_return"]) < decimal(rule.threshold):
+        reasons.append(_compared(figures["mean_return"], "<", rule.threshold))
     return figures, reasons
 
 

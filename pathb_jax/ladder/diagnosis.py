@@ -30,8 +30,13 @@ def sets_of(protocol: Protocol) -> tuple[int, int]:
     """Return first seeds of the set that chooses the best state (stage 1's) and that which tells.
 
     Raises:
-        InputError: the protocol has one evaluation set only.
+        InputError: the protocol has one evaluation set only, or another environment.
     """
+    if protocol.run.env is not None:
+        allowed = (
+            "a diagnosis is of the shadow field; judge a baseline among the candidates instead"
+        )
+        raise InputError("--protocol", protocol.file, allowed)
     first, *others = protocol.seed_sets
     if not others:
         allowed = "it needs a second evaluation set, such as evaluation.third_seed_start"

@@ -109,13 +109,15 @@ def classify(
 def alignment_at(
     update: int, evaluations: Mapping[str, np.ndarray], seed_start: int
 ) -> float | None:
-    """Return the mean terminal alignment of an in-run evaluation, if there was one.
+    """Return the mean terminal alignment of an in-run evaluation, if it tells one.
 
     Args:
         update: after which it was.
         evaluations: the columns update, seed_start and mean_terminal_alignment.
         seed_start: first seed of its set.
     """
+    if "mean_terminal_alignment" not in evaluations:
+        return None
     there = (evaluations["update"] == update) & (evaluations["seed_start"] == seed_start)
     values = evaluations["mean_terminal_alignment"][there]
     return float(values[0]) if len(values) else None
@@ -145,6 +147,7 @@ def _first_match(facts: _Facts) -> Mode:
         _at_least(facts.alignment, table.collapse_alignment_at_least)
         and facts.low_success
         and facts.log_std is not None
+        and table.collapse_log_std_at_most is not None
         and facts.log_std <= table.collapse_log_std_at_most
     ):
         return "mode_collapse"
@@ -194,9 +197,9 @@ def _mean(values: Sequence[float]) -> float | None:
         return None
 
 
-def _at_least(value: float | None, limit: float) -> bool:
-    return value is not None and value >= limit
+def _at_least(value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and value >= limit
 
 
-def _below(value: float | None, limit: float) -> bool:
-    return value is not None and value < limit
+def _below(value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and value < limit

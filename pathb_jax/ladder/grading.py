@@ -85,6 +85,11 @@ def _judged(plan: LadderPlan, outcome: RunOutcome) -> list[StageRecord]:
         plan.protocol.stages,
         _counts(outcome),
         outcome.history,
+        mean_returns={
+            start: summary["mean_return"]
+            for start, summary in outcome.summaries.items()
+            if "mean_return" in summary
+        },
         diverged=_diverged_text(outcome) or "",
     )
 
@@ -169,8 +174,9 @@ def _fill(plan: LadderPlan, record: LadderRecord, entry: RunRecord, outcome: Run
 def _summary(summary: Mapping[str, Any]) -> SetSummary:
     """Return what the record keeps of an evaluation summary, with its rate's exact interval."""
     interval = clopper_pearson(summary["success_count"], summary["seeds"])
-    kept = {name: summary[name] for name in SetSummary.model_fields if name != "interval"}
-    return parse(SetSummary, kept | {"interval": [*interval]}, "evaluation summary: ")
+    own = {"mean_terminal_alignment": None, "interval": [*interval]}
+    kept = {name: summary[name] for name in SetSummary.model_fields if name in summary}
+    return parse(SetSummary, own | kept, "evaluation summary: ")
 
 
 def _counts(outcome: RunOutcome) -> dict[int, tuple[int, int]]:

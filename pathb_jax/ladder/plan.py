@@ -169,6 +169,7 @@ class LadderPlan:
         train = TrainConfig(
             tier=planned.tier,
             sensor_tier=planned.sensor_tier,
+            env=planned.env,
             batch_envs=planned.batch_envs,
             rollout_length=planned.rollout_length,
             minibatch_size=planned.minibatch_size,
@@ -184,7 +185,8 @@ class LadderPlan:
         knobs = self.protocol.hparams_of(candidate)
         return validated(
             RunConfig(
-                task=TaskConfig(variant),  # type: ignore[arg-type]  # the protocol checked the names
+                # The protocol checked the names.
+                task=TaskConfig(variant, success_return=planned.success_return),  # type: ignore[arg-type]
                 train=_with(train, knobs),
                 hparams=_with(Hparams(mixed_lambda=mixed_lambda), knobs),
                 schedule=_with(schedule, knobs),

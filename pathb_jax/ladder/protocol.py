@@ -162,6 +162,8 @@ def planned_run(
 
 def default_folder(run: PlannedRun) -> Path:
     """Return where a ladder's files go if nothing else is said."""
+    if run.env is not None:
+        return Path(f"results/{run.label}-{run.tier.lower()}-ladder")
     return Path(f"results/mesa/phase7v2-{run.tier.lower()}-cliff-subset")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pathb_jax.config import SEED_LIMIT, VARIANTS, SensorTier, Tier
+from pathb_jax.config import OWN_REWARD, SEED_LIMIT, VARIANTS, SensorTier, Tier
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.knobs import OF_THE_RUN, REQUIRED, Change, Knob, Knobs, trainer_default
 from pathb_jax.ladder.limits import (
@@ -30,7 +30,7 @@ from pathb_jax.ladder.limits import (
     Table,
     Text,
 )
-from pathb_jax.ladder.stages import Stages, TrainingDynamics
+from pathb_jax.ladder.stages import ReturnFloor, Stages, SuccessFloor, TrainingDynamics
 from pathb_jax.store.models import Array
 
 _FRESH = [name for name, variant in VARIANTS.items() if not variant.curriculum]
@@ -49,12 +49,18 @@ FreshVariant = Annotated[str, AfterValidator(_fresh)]
 
 
 class PlannedRun(Table):
-    """The configuration that every candidate shares. Names are those of the training flags."""
+    """The configuration that every candidate shares. Names are those of the training flags.
+
+    With `env`, another environment than the shadow field, `variant`, `sensor_tier` and
+    `mixed_lambda` are left out, and `success_return` is required.
+    """
 
     label: Name
-    variant: FreshVariant
+    variant: FreshVariant = OWN_REWARD
     tier: Tier
-    sensor_tier: SensorTier
+    sensor_tier: SensorTier = "local-probe-field"
+    env: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    success_return: Figure | None = None
     updates: Count
     seed: Seed
     batch_envs: Size
@@ -71,6 +77,7 @@ class PlannedRun(Table):
         if batch_size % self.minibatch_size:
             allowed = f"it must divide batch_envs x rollout_length = {batch_size}"
             raise InputError("minibatch_size", self.minibatch_size, allowed)
+        _check_world(self)
         _check_lambda(self)
         return self
 
@@ -113,18 +120,21 @@ class Voting(Table):
 
 
 class FailureModes(Table):
-    """The table of failure modes (rules: `failure_modes.classify`)."""
+    """The table of failure modes (rules: `failure_modes.classify`).
 
-    bootstrap_alignment_below: Alignment
+    What is about alignment is the shadow field's: a protocol of another environment leaves it out.
+    """
+
+    bootstrap_alignment_below: Alignment | None = None
     critic_window_divisor: Count
     critic_window_at_least: Rows
     critic_log_std_rise_at_least: Figure
     critic_value_loss_at_least: Loss
     critic_reward_rows: Count
     critic_reward_fall_at_least: Figure
-    collapse_alignment_at_least: Alignment
-    collapse_log_std_at_most: Figure
-    under_budget_alignment_gain_at_least: Annotated[float, Field(ge=-2, le=2)]
+    collapse_alignment_at_least: Alignment | None = None
+    collapse_log_std_at_most: Figure | None = None
+    under_budget_alignment_gain_at_least: Annotated[float, Field(ge=-2, le=2)] | None = None
     healthy_success_at_least: Rate
 
 
@@ -150,6 +160,23 @@ class BatchRun(Table):
     def _lambda_where_mixed(self) -> Self:
         _check_lambda(self)
         return self
+
+
+def _check_world(run: PlannedRun) -> None:
+    """Hold what the shadow field needs and what another environment needs apart."""
+    own = run.env is not None
+    given = run.model_fields_set
+    for name in ("variant", "sensor_tier"):
+        if own and getattr(run, name) != PlannedRun.model_fields[name].default:
+            allowed = "it is the shadow field's; leave it out with env"
+            raise InputError(name, getattr(run, name), allowed)
+        if not own and name not in given:
+            raise InputError(name, "(missing)", "the field is required")
+    if own and run.success_return is None:
+        allowed = "say from which return on an episode of env is a success"
+        raise InputError("success_return", "(missing)", allowed)
+    if not own and run.success_return is not None:
+        raise InputError("success_return", run.success_return, "it goes with env")
 
 
 def _check_lambda(run: PlannedRun | BatchRun) -> None:
@@ -238,6 +265,7 @@ class Content(Table):
         labels += [(f"batch[{index}].label", run.label) for index, run in enumerate(self.batch)]
         _check_distinct(labels)
         _check_candidates(self)
+        _check_measure(self)
         _check_seed_sets(self)
         _check_predictions(self)
         if self.compute and len(self.compute.candidate_hours) != len(self.candidates):
@@ -291,6 +319,34 @@ def _check_candidates(content: Content) -> None:
             raise InputError(f"{where}.change.minibatch_size", minibatch, allowed)
 
 
+def _check_measure(content: Content) -> None:
+    """Refuse what an environment's episodes do not tell."""
+    stages, own = content.stages, content.run.env is not None
+    for index, stage in enumerate(stages):
+        if isinstance(stage, ReturnFloor) and not own:
+            allowed = "the shadow field's stages look at success; return_floor goes with run.env"
+            raise InputError(f"{stages.where(index)}.kind", stage.kind, allowed)
+    for name in FailureModes.model_fields:
+        value, of_field = getattr(content.failure_modes, name), name in _ALIGNED
+        if own and of_field and value is not None:
+            allowed = "episodes of run.env have no alignment; leave it out"
+            raise InputError(f"failure_modes.{name}", value, allowed)
+        if value is None and not own:
+            raise InputError(f"failure_modes.{name}", "(missing)", "the field is required")
+    if own and content.batch:
+        allowed = "a batch is of variants of the shadow field; give batch = [] with run.env"
+        raise InputError("batch", f"{len(content.batch)} runs", allowed)
+
+
+_ALIGNED = (
+    "bootstrap_alignment_below",
+    "collapse_alignment_at_least",
+    "collapse_log_std_at_most",
+    "under_budget_alignment_gain_at_least",
+)
+"""Fields of `FailureModes` whose rules look at alignment."""
+
+
 def _check_seed_sets(content: Content) -> None:
     """Evaluation sets share no seeds unless they are the same one; seeds must fit 32 bits."""
     stages, size = content.stages, content.evaluation.seeds
@@ -300,7 +356,8 @@ def _check_seed_sets(content: Content) -> None:
         if isinstance(stage, TrainingDynamics) or stage is floor:
             continue
         sets.append((stages.where(index), stage.seed_start))
-        if stage.kind != floor.kind and stage.seed_start == floor.seed_start:
+        compares = not isinstance(stage, SuccessFloor | ReturnFloor)
+        if compares and stage.seed_start == floor.seed_start:
             where = f"{stages.where(index)}.seed_start"
             raise InputError(where, stage.seed_start, "its seeds are partly another set's")
     named = [(f"{where}.seed_start", start) for where, start in sets]

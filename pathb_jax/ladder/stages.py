@@ -26,6 +26,14 @@ class SuccessFloor(Table):
     threshold: Rate
 
 
+class ReturnFloor(Table):
+    """Mean return on the set at `seed_start` of at least `threshold`; with `run.env` alone."""
+
+    kind: ClassVar[str] = "return_floor"
+    seed_start: Seed
+    threshold: Figure
+
+
 class TrainingDynamics(Table):
     """The last `window` history rows."""
 
@@ -53,7 +61,7 @@ class EquivalenceStage(Table):
     alpha: Annotated[float, Field(gt=0, lt=0.5)]
 
 
-Stage = SuccessFloor | TrainingDynamics | SeedShift | EquivalenceStage
+Stage = SuccessFloor | ReturnFloor | TrainingDynamics | SeedShift | EquivalenceStage
 KINDS: dict[str, type[Stage]] = {kind.kind: kind for kind in get_args(Stage)}
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAMES: dict[FigureName, str] = {
     "success": "success rate",
     "alignment": "mean alignment",
+    "return": "mean return",
     "reward": "mean reward per step",
     "value_loss": "value loss",
     "entropy": "entropy (nats)",

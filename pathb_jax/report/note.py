@@ -107,6 +107,7 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         "record": record,
         "plan": plan,
         "stages": plan.stages if plan else None,
+        "own_env": plan.run if plan and plan.run.env else None,
         "title": "Path B" if _is_path_b(record) else record.protocol.name,
         "is_path_b": _is_path_b(record),
         "verdict": verdict(record, plan),

@@ -34,6 +34,7 @@ from pathb_jax.store.record_schema import (
     BatchRecord,
     CandidateRecord,
     RunRecord,
+    SetSummary,
 )
 from pathb_jax.text import visible
 
@@ -117,6 +118,7 @@ def write_page(record_path: Path) -> Path:
         played=data["episodes"]["played"],
         strays=data["episodes"]["strays"],
         panels=PANELS,
+        measure="return" if plan and plan.run.env else "alignment",
         channels=CHANNELS,
         edit_step=EDIT_STEP,
         lured_from=THRESHOLDS.old_basin,
@@ -191,13 +193,18 @@ def _row(run: PageRun) -> dict[str, Any]:
         "stages": stages,
         "passed": sum(stage.passed is True for stage in stages),
         "sets": record.summaries,
-        "alignment": next((s.mean_terminal_alignment for s in record.summaries.values()), None),
+        "measured": next((_measured(s) for s in record.summaries.values()), None),
         **last,
         "mode": "not judged" if record.failure_mode is None else note_words.mode(record),
         "env_steps": record.env_steps if ran else None,
         "minutes": record.wall_seconds / 60 if ran else None,
         "href": "" if record.status == "not_run" else _href(record),
     }
+
+
+def _measured(summary: SetSummary) -> float | None:
+    own = summary.mean_return
+    return summary.mean_terminal_alignment if own is None else own
 
 
 def _alternative_texts(

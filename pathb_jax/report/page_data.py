@@ -144,7 +144,7 @@ def along(runs: Sequence[PageRun]) -> dict[str, list[dict[str, Any]]]:
     """Return in-run evaluations on the first set: place of the run -> rows with intervals."""
     found = {}
     for place, run in enumerate(runs):
-        updates, counts, _ = run.evidence.along
+        updates, counts = run.evidence.along
         rows = []
         for update, (successes, seeds) in zip(updates, counts, strict=True):
             low, high = clopper_pearson(successes, seeds)

@@ -54,6 +54,26 @@ def _floor(receipt: StageRecord, sure: HowSure | None) -> Iterator[Row]:
     )
 
 
+def _return_floor(receipt: StageRecord, sure: HowSure | None) -> Iterator[Row]:
+    mean, threshold = (receipt.figures.get(name) for name in ("mean_return", "threshold"))
+    margin: str = MISSING
+    if mean is not None and threshold is not None:
+        margin = number(float(decimal(mean) - decimal(threshold)))
+    chance: str = MISSING
+    if sure and (spread := sure.returns.get(receipt.stage)):
+        low, high = spread.interval
+        told = f"95 % interval {number(low)} to {number(high)}"
+        chance = f"a fresh set says the opposite: {percent(spread.flips)}; {told}"
+    yield Row(
+        "mean return",
+        number(mean),
+        f"at least {number(threshold)}",
+        margin,
+        chance,
+        _said(receipt, ""),
+    )
+
+
 def _dynamics(receipt: StageRecord, sure: HowSure | None) -> Iterator[Row]:
     limits = {
         "entropy": ("entropy of the last row", "below", "entropy_below"),
@@ -137,6 +157,7 @@ def _said(receipt: StageRecord, begins: str) -> str:
 
 _ROWS: dict[str, Callable[[StageRecord, HowSure | None], Iterator[Row]]] = {
     "success_floor": _floor,
+    "return_floor": _return_floor,
     "training_dynamics": _dynamics,
     "seed_shift": _shift,
     "equivalence": _equivalence,

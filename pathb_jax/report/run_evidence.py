@@ -1,5 +1,6 @@
 """What note and page read in run folders: histories, evaluations, outcomes per seed, ends."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +12,11 @@ from pathb_jax.judging.certainty import HowSure, how_sure
 from pathb_jax.judging.rates import Paired, paired
 from pathb_jax.judging.runs import Evaluations, along_of
 from pathb_jax.ladder.protocol import Protocol
-from pathb_jax.store.artifacts import RunFiles, read_evaluations, read_history
+from pathb_jax.store.artifacts import RETURN, RunFiles, read_evaluations, read_history
 from pathb_jax.store.record_schema import CandidateRecord, RunRecord
 from pathb_jax.store.tables import read_numbers, read_table
 
-NOTHING = Evaluations([], [], [])
+NOTHING = Evaluations([], [])
 
 
 class Evidence(NamedTuple):
@@ -26,6 +27,8 @@ class Evidence(NamedTuple):
     """On the first evaluation set."""
     succeeded: np.ndarray
     """Of each seed of the first set, bool."""
+    returns: Mapping[int, np.ndarray] = {}
+    """First seed of a set -> the return of each episode, where the files tell it."""
 
     def sure(self, run: CandidateRecord, protocol: Protocol) -> HowSure | None:
         """Say how sure the judgement of a run is; None where it is not judged."""
@@ -36,7 +39,7 @@ class Evidence(NamedTuple):
             for start, summary in run.summaries.items()
             if start.isdecimal()
         }
-        return how_sure(protocol, counts, self.history, self.along)
+        return how_sure(protocol, counts, self.history, self.along, self.returns)
 
 
 def read_evidence(folder: Path, run: RunRecord) -> Evidence:
@@ -57,7 +60,22 @@ def read_evidence(folder: Path, run: RunRecord) -> Evidence:
         succeeded = read_table(rows, ("terminalOutcome",))["terminalOutcome"] == "success"
     except (InputError, OSError, StopIteration, KeyError, ValueError):
         pass
-    return Evidence(history, along, succeeded)
+    return Evidence(history, along, succeeded, returns_of(files, list(map(int, run.summaries))))
+
+
+def returns_of(files: RunFiles, starts: Sequence[int]) -> dict[int, np.ndarray]:
+    """Return the returns that a run's own evaluation sets tell, by their first seeds.
+
+    Args:
+        files: the run's.
+        starts: its sets, the first one first.
+    """
+    found = {}
+    for place, start in enumerate(starts):
+        rows = files.own_set(start, first=place == 0).rows
+        with contextlib.suppress(InputError, OSError):
+            found[start] = read_numbers(rows, (RETURN.column,))[RETURN.column]
+    return found
 
 
 class Ends(NamedTuple):

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -17,12 +17,21 @@ from pathb_jax.config import (
     TrainConfig,
 )
 from pathb_jax.runs.manifest import RunManifest, read_manifest
-from pathb_jax.store.artifacts import RunFiles, read_evaluations, read_history, runs_below
+from pathb_jax.store.artifacts import (
+    ALIGNMENT,
+    RETURN,
+    RunFiles,
+    measure_of,
+    read_evaluations,
+    read_history,
+    runs_below,
+)
 from pathb_jax.text import visible
 
 FigureName = Literal[
     "success",
     "alignment",
+    "return",
     "reward",
     "value_loss",
     "entropy",
@@ -33,9 +42,13 @@ FigureName = Literal[
 ]
 EVALUATED: dict[FigureName, str] = {
     "success": "success_rate",
-    "alignment": "mean_terminal_alignment",
+    "alignment": ALIGNMENT.mean,
+    "return": RETURN.mean,
 }
 """Figures of evaluations during the run, with their columns. The others are the history's."""
+
+MEASURED: tuple[FigureName, FigureName] = ("alignment", "return")
+"""Of these a run tells one."""
 
 SMOOTHING = 25
 """Figures of the history are running means over one of so many parts of it."""
@@ -103,6 +116,7 @@ def read_curves(folders: Sequence[Path], figures: Sequence[FigureName]) -> list[
     Args:
         folders: of a run each, or of runs: a ladder's folder, a study's.
         figures: what is read; at each point, the median and the band over the runs that got there.
+            Alignment or return is left out where no run tells it.
 
     Raises:
         InputError: no run, or a broken file.
@@ -120,25 +134,35 @@ def read_curves(folders: Sequence[Path], figures: Sequence[FigureName]) -> list[
             seed = repr(run.manifest.config.settings.get("seed"))
             groups[kind, begun[kind, seed]].append(run)
             begun[kind, seed] += 1
+    told = {name for runs in groups.values() for run in runs for name in _told(run.manifest)}
+    figures = [name for name in figures if name in told]
     labels = _labels(list(groups.values()))
     return [_curve(*both, figures) for both in zip(labels, groups.values(), strict=True)]
+
+
+def _told(manifest: RunManifest) -> list[FigureName]:
+    """Return the figures that a run tells."""
+    mean = measure_of(manifest.config.train.get("env")).mean
+    return [
+        name for name in get_args(FigureName) if name not in MEASURED or EVALUATED[name] == mean
+    ]
 
 
 def _read(given: Path, files: RunFiles, figures: Sequence[FigureName]) -> _Run:
     manifest = read_manifest(files)
     history = read_history(files.history) if files.history.exists() else {}
-    found = {}
-    if files.evaluations.exists() and EVALUATED.keys() & set(figures):
+    found, wanted = {}, set(figures) & set(_told(manifest))
+    if files.evaluations.exists() and EVALUATED.keys() & wanted:
         rows = read_evaluations(files.evaluations)
         evaluation = manifest.config.evaluation
         own = (rows["seed_start"] == evaluation.eval_seed_start[0]) & (
             rows["seeds"] == evaluation.eval_seeds
         )
         evaluated = {name: column[own] for name, column in rows.items()}
-        for name in EVALUATED.keys() & set(figures):
+        for name in EVALUATED.keys() & wanted:
             found[name] = _finite(evaluated["env_steps"], evaluated[EVALUATED[name]])
     if history:
-        for name in set(figures) - EVALUATED.keys():
+        for name in wanted - EVALUATED.keys():
             column = history["mean_reward" if name == "reward" else name]
             found[name] = _smooth(*_finite(history["env_steps"], column))
     return _Run(given, files, manifest, _settings(manifest), found)
@@ -200,7 +224,8 @@ def _labels(groups: Sequence[Sequence[_Run]]) -> list[str]:
 
 def _label(settings: Mapping[str, Any], differing: Sequence[str]) -> str:
     if not differing:
-        return f"{settings.get('variant')}, {settings.get('tier')}"
+        task = settings.get("env") or settings.get("variant")
+        return f"{task}, {settings.get('tier')}"
     default = _DEFAULTS
     for name, variant in VARIANTS.items():
         if settings["variant"] == name:

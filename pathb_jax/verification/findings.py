@@ -40,6 +40,8 @@ class Findings:
     replayed: int = 0
     noisy: int = 0
     """Sets that cannot be replayed, for their sensors are noisy."""
+    foreign: int = 0
+    """Sets of an environment that is not the shadow field: there is no second one to play in."""
     borderline: int = 0
     """Episodes whose end hangs on rounding."""
 

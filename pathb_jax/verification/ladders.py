@@ -182,7 +182,7 @@ class _Ladder:
                 ("passed", stage.passed),
             ):
                 self.findings.same(f"{at}.{name}", getattr(receipt, name), value)
-            tolerance = CLOSE if stage.name == "equivalence" else 0.0  # it has an interval
+            tolerance = CLOSE if stage.name in ("equivalence", "return_floor") else 0.0
             self.findings.same(f"{at}.figures", receipt.figures, stage.figures, tolerance)
             said = receipt.reasons
             right = len(said) == len(stage.reasons) and all(map(rules.says, said, stage.reasons))
@@ -428,6 +428,7 @@ def _summary(facts: Facts, start: int) -> dict[str, Any]:
         "seeds": seeds,
         "success_rate": count / seeds,
         "interval": list(rules.interval(count, seeds)),
-        "mean_terminal_alignment": facts.alignments[start],
+        "mean_terminal_alignment": facts.alignments.get(start),
+        **({"mean_return": facts.returns[start]} if start in facts.returns else {}),
         "mean_steps": facts.mean_steps[start],
     }

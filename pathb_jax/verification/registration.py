@@ -18,21 +18,33 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "false_basin_beta": 2.0,
         "reward_compose_form": "canonical",
         "reward_channel_scale": 1.0,
+        "success_return": None,
     },
-    "train": {"truncation": "terminal", "reshuffle_epochs": False, "train_starts": "fixed"},
+    "train": {
+        "env": None,
+        "truncation": "terminal",
+        "reshuffle_epochs": False,
+        "train_starts": "fixed",
+    },
     "hparams": {"critic_lr": None, "value_clip": None},
     "schedule": {"lr_schedule": "constant", "entropy_schedule": "constant"},
     "output": {"load_checkpoint": None},
 }
 """Options, off by default (docs/spec/trainer.md, "Options")."""
+LATER = ("env", "success_return")
+"""Options that runs of earlier programs do not have."""
 GROUPS = {
     "variant": "task",
+    "success_return": "task",
+    "env": "train",
     **dict.fromkeys(
         ("tier", "sensor_tier", "batch_envs", "rollout_length", "minibatch_size", "epochs"), "train"
     ),
     **dict.fromkeys(("updates", "seed", "seed_start", "log_std_init"), "schedule"),
 }
 """Fields of the protocol's run -> the group of settings that they are in."""
+NOT_SAID = {"variant": "own_reward", "sensor_tier": "local-probe-field"}
+"""What the run of a protocol of another environment has where its file says nothing."""
 KNOBS = {
     **dict.fromkeys(("epochs", "minibatch_size", *DEFAULTS["train"]), "train"),
     **dict.fromkeys(("log_std_init", *DEFAULTS["schedule"]), "schedule"),
@@ -113,14 +125,15 @@ def check_settings(
     """
     expected: dict[str, dict[str, Any]] = {name: dict(part) for name, part in DEFAULTS.items()}
     for name, group in GROUPS.items():
-        expected[group][name] = run[name]
+        expected[group][name] = run.get(name, NOT_SAID.get(name))
     for name, value in knobs.items():
         expected[KNOBS.get(name, "hparams")][name] = value
     if "mixed_lambda" in run:
         expected["hparams"]["mixed_lambda"] = run["mixed_lambda"]
     for group, values in expected.items():
         for name, value in values.items():
-            recorded = config[group].get(name, MISSING)
+            absent = None if name in LATER else MISSING
+            recorded = config[group].get(name, absent)
             findings.same(f"{where}: config.{group}.{name}", recorded, value)
 
 

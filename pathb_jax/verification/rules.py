@@ -30,6 +30,8 @@ class Facts(NamedTuple):
     half_alignments: Mapping[int, float]
     """Of the in-run evaluation at half the run."""
     diverged: str | None
+    returns: Mapping[int, float] = {}
+    """Mean return by set, of an environment that is not the shadow field."""
 
 
 class Comparison(NamedTuple):
@@ -114,6 +116,17 @@ def _floor(rule: Mapping[str, Any], _: int, facts: Facts) -> _Judged:
         return figures, [f"no evaluation on the seeds from {start}"]
     if Fraction(*count) < exact(threshold):
         return figures, [Comparison("", count[0] / count[1], "<", threshold)]
+    return figures, []
+
+
+def _return_floor(rule: Mapping[str, Any], _: int, facts: Facts) -> _Judged:
+    start, threshold = rule["seed_start"], rule["threshold"]
+    mean = facts.returns.get(start)
+    figures: Figures = {"mean_return": mean, "threshold": threshold}
+    if mean is None:
+        return figures, [f"no mean return on the seeds from {start}"]
+    if not exact(mean) >= exact(threshold):
+        return figures, [Comparison("", mean, "<", threshold)]
     return figures, []
 
 
@@ -217,6 +230,7 @@ def _two_sets(
 
 _JUDGES: Mapping[str, Callable[[Mapping[str, Any], int, Facts], _Judged]] = {
     "success_floor": _floor,
+    "return_floor": _return_floor,
     "training_dynamics": _dynamics,
     "seed_shift": _shift,
     "equivalence": _equivalence,
@@ -279,16 +293,16 @@ def failure_mode(
     modes = {
         "diverged": facts.diverged is not None,
         "bootstrap_failure": v["success_rate"] == 0
-        and v["alignment"] < table["bootstrap_alignment_below"]
+        and v["alignment"] < table.get("bootstrap_alignment_below", math.nan)
         and v["log_std"] >= log_std_init,
         "critic_destabilisation": v["log_std_rise"] >= table["critic_log_std_rise_at_least"]
         and v["value_loss_max"] >= table["critic_value_loss_at_least"]
         and v["reward_fall"] >= table["critic_reward_fall_at_least"],
         "mode_collapse": few
-        and v["alignment"] >= table["collapse_alignment_at_least"]
-        and v["log_std"] <= table["collapse_log_std_at_most"],
+        and v["alignment"] >= table.get("collapse_alignment_at_least", math.nan)
+        and v["log_std"] <= table.get("collapse_log_std_at_most", math.nan),
         "under_budget": few
-        and v["alignment_gain"] >= table["under_budget_alignment_gain_at_least"],
+        and v["alignment_gain"] >= table.get("under_budget_alignment_gain_at_least", math.nan),
         "healthy": count is not None and not few,
         "unclassified": True,
     }

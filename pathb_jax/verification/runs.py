@@ -19,7 +19,7 @@ from pathb_jax.runs.tables import (
     saved_tables,
 )
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, RunFiles
+from pathb_jax.store.artifacts import RunFiles, measure_of
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.verification.findings import MISSING, Findings
 from pathb_jax.verification.raw_files import (
@@ -87,6 +87,9 @@ class _Run:
         self.files, self.manifest, self.findings = files, manifest, findings
         self.config = manifest["config"]
         self.completed = manifest["status"] == "completed"
+        self.env = self.config["train"].get("env")
+        self.tier = self.config["train"]["sensor_tier"] if self.env is None else None
+        self.measure = measure_of(self.env)
         self.sets: list[SetFacts] = []
 
     def at(self, path: Path, field: str = "") -> str:
@@ -164,7 +167,7 @@ class _Run:
         """Read the in-run evaluations."""
         path = self.files.evaluations
         table = rows_of(path)
-        read = {name: numbers_of(path, table, name) for name in EVALUATIONS_COLUMNS}
+        read = {name: numbers_of(path, table, name) for name in self.measure.evaluations}
         return [{name: column[i] for name, column in read.items()} for i in range(len(table))]
 
     def _checkpoint(
@@ -225,7 +228,7 @@ class _Run:
         manifest, evaluation = self.manifest, self.config["evaluation"]
         about = {
             "checkpoint": f"checkpoints/{self.files.slug}/{manifest['update']}",
-            "sensor_tier": self.config["train"]["sensor_tier"],
+            "sensor_tier": self.tier,
             "env_config": manifest["env_config"],
             "env_steps": manifest["env_steps"],
         }
@@ -275,7 +278,7 @@ class _Run:
             "env_steps": self.manifest["env_steps"],
             "seed": config["schedule"]["seed"],
             "run_label": config["output"]["run_label"],
-            "sensor_tier": config["train"]["sensor_tier"],
+            "sensor_tier": self.tier,
             "mixed_lambda": config["hparams"]["mixed_lambda"],
         }
         for name, value in expected.items():
@@ -331,17 +334,23 @@ class _Run:
         sets = {s.start: s for s in self.sets if s.seeds == seeds and s.start in starts}
         return Facts(
             counts={start: (s.successes, s.seeds) for start, s in sets.items()},
-            alignments={start: s.alignment for start, s in sets.items()},
+            alignments=self._by_set(sets, "mean_terminal_alignment"),
+            returns=self._by_set(sets, "mean_return"),
             mean_steps={start: s.steps for start, s in sets.items()},
             history=history,
             updates=updates,
             half_alignments={
                 int(row["seed_start"]): row["mean_terminal_alignment"]
                 for row in reversed(evaluations)
-                if (row["update"], row["seeds"]) == (half, seeds)
+                if (row["update"], row["seeds"]) == (half, seeds) and self.env is None
             },
             diverged=text,
         )
+
+    def _by_set(self, sets: Mapping[int, SetFacts], mean: str) -> dict[int, float]:
+        """Return a mean by set, if it is what is measured of this run's episodes."""
+        told = sets.items() if mean == self.measure.mean else ()
+        return {start: facts.mean for start, facts in told}
 
 
 def own_runs(folder: Path) -> list[RunFiles]:

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from pathb_jax.store.artifacts import RETURN, Measure, measure_of
 from pathb_jax.verification import float64_world
 from pathb_jax.verification.findings import MISSING, Findings
 from pathb_jax.verification.raw_files import json_of, numbers_of, rows_of
@@ -22,7 +25,9 @@ class SetFacts(NamedTuple):
     start: int
     successes: int
     seeds: int
-    alignment: float
+    measure: Measure
+    mean: float
+    """Of what is measured: alignment, or return."""
     steps: float
 
     @property
@@ -32,7 +37,7 @@ class SetFacts(NamedTuple):
             "seed_start": self.start,
             "seeds": self.seeds,
             "success_rate": self.successes / self.seeds,
-            "mean_terminal_alignment": self.alignment,
+            self.measure.mean: self.mean,
             "mean_steps": self.steps,
         }
 
@@ -59,26 +64,30 @@ def check_set(
         UnreadableError: a file is missing or broken.
     """
     where = f"{path.parents[1].name}/{path.name}"
-    table = rows_of(path)
+    table, world = rows_of(path), about["env_config"]
+    measure = measure_of(world.get("env"))
     rows: dict[str, list[Any]] = {
         name: numbers_of(path, table, name) for name in table[0] if name != "terminalOutcome"
     }
     outcomes = [row["terminalOutcome"] for row in table]
     for line, outcome in enumerate(outcomes, start=2):
-        known = outcome in ("success", "timeout")
+        known = outcome in measure.outcomes
         findings.hold(f"{where}: line {line}, terminalOutcome", known, f"{outcome!r}")
     rows["terminalOutcome"] = [outcome == "success" for outcome in outcomes]
     findings.same(f"{where}: seed", rows["seed"], [start + k for k in range(seeds)])
     for index, seed in enumerate(rows["seed"]):
         row = {name: column[index] for name, column in rows.items()}
-        for name, wrong in _contradictions(int(seed), row).items():
+        own = measure is RETURN
+        said = _own_contradictions(row, world) if own else _contradictions(int(seed), row)
+        for name, wrong in said.items():
             what = f"{row[name]!r} is told, {wrong}"
             findings.problem(f"{where}: line {index + 2}, {name}", what)
     facts = SetFacts(
         start,
         sum(rows["terminalOutcome"]),
         len(table),
-        _mean(rows["terminalAlignment"]),
+        measure,
+        _mean(rows[measure.column]),
         _mean(rows["steps"]),
     )
     _check_summary(path.with_name(f"{path.stem}_summary.json"), facts, about, findings)
@@ -98,9 +107,16 @@ def _check_summary(
 
 
 def _replay(
-    where: str, rows: Mapping[str, Any], policy: Mapping[str, Any], tier: str, findings: Findings
+    where: str,
+    rows: Mapping[str, Any],
+    policy: Mapping[str, Any],
+    tier: str | None,
+    findings: Findings,
 ) -> None:
     findings.sets += 1
+    if tier is None:
+        findings.foreign += 1
+        return
     if tier not in float64_world.TIERS:
         findings.noisy += 1
         return
@@ -114,6 +130,18 @@ def _replay(
 
 def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
+
+
+def _own_contradictions(row: Mapping[str, Any], world: Mapping[str, Any]) -> dict[str, str]:
+    """Return the same of an episode of another environment, of which no more is known."""
+    wrong: dict[str, str] = {}
+    most = world["env_params"].get("max_steps_in_episode", math.inf)
+    if not 1 <= row["steps"] <= most:
+        wrong["steps"] = f"an episode has 1 to {most}"
+    least = float(np.float32(world["success_return"]))  # both were compared in float32
+    if row["terminalOutcome"] != (row["episodeReturn"] >= least):
+        wrong["terminalOutcome"] = f"a success has a return of {least:g} at least"
+    return wrong
 
 
 def _contradictions(seed: int, row: Mapping[str, Any]) -> dict[str, str]:

@@ -39,6 +39,8 @@ def verify(folder: Path, replay: bool) -> Verification:
 
 def _replayed(findings: Findings) -> str:
     text = f"{findings.replayed} of {findings.sets} sets"
+    if findings.foreign:
+        text += f", {findings.foreign} are of an environment that has no second implementation"
     if findings.noisy:
         text += f", {findings.noisy} have noise that only the trainer can draw"
     if findings.borderline:

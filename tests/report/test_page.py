@@ -285,7 +285,7 @@ def page_run(history: Any, along: Evaluations, **changes: Any) -> page_data.Page
 def test_the_judged_rows_are_all_there_and_log_std_is_its_rise() -> None:
     history = {name: np.linspace(0, 1, 300) for name in PANELS} | {"update": np.arange(1, 301)}
     history["log_std"] = -0.5 + np.arange(300) * 0.001
-    found = page_data.curves([page_run(history, Evaluations([], [], []))], 50)["judged"]["0"]
+    found = page_data.curves([page_run(history, Evaluations([], []))], 50)["judged"]["0"]
     assert found["update"] == [*range(201, 301)]
     assert found["log_std"][50] == 0
     assert found["log_std"][-1] == pytest.approx(0.049)
@@ -294,7 +294,7 @@ def test_the_judged_rows_are_all_there_and_log_std_is_its_rise() -> None:
 def test_many_runs_still_make_a_small_page() -> None:
     rng = np.random.default_rng(1)
     history = {name: rng.normal(size=2500) for name in PANELS} | {"update": np.arange(1, 2501)}
-    runs = [page_run(history, Evaluations([], [], []))] * 300
+    runs = [page_run(history, Evaluations([], []))] * 300
     curves = len(json.dumps(page_data.curves(runs, 50)))
     # An end is two numbers of at most four characters with separators, and a letter; a point of a
     # path two of two bytes, in base64.
@@ -303,8 +303,8 @@ def test_many_runs_still_make_a_small_page() -> None:
 
 
 def test_evaluations_on_the_way_have_exact_intervals() -> None:
-    run = page_run({}, Evaluations([12, 24], [(3, 32), (20, 32)], [0.1, 0.2]))
-    rows = page_data.along([page_run({}, Evaluations([], [], [])), run])
+    run = page_run({}, Evaluations([12, 24], [(3, 32), (20, 32)]))
+    rows = page_data.along([page_run({}, Evaluations([], [])), run])
     assert [*rows] == ["1"]
     assert [(row["update"], row["successes"]) for row in rows["1"]] == [(12, 3), (24, 20)]
     low, high = clopper_pearson(20, 32)
