@@ -9,7 +9,7 @@ from peer_trainers import Counts
 from pathb_jax.config import TIERS, RunConfig
 
 
-class _StableBaselines:
+class StableBaselines:
     """What Stable-Baselines3 and sbx share: `learn` on a vectorised environment from the host."""
 
     seeds = 1
@@ -20,7 +20,14 @@ class _StableBaselines:
         from pathb_jax.adapters.stable_baselines import ShadowFieldVecEnv
 
         shapes, hparams = config.train, config.hparams
-        envs = ShadowFieldVecEnv(shapes.batch_envs, config.schedule.seed)
+        envs = ShadowFieldVecEnv(
+            shapes.batch_envs,
+            config.schedule.seed,
+            variant=config.task.variant,
+            mixed_lambda=hparams.mixed_lambda,
+            sensor_tier=shapes.sensor_tier,
+            fresh_starts=shapes.train_starts == "fresh",
+        )
         self._batch_size = shapes.batch_size
         layers = [TIERS[shapes.tier].width] * TIERS[shapes.tier].depth
         self._model = ppo(
@@ -57,7 +64,7 @@ class _StableBaselines:
         raise NotImplementedError
 
 
-class StableBaselines3(_StableBaselines):
+class StableBaselines3(StableBaselines):
     """Stable-Baselines3 (PyTorch), on the device it chooses.
 
     Small networks are often faster on one of PyTorch's threads than on all: it gets what is
@@ -82,7 +89,7 @@ class StableBaselines3(_StableBaselines):
         return max((int(state["step"]) for state in optimizer.state.values()), default=0)
 
 
-class Sbx(_StableBaselines):
+class Sbx(StableBaselines):
     """sbx: Stable-Baselines3's loop with policy and updates in JAX, one compiled call each."""
 
     def __init__(self, config: RunConfig) -> None:

@@ -17,6 +17,8 @@ from subjects import Runs
 
 from pathb_jax.adapters.training_world import LegacyStepAPI, TrainingWorld
 from pathb_jax.config import TIERS, RunConfig, TrainConfig
+from pathb_jax.envs.own_world import OwnWorld
+from pathb_jax.learn.task import make_env
 from pathb_jax.learn.training import CHUNK_CAPACITY
 
 MOST_ITERATIONS = CHUNK_CAPACITY
@@ -119,12 +121,17 @@ class Rejax:
             jax.jit(jax.vmap(init) if seeds > 1 else lambda keys: init(keys[0]))(keys),
         )
 
+    def _world(self) -> Any:
+        """Return what is trained on, as a gymnax environment."""
+        env = make_env(self._config.train)
+        return env.env if isinstance(env, OwnWorld) else TrainingWorld(self._config)
+
     def _algorithm(self, iterations: int) -> Any:
         from rejax import PPO
 
         config, hparams = self._config.train, self._config.hparams
         size = TIERS[config.tier]
-        env = LegacyStepAPI(TrainingWorld(self._config))
+        env = LegacyStepAPI(self._world())
         return PPO.create(
             env=env,
             env_params=env.default_params,
