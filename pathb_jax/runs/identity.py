@@ -1,5 +1,6 @@
 """Whether what lies in a folder is the same run, trained in the same environment."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,11 @@ def set_aside(folder: Path) -> Path | None:
     number = 1
     while (target := folder.with_name(f"{folder.name}.superseded-{number}")).exists():
         number += 1
+    # Windows renames no folder that holds an open file, be it ours: which guards it as well.
+    early = os.name != "nt"
     with locked_with_all_below(folder):
+        if early:
+            folder.rename(target)
+    if not early:
         folder.rename(target)
     return target

@@ -5,9 +5,10 @@ nothing is refused that would have trained.
 """
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from pathb_jax.config import TIERS, RunConfig, Tier, TrainConfig
 from pathb_jax.errors import InputError
@@ -61,13 +62,11 @@ def available(device: Any) -> int | None:
     """Return the bytes that a device has in all, None if nobody says."""
     if device.platform != "cpu":
         return (device.memory_stats() or {}).get("bytes_limit")
-    with contextlib.suppress(ValueError, OSError, AttributeError):
-        limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-        for limit in _LIMITS:
-            with contextlib.suppress(ValueError, OSError):  # it does not exist, or says "max"
-                limits.append(int(limit.read_text()))
-        return min(limits)
-    return None
+    limits = [psutil.virtual_memory().total]
+    for limit in _LIMITS:
+        with contextlib.suppress(ValueError, OSError):  # it does not exist, or says "max"
+            limits.append(int(limit.read_text()))
+    return int(min(limits))
 
 
 def check(config: RunConfig, runs: int = 1, flag: str = "--parallel-runs") -> None:

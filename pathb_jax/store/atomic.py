@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from pathb_jax.system.processes import is_alive
+
 
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Replace ``path`` by ``data``: a reader sees the old file or the new one, never a part.
@@ -40,19 +42,18 @@ def _remove_abandoned(path: Path) -> None:
     """Remove temporary files of ``path`` whose process is no more."""
     for temporary in path.parent.glob(f".{glob.escape(path.name)}.*-*.tmp"):
         pid = temporary.name.removeprefix(f".{path.name}.").partition("-")[0]
-        if not pid.isdecimal():
-            continue
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
+        if pid.isdecimal() and not is_alive(int(pid)):
             with contextlib.suppress(OSError):
                 temporary.unlink()
-        except (OSError, OverflowError):
-            continue  # it lives, and is somebody else's
 
 
 def sync_folder(folder: Path) -> None:
-    """Force the names in ``folder`` to the disk (a rename is durable only after that)."""
+    """Force the names in ``folder`` to the disk (a rename is durable only after that).
+
+    Windows opens no folders, and its file system keeps a journal of names itself.
+    """
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

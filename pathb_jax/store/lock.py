@@ -14,6 +14,7 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import read_json, write_json
+from pathb_jax.system.processes import is_alive
 
 LOCK = ".lock"
 HOLDER = ".lock.json"
@@ -94,13 +95,7 @@ def seems_held(folder: Path) -> bool:
     pid, host, _ = holder
     if host != socket.gethostname():
         return True
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True  # somebody else's
-    except (OSError, OverflowError):
-        return False
-    return pid > 0
+    return is_alive(pid)
 
 
 def _taken(folder: Path, flag: str) -> BaseFileLock:

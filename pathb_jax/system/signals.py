@@ -97,7 +97,8 @@ def _acknowledge(signum: int) -> None:
 @contextlib.contextmanager
 def _watching() -> Iterator[None]:
     wakeups, wake = os.pipe()
-    os.set_blocking(wake, False)
+    if hasattr(os, "set_blocking"):  # on Windows from Python 3.12 on
+        os.set_blocking(wake, False)
     watcher = threading.Thread(target=_watch, args=[wakeups], name="signals", daemon=True)
     watcher.start()
     previous = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -148,11 +149,15 @@ def stopping_at_safe_points() -> Iterator[None]:
 
 
 def _ending() -> list[signal.Signals]:
-    """Return what else asks a process to end: SIGHUP too, unless `nohup` has it ignored."""
+    """Return what else asks a process to end: SIGHUP too, unless `nohup` has it ignored.
+
+    Windows has neither in earnest: SIGTERM ends a process there at once. Ctrl-Break is its own.
+    """
     ending = [signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-        ending.append(hangup)
+    for name in ("SIGHUP", "SIGBREAK"):
+        signum = getattr(signal, name, None)
+        if signum is not None and signal.getsignal(signum) != signal.SIG_IGN:
+            ending.append(signum)
     return ending
 
 
