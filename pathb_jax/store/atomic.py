@@ -42,7 +42,8 @@ def _remove_abandoned(path: Path) -> None:
     """Remove temporary files of ``path`` whose process is no more."""
     for temporary in path.parent.glob(f".{glob.escape(path.name)}.*-*.tmp"):
         pid = temporary.name.removeprefix(f".{path.name}.").partition("-")[0]
-        if pid.isdecimal() and not is_alive(int(pid)):
+        of_writer = pid.isdecimal() and int(pid) < 2**31  # else it is no file of ours
+        if of_writer and not is_alive(int(pid)):
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
