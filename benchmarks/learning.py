@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 # What starts JAX is imported where it is used: the devices of a CPU are chosen before.
 
 Task = Literal["shadow-field", "Pendulum-v1", "PointRobot-misc"]
-Library = Literal["ours", "rejax", "sbx", "sb3"]
+Library = Literal["ours", "ours-bootstrap", "rejax", "sbx", "sb3"]
+"""`ours-bootstrap`: with --truncation bootstrap, which sbx and sb3 do always."""
 
 KNOBS: dict[Task, dict[str, Any]] = {
     "shadow-field": {"variant": "mixed_ppo_phase3_lambda_0_9"},

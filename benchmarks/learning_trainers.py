@@ -41,7 +41,10 @@ def make(library: str, config: RunConfig, seeds: int) -> Iterator[Trainer]:
     for seed in range(seeds):
         schedule = dataclasses.replace(config.schedule, seed=seed)
         of_seed = dataclasses.replace(config, schedule=schedule)
-        if library == "ours":
+        if library == "ours-bootstrap":
+            bootstrap = dataclasses.replace(config.train, truncation="bootstrap")
+            of_seed = dataclasses.replace(of_seed, train=bootstrap)
+        if library.startswith("ours"):
             yield Ours(of_seed)
         else:
             yield _baselines(library, of_seed)
