@@ -306,11 +306,12 @@ def _plain(value: Any) -> Any:
 
 
 def _source(env: Any) -> str:
-    """Return where an environment's code is from: gymnax's version, or its file's SHA-256."""
+    """Return where an environment's code is from: gymnax, or a file with its SHA-256.
+
+    gymnax's version is among those that every manifest has.
+    """
     module = inspect.getmodule(type(env))
     if module is None or module.__name__.partition(".")[0] == "gymnax":
-        from importlib.metadata import version
-
-        return f"gymnax {version('gymnax')}"
+        return "gymnax"
     file = Path(inspect.getfile(type(env)))
     return f"{module.__name__} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
