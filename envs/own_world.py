@@ -101,7 +101,7 @@ class OwnWorld:
     def __init__(self, name: str) -> None:
         self.name = name
         self.env = _made(name)
-        self.params = jax.tree.map(_strong, self.env.default_params)
+        self.params = jax.tree.map(_fixed, self.env.default_params)
         try:
             action = self.env.action_space(self.env.default_params)
             seen = self.env.observation_space(self.env.default_params)
@@ -295,10 +295,9 @@ def _flat(observation: Any) -> jax.Array:
     return jnp.asarray(observation, jnp.result_type(float)).ravel()
 
 
-def _strong(leaf: Any) -> jax.Array:
-    """Return a number as an array whose type is fixed."""
-    array = jnp.asarray(leaf)
-    return jnp.asarray(array, array.dtype)
+def _fixed(leaf: Any) -> np.ndarray:
+    """Return a number as an array of the type that JAX gives it, on no device."""
+    return np.asarray(jnp.asarray(leaf))
 
 
 def _plain(value: Any) -> Any:

@@ -99,11 +99,8 @@ def _check_env(config: RunConfig) -> None:
     for group, default in ((task, usual), (train, TrainConfig())):
         names = ["sensor_tier"] if group is train else [f.name for f in dataclasses.fields(task)]
         for name in names:
-            value, allowed = (
-                getattr(group, name),
-                "it is the shadow field's; leave it out with --env",
-            )
-            flag = f"--{name.replace('_', '-')}"
+            value, flag = getattr(group, name), f"--{name.replace('_', '-')}"
+            allowed = "it is the shadow field's; leave it out with --env"
             _require(value == getattr(default, name), flag, value, allowed)
     allowed = "say from which return (sum of rewards) on an episode of --env is a success"
     _require(task.success_return is not None, "--success-return", "(missing)", allowed)

@@ -69,7 +69,7 @@ class TensorBoard(Observer):
         for index, step in enumerate(rows["env_steps"]):
             figures = {f"history/{name}": rows[name][index] for name in names}
             self._write(writer, int(step), figures)
-        measured = ("success_rate", "mean_terminal_alignment", "mean_steps")
+        measured = [name for name in evaluations if name not in (*_COUNTS, "seed_start", "seeds")]
         for index, step in enumerate(evaluations["env_steps"]):
             seeds = f"seeds_{int(evaluations['seed_start'][index])}"
             figures = {f"{seeds}/{name}": evaluations[name][index] for name in measured}

@@ -212,6 +212,14 @@ def test_settings_that_do_not_go_together_get_one_line(
     assert said in line
 
 
+def test_seeds_side_by_side_are_each_the_run_alone(finished: Any, tmp_path: Path) -> None:
+    both = small_config(tmp_path, **OWN)
+    outcomes = pathb_jax.train(both, seeds=2, progress=False)
+    alone = finished[1].history["value_loss"]
+    np.testing.assert_array_equal(outcomes[0].history["value_loss"], alone)
+    assert not np.array_equal(outcomes[1].history["value_loss"], alone)
+
+
 def test_the_flat_interface_and_its_manifest_describe_the_same_run(
     finished: Any, tmp_path: Path
 ) -> None:
@@ -222,7 +230,8 @@ def test_the_flat_interface_and_its_manifest_describe_the_same_run(
     )
     assert made == config
     words = ["--config", str(outcome.files.manifest), "--out", str(tmp_path / "again")]
-    assert main([*words, "--no-progress"]) == 0
+    assert main([*words, "--no-progress", "--tensorboard"]) == 0
+    assert list((tmp_path / "again").rglob("events.out.tfevents.*"))
     again = small_config(tmp_path / "again", **OWN)
     assert_same_bits(stored_state(config), stored_state(again))
     folder = pathb_jax.make_config(env="my.module:Cart", success_return=0.0).output.out
