@@ -1,7 +1,6 @@
 """A run described by names and values alone, whatever group of the configuration they belong to."""
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import pydantic
 
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
+from pathb_jax.text import suggestion
 
 G = TypeVar("G")
 
@@ -36,9 +36,8 @@ def config_of(settings: Mapping[str, Any], where: str = "") -> RunConfig:
     groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
     for name, value in settings.items():
         if name not in OWNERS:
-            near = difflib.get_close_matches(name, OWNERS, n=1)
-            hint = f"; is it {near[0]}?" if near else f"; there are {', '.join(sorted(OWNERS))}"
-            raise InputError(f"{where}{name}", value, f"there is no such setting{hint}")
+            allowed = f"there is no such setting; {suggestion(name, sorted(OWNERS))}"
+            raise InputError(f"{where}{name}", value, allowed)
         groups[OWNERS[name]][name] = str(value) if isinstance(value, Path) else value
     return RunConfig(**{name: _group(kind, groups[name], where) for name, kind in GROUPS.items()})
 

@@ -1,4 +1,7 @@
-"""What lines show: text that others wrote (in files, paths, flags) as it is; shares."""
+"""What lines show: text of others (in files, paths, flags) as it is; shares; likely names."""
+
+import difflib
+from collections.abc import Sequence
 
 
 def visible(text: str) -> str:
@@ -22,3 +25,15 @@ def percent(share: float) -> str:
     if 0.999 < share < 1:
         return "more than 99.9 %"
     return f"{100 * share:.1f} %"
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return what a name that is not known may have meant.
+
+    >>> suggestion("value_coeff", ["lr", "value_coef"])
+    'is it value_coef?'
+    >>> suggestion("x", ["lr", "value_coef"])
+    'there are lr, value_coef'
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"is it {near[0]}?" if near else f"there are {', '.join(known)}"

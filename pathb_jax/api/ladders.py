@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from pathb_jax.api.calling import computing, naming_parameters
 from pathb_jax.config import Tier
 from pathb_jax.errors import InputError
 from pathb_jax.system import backend
+from pathb_jax.text import suggestion
 
 if TYPE_CHECKING:
     from pathb_jax.judging.runs import JudgedRun
@@ -92,11 +92,12 @@ def _plan(protocol: Any, out: str | Path | None, run: Any, options: Any) -> "Lad
 
     if isinstance(protocol, LadderPlan):
         return protocol
-    known = [f.name for f in dataclasses.fields(LadderPlan)]
+    named = ("protocol", "run", "out", "command")
+    known = [f.name for f in dataclasses.fields(LadderPlan) if f.name not in named]
     for name, value in options.items():
-        if name not in known or name in ("protocol", "run", "out", "command"):
-            near = difflib.get_close_matches(name, known) or known
-            raise InputError(name, value, f"there is no such option; is it {' or '.join(near)}?")
+        if name not in known:
+            allowed = f"there is no such option; {suggestion(name, known)}"
+            raise InputError(name, value, allowed)
     loaded = load_protocol(protocol) if isinstance(protocol, str) else protocol
     planned = planned_run(loaded, **run)
     return LadderPlan(loaded, planned, Path(out or default_folder(planned)), **options)
