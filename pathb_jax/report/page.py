@@ -118,7 +118,7 @@ def write_page(record_path: Path) -> Path:
         played=data["episodes"]["played"],
         strays=data["episodes"]["strays"],
         panels=PANELS,
-        measure="return" if plan and plan.run.env else "alignment",
+        own_env=plan.run.env if plan else None,
         channels=CHANNELS,
         edit_step=EDIT_STEP,
         lured_from=THRESHOLDS.old_basin,

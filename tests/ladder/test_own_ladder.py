@@ -130,6 +130,8 @@ def test_its_note_and_page_speak_of_returns(climbed: tuple[Path, Path]) -> None:
     page = write_page(folder / "ladder.json").read_text()
     assert '<button type="button">return</button>' in page
     assert "alignment</button>" not in page
+    assert "#episodes" not in page
+    assert "Each run: environment Pendulum-v1, tier Small" in page
 
 
 def test_judging_one_of_its_runs_says_the_same(
