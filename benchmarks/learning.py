@@ -1,4 +1,4 @@
-"""What each library's PPO learns from the same number of environment steps, by one evaluation.
+"""What libraries learn from equally many environment steps, by one evaluation: PPO, rejax's SAC.
 
     python -m pip install -c constraints.txt -e '.[bench]'
     python benchmarks/learning.py --task shadow-field --steps 2000000 --json learning.json
@@ -13,6 +13,7 @@ alignment, or return. Seconds are those of training alone, without compiling and
 
 What differs is each library's own: rejax clips gradients element by element and clips the value
 loss too, and starts its deviations at 1; sb3 and sbx bootstrap time-outs and run from the host.
+rejax-sac has as many gradient steps of as many samples, and what is not said here is its own.
 benchmarks/peers.py measures speed apart.
 """
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 # What starts JAX is imported where it is used: the devices of a CPU are chosen before.
 
 Task = Literal["shadow-field", "Pendulum-v1", "PointRobot-misc"]
-Library = Literal["ours", "ours-bootstrap", "rejax", "sbx", "sb3"]
+Library = Literal["ours", "ours-bootstrap", "rejax", "rejax-sac", "sbx", "sb3"]
 """`ours-bootstrap`: with --truncation bootstrap, which sbx and sb3 do always."""
 
 KNOBS: dict[Task, dict[str, Any]] = {

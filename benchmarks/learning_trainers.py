@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from peer_trainers import Rejax
 
+from pathb_jax.adapters.training_world import LegacyStepAPI
 from pathb_jax.config import TIERS, RunConfig
 from pathb_jax.evaluation.acting import Policy
 from pathb_jax.evaluation.policies import policy_data
@@ -37,6 +38,9 @@ def make(library: str, config: RunConfig, seeds: int) -> Iterator[Trainer]:
     """Yield trainers that have all seeds between them, each when it is its turn."""
     if library == "rejax":
         yield RejaxLearning(config, seeds)
+        return
+    if library == "rejax-sac":
+        yield RejaxSac(config, seeds)
         return
     for seed in range(seeds):
         schedule = dataclasses.replace(config.schedule, seed=seed)
@@ -86,16 +90,11 @@ class RejaxLearning(Rejax):
     def policies(self) -> list[Act]:
         """Return the mean of its Gaussian, in the environment's range, as its `act` clips it."""
         algorithm = self._algorithm(1)
-        low, high = algorithm.actor.action_range
-
-        def mean(module: Any, obs: Any) -> Any:
-            return module.action_mean(module.features(obs))
 
         @jax.jit
         def act(state: Any, obs: Any) -> Any:
             seen = algorithm.normalize_obs(state.obs_rms_state, obs)
-            action = algorithm.actor.apply(state.actor_ts.params, seen, method=mean)
-            return jnp.clip(action, low, high)
+            return algorithm.actor.apply(state.actor_ts.params, seen, method=self._mean)
 
         def of(place: int) -> Act:
             several = len(self.training_seeds) > 1
@@ -103,6 +102,40 @@ class RejaxLearning(Rejax):
             return lambda obs: act(state, obs)
 
         return [of(place) for place in self.training_seeds]
+
+    @staticmethod
+    def _mean(actor: Any, obs: Any) -> Any:
+        return jnp.clip(actor.action_mean(actor.features(obs)), *actor.action_range)
+
+
+class RejaxSac(RejaxLearning):
+    """rejax's SAC: a gradient step of a minibatch's samples after each step of all environments."""
+
+    def _algorithm(self, iterations: int) -> Any:
+        from rejax import SAC
+
+        config, hparams = self._config.train, self._config.hparams
+        size = TIERS[config.tier]
+        env = LegacyStepAPI(self._world())
+        return SAC.create(
+            env=env,
+            env_params=env.default_params,
+            agent_kwargs={"activation": "tanh"},
+            hidden_layer_sizes=(size.width,) * size.depth,
+            num_envs=config.batch_envs,
+            batch_size=config.minibatch_size,
+            total_timesteps=iterations * config.batch_size,
+            eval_freq=iterations * config.batch_size,
+            skip_initial_evaluation=True,
+            normalize_observations=True,
+            learning_rate=hparams.lr,
+            gamma=hparams.gamma,
+        ).replace(eval_callback=lambda *_: ())
+
+    @staticmethod
+    def _mean(actor: Any, obs: Any) -> Any:
+        mean = jnp.tanh(actor.action_mean(actor.features(obs)))
+        return actor.action_loc + mean * actor.action_scale
 
 
 def _baselines(library: str, config: RunConfig) -> Trainer:

@@ -38,7 +38,7 @@ def test_rejax_learns_on_beside_ours_and_both_are_told() -> None:
     pytest.importorskip("rejax", reason="the extra bench")
     flags = learning.Flags(task="Pendulum-v1", steps=640, seeds=2, eval_seeds=4)
     config = validated(build(**SMALL, **learning.KNOBS["Pendulum-v1"]))
-    for library in ("ours", "rejax"):
+    for library in ("ours", "rejax", "rejax-sac"):
         with jax.numpy_rank_promotion("allow"):  # rejax relies on it
             runs = learning.trained(library, config, flags)
         assert [run.seed for run in runs] == [0, 1]
