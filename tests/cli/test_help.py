@@ -9,7 +9,7 @@ import pytest
 from pathb_jax.cli import ladder, train
 
 TRAIN_FLAGS = {
-    "variant": "(required)",
+    "variant": "none: needed without --env",
     "tier": "Small",
     "sensor-tier": "local-probe-field",
     "seed": "0",

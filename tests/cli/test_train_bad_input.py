@@ -11,7 +11,7 @@ from pathb_jax.store.integrity import seal
 
 REWARD = "reward_ppo_phase3"
 BAD = [
-    ("", "--variant", "(required)"),
+    ("", "--variant", "choose one of signature_ppo_dense"),
     ("--variant mixed", "--variant", "'mixed'"),
     (f"--variant {VARIANT} --tier large", "--tier", "'large'"),
     (f"--variant {VARIANT} --sensor-tier perfect", "--sensor-tier", "'perfect'"),

@@ -114,7 +114,7 @@ LINES = [
     (plan(candidates=7), "candidates: 7 is not allowed; a list is required"),
     (plan(candidates=...), "candidates: '(missing)' is not allowed; the field is required"),
     (plan(name=["a"]), "name: ['a'] is not allowed; give one line"),
-    (plan(name=deep(5000)), "name: '(a large list)' is not allowed; give one line"),
+    (plan(name=deep(50_000)), "name: '(a large list)' is not allowed; give one line"),
     (plan(hours=[1.0, None]), "hours[1]: None is not allowed; give a number"),
     (plan(hours=[1.0]), "hours: [1.0] is not allowed; give a list of at least 2 and at most 3"),
     (
