@@ -1,5 +1,8 @@
 """The rules written twice: whatever a run's figures, both lead to the same receipts."""
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -70,9 +73,40 @@ def test_both_judge_rates_alike(found):
     assert_alike(LISTED, LISTED_TABLE, rules.Facts(by_start, {}, {}, history, 60, {}, None))
 
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "pendulum.toml"
+RETURNS, RETURNS_TABLE = load_protocol(EXAMPLE), tomllib.loads(EXAMPLE.read_text("utf-8"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(facts(), st.none() | near(-250.0), st.integers(0, 256))
+def test_both_judge_returns_alike_and_name_the_same_failure(run, mean, successes):
+    found = {10000: (successes, 256), 20000: (200, 256)} if run.counts else {}
+    told = {} if mean is None or not found else {10000: mean}
+    of_returns = run._replace(counts=found, alignments={}, half_alignments={}, returns=told)
+    assert_alike(RETURNS, RETURNS_TABLE, of_returns)
+    mode = classify(
+        RETURNS.failure_modes,
+        run.history,
+        updates=run.updates,
+        success=found.get(10000),
+        alignment=None,
+        half_alignment=None,
+        log_std_init=-0.5,
+        diverged=run.diverged or "",
+    )
+    table = RETURNS_TABLE["failure_modes"]
+    assert rules.failure_mode(table, -0.5, 10000, of_returns) == (mode.name, mode.figures)
+
+
 def assert_alike(protocol, table, run):
     assert rules.set_starts(table) == [*protocol.seed_sets]
-    receipts = judge(protocol.stages, run.counts, run.history, diverged=run.diverged or "")
+    receipts = judge(
+        protocol.stages,
+        run.counts,
+        run.history,
+        mean_returns=run.returns,
+        diverged=run.diverged or "",
+    )
     stages = rules.stages(table, run)
     for receipt, stage in zip(receipts, stages, strict=True):
         assert (receipt.stage, receipt.name, receipt.passed) == stage[:3]
