@@ -1,5 +1,6 @@
 """A run on another environment as the first program that knew such wrote it."""
 
+import runpy
 import shutil
 from pathlib import Path
 
@@ -47,9 +48,12 @@ def test_it_is_the_same_run_and_goes_on(folder: Path, tmp_path: Path) -> None:
     assert train(validated(build(**further))).manifest.update == 5
 
 
-def test_its_policies_act_alike(folder: Path) -> None:
+def test_its_policies_act_alike(folder: Path, repository: Path) -> None:
     of_file = pathb_jax.load_policy(folder / "policies" / f"{SLUG}.policy.json")
     seen = np.random.default_rng(0).normal(0, 1, (16, 3))
     actions = pathb_jax.load_policy(folder)(seen)
     np.testing.assert_allclose(of_file(seen), actions, atol=1e-6)
     assert of_file.env == "Pendulum-v1"
+    example = runpy.run_path(str(repository / "examples" / "act_numpy.py"))["NumpyPolicy"]
+    in_numpy = example(folder / "policies" / f"{SLUG}.policy.json")(seen)
+    np.testing.assert_allclose(in_numpy, actions, atol=1e-5)
