@@ -14,7 +14,7 @@ from pathb_jax.ladder.protocol import Protocol, deviation
 from pathb_jax.ladder.schema import PlannedRun
 from pathb_jax.runs.evidence import check_evidence
 from pathb_jax.runs.manifest import RecordedConfig, RunManifest, read_manifest
-from pathb_jax.runs.outcome import find_set
+from pathb_jax.runs.outcome import find_set, mean_returns
 from pathb_jax.store import artifacts
 from pathb_jax.store.artifacts import (
     RETURN,
@@ -103,11 +103,7 @@ def judge_run(folder: Path, protocol: Protocol) -> JudgedRun:
             protocol.stages,
             counts,
             history,
-            mean_returns={
-                start: summary["mean_return"]
-                for start, summary in summaries.items()
-                if "mean_return" in summary
-            },
+            mean_returns=mean_returns(summaries),
             diverged=diverged or "",
         ),
         failure_mode=classify(

@@ -14,7 +14,7 @@ from pathb_jax.ladder.failure_modes import alignment_at, classify
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
-from pathb_jax.runs.outcome import RunOutcome
+from pathb_jax.runs.outcome import RunOutcome, mean_returns
 from pathb_jax.store.models import parse
 from pathb_jax.store.record_schema import (
     NOTHING_YET,
@@ -85,11 +85,7 @@ def _judged(plan: LadderPlan, outcome: RunOutcome) -> list[StageRecord]:
         plan.protocol.stages,
         _counts(outcome),
         outcome.history,
-        mean_returns={
-            start: summary["mean_return"]
-            for start, summary in outcome.summaries.items()
-            if "mean_return" in summary
-        },
+        mean_returns=mean_returns(outcome.summaries),
         diverged=_diverged_text(outcome) or "",
     )
 

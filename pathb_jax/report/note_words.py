@@ -40,7 +40,6 @@ def filters(plan: Protocol | None, base: str) -> dict[str, Any]:
         "hours": lambda hours: f"{hours:.2f}",
         "interval": lambda summary: "{:.3f} to {:.3f}".format(*interval(summary)),
         "link": link_to,
-        "measured": measured,
         "mode": mode,
         "number": number,
         "other_verdicts": _other_verdicts,
@@ -109,14 +108,6 @@ def _remarks(trained: TrainedRecord | None) -> str:
         for entry in trained.environment_changes
     ]
     return "; ".join(remarks) or MISSING
-
-
-def measured(summary: SetSummary | None) -> str:
-    """Return the mean of what is measured of a set's episodes: alignment, or return."""
-    if summary is None:
-        return MISSING
-    own = summary.mean_return
-    return number(summary.mean_terminal_alignment if own is None else own)
 
 
 def _seeds(summary: SetSummary, start: str) -> str:

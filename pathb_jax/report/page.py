@@ -34,7 +34,6 @@ from pathb_jax.store.record_schema import (
     BatchRecord,
     CandidateRecord,
     RunRecord,
-    SetSummary,
 )
 from pathb_jax.text import visible
 
@@ -193,18 +192,13 @@ def _row(run: PageRun) -> dict[str, Any]:
         "stages": stages,
         "passed": sum(stage.passed is True for stage in stages),
         "sets": record.summaries,
-        "measured": next((_measured(s) for s in record.summaries.values()), None),
+        "measured": next((s.measured for s in record.summaries.values()), None),
         **last,
         "mode": "not judged" if record.failure_mode is None else note_words.mode(record),
         "env_steps": record.env_steps if ran else None,
         "minutes": record.wall_seconds / 60 if ran else None,
         "href": "" if record.status == "not_run" else _href(record),
     }
-
-
-def _measured(summary: SetSummary) -> float | None:
-    own = summary.mean_return
-    return summary.mean_terminal_alignment if own is None else own
 
 
 def _alternative_texts(

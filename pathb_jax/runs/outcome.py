@@ -10,7 +10,7 @@ from pathb_jax.config import RunConfig
 from pathb_jax.runs.identity import environment_changes
 from pathb_jax.runs.manifest import Divergence, RunManifest, Status, read_manifest
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import EvaluationFiles, RunFiles, evaluation_sets
+from pathb_jax.store.artifacts import RETURN, EvaluationFiles, RunFiles, evaluation_sets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,11 @@ class RunOutcome(NamedTuple):
             start: SetFigures._make(summary.get(name) for name in names)
             for start, summary in self.summaries.items()
         }
+
+
+def mean_returns(summaries: Mapping[int, Mapping[str, Any]]) -> dict[int, float]:
+    """Return the mean returns by the first seeds of sets, of those summaries that tell them."""
+    return {start: s[RETURN.mean] for start, s in summaries.items() if RETURN.mean in s}
 
 
 def run_files(config: RunConfig) -> RunFiles:

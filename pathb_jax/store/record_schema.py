@@ -99,6 +99,11 @@ class SetSummary(RecordPart):
     mean_return: Figure | None = None
     """Of such an environment."""
 
+    @property
+    def measured(self) -> float | None:
+        """The mean of what is measured of its episodes: alignment, or return."""
+        return self.mean_terminal_alignment if self.mean_return is None else self.mean_return
+
 
 class StageRecord(RecordPart):
     """One stage's receipt."""
