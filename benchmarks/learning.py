@@ -20,7 +20,7 @@ benchmarks/peers.py measures speed apart.
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -36,6 +36,8 @@ from pathb_jax.settings import config_of
 from pathb_jax.system import backend
 
 if TYPE_CHECKING:
+    from learning_trainers import Act
+
     from pathb_jax.config import RunConfig
 
 # What starts JAX is imported where it is used: the devices of a CPU are chosen before.
@@ -106,10 +108,6 @@ class Learned(NamedTuple):
     train_seconds: float
 
 
-Act = Callable[[Any], Any]
-"""Observations `[N, D]`, as the environment shows them, to its actions `[N, A]`."""
-
-
 class Examiner:
     """Plays a policy's mean from fixed seeds, whoever's it is.
 
@@ -153,7 +151,7 @@ class Examiner:
         self._metrics = jax.jit(lambda state: metrics(state, bank))
         self._box, self._seeds = box, seeds
 
-    def point(self, env_steps: int, act: Act) -> Point:
+    def point(self, env_steps: int, act: "Act") -> Point:
         """Play all episodes to their ends."""
         state, ended = self._begin(), np.zeros(self._seeds, bool)
         while not ended.all():

@@ -1,6 +1,7 @@
 """Trainers that learn on and show their policies, for `learning`. Importing this starts JAX."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -9,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from peer_trainers import Rejax
 
-from pathb_jax.adapters.training_world import LegacyStepAPI
 from pathb_jax.config import TIERS, RunConfig
 from pathb_jax.evaluation.acting import Policy
 from pathb_jax.evaluation.policies import policy_data
@@ -77,7 +77,13 @@ class Ours:
         data = policy_data(self._state.params, self._state.normalizer)
         train, env = self._config.train, self._program.env
         box = getattr(env, "action_box", None)
-        return [jax.jit(Policy(data, TIERS[train.tier], train.sensor_tier, train.env, box))]
+        policy = Policy(data, TIERS[train.tier], train.sensor_tier, train.env, box)
+        return [functools.partial(_act, policy)]
+
+
+@jax.jit
+def _act(policy: Policy, obs: Any) -> Any:
+    return policy(obs)
 
 
 class RejaxLearning(Rejax):
@@ -89,19 +95,23 @@ class RejaxLearning(Rejax):
 
     def policies(self) -> list[Act]:
         """Return the mean of its Gaussian, in the environment's range, as its `act` clips it."""
-        algorithm = self._algorithm(1)
-
-        @jax.jit
-        def act(state: Any, obs: Any) -> Any:
-            seen = algorithm.normalize_obs(state.obs_rms_state, obs)
-            return algorithm.actor.apply(state.actor_ts.params, seen, method=self._mean)
 
         def of(place: int) -> Act:
             several = len(self.training_seeds) > 1
             state = jax.tree.map(lambda x: x[place], self._state) if several else self._state
-            return lambda obs: act(state, obs)
+            return functools.partial(self._compiled_act, state)
 
         return [of(place) for place in self.training_seeds]
+
+    @functools.cached_property
+    def _compiled_act(self) -> Callable[[Any, Any], Any]:
+        algorithm = self._algorithm(1)
+
+        def act(state: Any, obs: Any) -> Any:
+            seen = algorithm.normalize_obs(state.obs_rms_state, obs)
+            return algorithm.actor.apply(state.actor_ts.params, seen, method=self._mean)
+
+        return jax.jit(act)
 
     @staticmethod
     def _mean(actor: Any, obs: Any) -> Any:
@@ -114,23 +124,13 @@ class RejaxSac(RejaxLearning):
     def _algorithm(self, iterations: int) -> Any:
         from rejax import SAC
 
-        config, hparams = self._config.train, self._config.hparams
-        size = TIERS[config.tier]
-        env = LegacyStepAPI(self._world())
-        return SAC.create(
-            env=env,
-            env_params=env.default_params,
+        return self._created(
+            SAC,
+            iterations,
             agent_kwargs={"activation": "tanh"},
-            hidden_layer_sizes=(size.width,) * size.depth,
-            num_envs=config.batch_envs,
-            batch_size=config.minibatch_size,
-            total_timesteps=iterations * config.batch_size,
-            eval_freq=iterations * config.batch_size,
-            skip_initial_evaluation=True,
-            normalize_observations=True,
-            learning_rate=hparams.lr,
-            gamma=hparams.gamma,
-        ).replace(eval_callback=lambda *_: ())
+            hidden_layer_sizes=self._layers,
+            batch_size=self._config.train.minibatch_size,
+        )
 
     @staticmethod
     def _mean(actor: Any, obs: Any) -> Any:

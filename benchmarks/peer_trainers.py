@@ -130,27 +130,40 @@ class Rejax:
         from rejax import PPO
 
         config, hparams = self._config.train, self._config.hparams
-        size = TIERS[config.tier]
-        env = LegacyStepAPI(self._world())
-        return PPO.create(
-            env=env,
-            env_params=env.default_params,
-            agent_kwargs={"activation": "tanh", "hidden_layer_sizes": (size.width,) * size.depth},
-            num_envs=config.batch_envs,
+        return self._created(
+            PPO,
+            iterations,
+            agent_kwargs={"activation": "tanh", "hidden_layer_sizes": self._layers},
             num_steps=config.rollout_length,
             num_epochs=config.epochs,
             num_minibatches=config.batch_size // config.minibatch_size,
+            gae_lambda=hparams.gae_lambda,
+            clip_eps=hparams.clip_range,
+            ent_coef=hparams.entropy_coef,
+            vf_coef=hparams.value_coef,
+            max_grad_norm=hparams.max_grad_norm,
+        )
+
+    @property
+    def _layers(self) -> tuple[int, ...]:
+        size = TIERS[self._config.train.tier]
+        return (size.width,) * size.depth
+
+    def _created(self, algorithm: Any, iterations: int, **own: Any) -> Any:
+        """Return an algorithm of rejax with what is the same for all of them, and its own."""
+        config, hparams = self._config.train, self._config.hparams
+        env = LegacyStepAPI(self._world())
+        return algorithm.create(
+            env=env,
+            env_params=env.default_params,
+            num_envs=config.batch_envs,
             total_timesteps=iterations * config.batch_size,
             eval_freq=iterations * config.batch_size,
             skip_initial_evaluation=True,
             normalize_observations=True,
             learning_rate=hparams.lr,
             gamma=hparams.gamma,
-            gae_lambda=hparams.gae_lambda,
-            clip_eps=hparams.clip_range,
-            ent_coef=hparams.entropy_coef,
-            vf_coef=hparams.value_coef,
-            max_grad_norm=hparams.max_grad_norm,
+            **own,
         ).replace(eval_callback=lambda *_: ())
 
     def train(self, iterations: int) -> Any:

@@ -128,7 +128,7 @@ class OwnWorld:
             raise InputError("--env", name, allowed) from None
 
     @property
-    def action_dim(self) -> int:
+    def num_actions(self) -> int:
         """A, components of an action."""
         return self.action_box.shape[1]
 

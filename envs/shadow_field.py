@@ -304,11 +304,6 @@ class MesaShadowField(environment.Environment[EnvState, EnvParams]):
         """Components of an action."""
         return 2
 
-    @property
-    def action_dim(self) -> int:
-        """A, likewise."""
-        return self.num_actions
-
     def action_space(self, params: EnvParams | None = None) -> spaces.Box:
         """Return the box of actions; what lies beyond the norm limit is scaled back."""
         limit = (self.default_params if params is None else params).action_max

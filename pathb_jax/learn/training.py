@@ -111,7 +111,7 @@ def init(
     # Updates count from 1, so index 0 is free for initialisation.
     params_key, reset_key = jax.random.split(jax.random.fold_in(base, 0))
     params = networks.init_params(
-        params_key, TIERS[config.tier], env.obs_dim, log_std_init, env.action_dim
+        params_key, TIERS[config.tier], env.obs_dim, log_std_init, env.num_actions
     )
     env_state, obs, statistics = reset_envs(
         env, env_params, normalizer.init_normalizer(env.obs_dim), reset_key, config.batch_envs

@@ -36,7 +36,7 @@ def test_every_environment_with_boxes_steps_with_types_that_do_not_change(name: 
     step = jax.vmap(world.step, in_axes=(0, 0, 0, world.bank_axes(params)))
     reset = jax.vmap(world.reset, in_axes=(0, world.bank_axes(params)))
     keys = jax.random.split(jax.random.key(0), 3)
-    action = jax.ShapeDtypeStruct((3, world.action_dim), jnp.float32)
+    action = jax.ShapeDtypeStruct((3, world.num_actions), jnp.float32)
     with jax.numpy_rank_promotion("allow"):  # some of them rely on it
         first = jax.eval_shape(reset, keys, params)
         after = jax.eval_shape(step, keys, first[1], action, params)
@@ -172,7 +172,7 @@ def test_a_class_is_found_in_the_folder_where_the_command_starts(
     before = list(sys.path)
     world = OwnWorld("my_cart:Cart")
     assert sys.path == before
-    assert (world.obs_dim, world.action_dim) == (2, 1)
+    assert (world.obs_dim, world.num_actions) == (2, 1)
     described = world.description
     assert described["env_params"] == {"max_steps_in_episode": 100, "force": 1.0, "dt": 0.1}
     assert described["env_source"].startswith("my_cart sha256 ")

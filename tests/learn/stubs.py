@@ -1,6 +1,6 @@
 """Environments that fit the trainer and have nothing but what a test asks about.
 
-Each has `obs_dim`, `action_dim`, `reset` and `step` with auto-reset, as `pathb_jax.learn.rollout`
+Each has `obs_dim`, `num_actions`, `reset` and `step` with auto-reset, as `pathb_jax.learn.rollout`
 uses them, and parameters that `pathb_jax.envs.world.bank_axes` can split over environments.
 """
 
@@ -29,7 +29,7 @@ UNBOUND = StubParams()
 class Stub:
     """What all of them have."""
 
-    action_dim: ClassVar[int] = 2
+    num_actions: ClassVar[int] = 2
 
     def bank_axes(self, params: Any) -> Any:
         return bank_axes(params)
