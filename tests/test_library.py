@@ -173,13 +173,13 @@ except Stop:
     [
         "ladder --tier Small --out out",
         "diagnose --tier Small --out out",
+        "envelope --doc page.md --out out --lambdas 0.5",
         *(
             pytest.param(words, marks=pytest.mark.slow)
             for words in (
                 f"train --variant {VARIANT} --out out",
                 "evaluate --controller oracle",
                 "anchors --doc page.md --out out",
-                "envelope --doc page.md --out out --lambdas 0.5",
                 "reproducibility --tier Small",
             )
         ),

@@ -18,13 +18,12 @@ from pathb_jax.report.figures import PANELS
 from pathb_jax.report.html import check_can_draw, write_html
 from pathb_jax.report.note import overlap, protocol_of
 from pathb_jax.report.note_files import NOTE_NAME
-from pathb_jax.report.page_data import PageRun, along, curves, episodes, read_runs
+from pathb_jax.report.page_data import PageRun, along, curves, episodes, field_shapes, read_runs
 from pathb_jax.report.page_figures import (
     curve_specs,
     curve_text,
     episodes_spec,
     episodes_text,
-    field_shapes,
 )
 from pathb_jax.report.page_files import MARKER, PAGE_NAME
 from pathb_jax.report.receipts import receipt_rows

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pathb_jax.envs.start_states import start_states
+from pathb_jax.envs.world import EnvParams
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.figures import PANELS, colours_of
 from pathb_jax.report.played_paths import PlayedPaths, play_paths
@@ -232,3 +233,15 @@ def _short(value: float, digits: int) -> float | int | None:
         return None
     short = float(f"{value:.{digits}g}")
     return int(short) if short == int(short) else short
+
+
+def field_shapes() -> dict[str, Any]:
+    """Return lengths of the task that the chart of episodes draws, at its default values."""
+    world = EnvParams()
+    return {
+        "half_width": float(world.half_width),
+        "basin": [float(x) for x in world.basin_center],
+        "basin_sigma": float(world.basin_sigma),
+        "signature_sigma": float(world.signature_sigma),
+        "success_radius": float(world.success_radius),
+    }

@@ -6,7 +6,6 @@ Colours are variables of the page's style, so that light and dark need no second
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pathb_jax.envs.world import EnvParams
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.report.figures import PANELS
 from pathb_jax.report.note_words import number
@@ -229,18 +228,6 @@ def episodes_spec() -> Spec:
         "params": [{"name": "reach", "value": 5}, {"name": "crowded", "value": False}],
         "layer": layers,
         "config": CONFIG,
-    }
-
-
-def field_shapes() -> dict[str, Any]:
-    """Return lengths of the task that the chart of episodes draws, at its default values."""
-    world = EnvParams()
-    return {
-        "half_width": float(world.half_width),
-        "basin": [float(x) for x in world.basin_center],
-        "basin_sigma": float(world.basin_sigma),
-        "signature_sigma": float(world.signature_sigma),
-        "success_radius": float(world.success_radius),
     }
 
 
