@@ -4,6 +4,7 @@ import importlib
 import re
 import shlex
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,24 +14,36 @@ from pathb_jax.cli import command
 from pathb_jax.cli.main import COMMANDS
 from pathb_jax.config_checks import validated
 
+ROOT = Path(__file__).parents[1]
 TEST_COMMAND = "python -m pip install -c constraints.txt -e '.[test]' && python -m pytest"
 """What .ci/run takes from the README."""
-ROOTS = "envs|pathb_jax|scripts|benchmarks|tests|docs"
+FOLDERS = "envs|pathb_jax|scripts|benchmarks|tests|docs"
 
 
 @pytest.fixture(scope="module")
-def pages(repository):
+def pages():
     """Path from the repository -> text, of every Markdown page that is tracked."""
-    words = ["git", "ls-files", "-z", "*.md"]
-    listed = subprocess.run(words, cwd=repository, capture_output=True, text=True, check=True)
-    names = [name for name in listed.stdout.split("\0") if name]
-    assert {"README.md", "CONTRIBUTING.md", "docs/LADDER.md", "docs/spec/trainer.md"} <= set(names)
-    return {name: (repository / name).read_text(encoding="utf-8") for name in names}
+    found = tracked_pages()
+    assert {"README.md", "CONTRIBUTING.md", "docs/LADDER.md", "docs/spec/trainer.md"} <= set(found)
+    return found
 
 
 @pytest.fixture(scope="module")
 def commands(pages):
     """(page, subcommand or script, words) of all that the pages' code blocks start."""
+    started = commands_of(pages)
+    assert {name for _, name, _ in started} >= set(COMMANDS)
+    return started
+
+
+def tracked_pages():
+    words = ["git", "ls-files", "-z", "*.md"]
+    listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    names = [name for name in listed.stdout.split("\0") if name]
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
+
+
+def commands_of(pages):
     started = []
     for page, text in pages.items():
         for line in "\n".join(blocks(text)).splitlines():
@@ -38,7 +51,6 @@ def commands(pages):
                 if re.match(r"pathb |python \w+/\w+\.py", part):
                     name, *words = shlex.split(part, comments=True)[1:]
                     started.append((page, name, words))
-    assert {name for _, name, _ in started} >= set(COMMANDS)
     return started
 
 
@@ -117,7 +129,7 @@ def test_every_flag_in_the_text_is_some_commands(pages, repository, capsys):
 def test_every_path_of_the_project_exists(pages, repository):
     count = 0
     for page, text in pages.items():
-        for path in re.findall(rf"(?<![\w/.<-])((?:{ROOTS})/[\w/.-]*[\w/])", text):
+        for path in re.findall(rf"(?<![\w/.<-])((?:{FOLDERS})/[\w/.-]*[\w/])", text):
             if page == "CHANGELOG.md" or re.search(r"NAME|FILE", path):
                 continue
             assert (repository / path).exists(), f"{page}: {path}"
