@@ -4,7 +4,6 @@ import importlib
 import re
 import shlex
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,18 +13,19 @@ from pathb_jax.cli import command
 from pathb_jax.cli.main import COMMANDS
 from pathb_jax.config_checks import validated
 
-ROOT = Path(__file__).parents[1]
 TEST_COMMAND = "python -m pip install -c constraints.txt -e '.[test]' && python -m pytest"
 """What .ci/run takes from the README."""
-FOLDERS = "envs|pathb_jax|scripts|benchmarks|tests|docs"
+ROOTS = "envs|pathb_jax|scripts|benchmarks|tests|docs"
 
 
 @pytest.fixture(scope="module")
-def pages():
+def pages(repository):
     """Path from the repository -> text, of every Markdown page that is tracked."""
-    found = tracked_pages()
-    assert {"README.md", "CONTRIBUTING.md", "docs/LADDER.md", "docs/spec/trainer.md"} <= set(found)
-    return found
+    words = ["git", "ls-files", "-z", "*.md"]
+    listed = subprocess.run(words, cwd=repository, capture_output=True, text=True, check=True)
+    names = [name for name in listed.stdout.split("\0") if name]
+    assert {"README.md", "CONTRIBUTING.md", "docs/LADDER.md", "docs/spec/trainer.md"} <= set(names)
+    return {name: (repository / name).read_text(encoding="utf-8") for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,6 @@ def commands(pages):
     started = commands_of(pages)
     assert {name for _, name, _ in started} >= set(COMMANDS)
     return started
-
-
-def tracked_pages():
-    words = ["git", "ls-files", "-z", "*.md"]
-    listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    names = [name for name in listed.stdout.split("\0") if name]
-    return {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
 
 
 def commands_of(pages):
@@ -129,7 +122,7 @@ def test_every_flag_in_the_text_is_some_commands(pages, repository, capsys):
 def test_every_path_of_the_project_exists(pages, repository):
     count = 0
     for page, text in pages.items():
-        for path in re.findall(rf"(?<![\w/.<-])((?:{FOLDERS})/[\w/.-]*[\w/])", text):
+        for path in re.findall(rf"(?<![\w/.<-])((?:{ROOTS})/[\w/.-]*[\w/])", text):
             if page == "CHANGELOG.md" or re.search(r"NAME|FILE", path):
                 continue
             assert (repository / path).exists(), f"{page}: {path}"

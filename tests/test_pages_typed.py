@@ -13,8 +13,9 @@ import matplotlib.figure
 import pytest
 from small_protocol import small_table, write_toml
 from small_runs import SEEDS, SHAPES, UPDATES, small_config
-from test_documents import commands_of, module_of, tracked_pages
+from test_documents import commands_of, module_of
 
+from pathb_jax.cli.main import COMMANDS
 from pathb_jax.ladder import estimate
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.plan import LadderPlan
@@ -22,7 +23,7 @@ from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.runs.trainer import train
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = ("docs/TUTORIAL.md", "docs/OWN_ENVIRONMENT.md", "docs/examples/")
+TYPED_WHOLE = ("TUTORIAL.md", "OWN_ENVIRONMENT.md")
 LADDERS = Path("results/mesa")
 LESS: dict[str, Any] = {
     "--updates": UPDATES,
@@ -48,11 +49,6 @@ MORE: dict[str, dict[str, Any]] = {
     "check": {"--updates": 4, "--vmapped-updates": 1},
 }
 """Flags that a subcommand is given besides, unless the page gives them."""
-SCRIPTS = {
-    "scripts/reproduce_anchors.py": "anchors",
-    "scripts/envelope.py": "envelope",
-    "scripts/ladder.py": "ladder",
-}
 MAY_REJECT = ("train", "ladder", "judge")
 
 
@@ -88,16 +84,27 @@ def begins(name: str, words: list[str]) -> bool:
 
 def cases() -> Iterator[Any]:
     """Each command once, as its page names it; those that train are slow."""
+    files = [*ROOT.glob("README.md"), *sorted((ROOT / "docs").glob("*.md"))]
+    pages = {file.name: file.read_text("utf-8") for file in files if file.name not in TYPED_WHOLE}
+    by_module = {command.module: name for name, command in COMMANDS.items()}
     seen = []
-    for page, script, words in commands_of(tracked_pages()):
-        if page.startswith(ELSEWHERE) or script.startswith("benchmarks/") or "--ray" in words:
+    for page, script, words in commands_of(pages):
+        if script.startswith("benchmarks/") or "--ray" in words:
             continue
-        name = SCRIPTS.get(script, script)
+        name = script
+        if name not in COMMANDS:
+            name = by_module[module_of(ROOT, script).__name__.rpartition(".")[2]]
         if (name, words) in seen:
             continue
         seen.append((name, words))
         marks = [pytest.mark.slow] if trains(name, words) else []
         yield pytest.param(name, words, id=f"{page}: {name} {' '.join(words)}", marks=marks)
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Render no figure, measure nothing for long."""
+    patch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
+    patch.setattr(estimate, "PROBE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +113,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        patch.setattr(estimate, "PROBE_SECONDS", 0.0)
+        hurry(patch)
         patch.setattr("pathb_jax.ladder.ladder.play_references", lambda plan: [])
-        patch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
         results = Path("results")
         demo = train(small_config(results / "demo", keep_every=3, run_label="demo"))
         for seed in (1, 2):
@@ -132,7 +138,6 @@ def test_it_runs(
     if begins(name, words):
         shutil.rmtree(tmp_path / "results")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
-    monkeypatch.setattr(estimate, "PROBE_SECONDS", 0.0)
+    hurry(monkeypatch)
     code = module_of(ROOT, name).main(reduced(name, words))
     assert code == 0 or (code == 3 and name in MAY_REJECT)
