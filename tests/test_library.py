@@ -33,6 +33,7 @@ def asked(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_an_unvalidated_schedule_acts_as_the_validated_one(tmp_path):
     states = []
     for name, made in (("as-it-is", lambda c: c), ("validated", validated)):

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib.figure
 import pytest
+from quick import hurry
 from small_protocol import small_table, write_toml
 from small_runs import SEEDS, SHAPES, UPDATES, small_config
 from test_documents import commands_of, module_of
 
 from pathb_jax.cli.main import COMMANDS
-from pathb_jax.ladder import estimate
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
@@ -99,12 +98,6 @@ def cases() -> Iterator[Any]:
         seen.append((name, words))
         marks = [pytest.mark.slow] if trains(name, words) else []
         yield pytest.param(name, words, id=f"{page}: {name} {' '.join(words)}", marks=marks)
-
-
-def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Render no figure, measure nothing for long."""
-    patch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
-    patch.setattr(estimate, "PROBE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,14 @@ import json
 import math
 import shutil
 
-import matplotlib.figure
 import pytest
+from quick import hurry
 from small_protocol import UPDATES, small_table, write_toml
 from small_runs import Watcher, tree_of
 
 from pathb_jax.cli.evaluate import main as evaluate
 from pathb_jax.cli.ladder import main
 from pathb_jax.cli.verify import main as verify
-from pathb_jax.ladder import estimate
 from pathb_jax.ladder.diagnosis import fall_by_chance, segment_ends
 from pathb_jax.ladder.ladder import run_ladder
 from pathb_jax.ladder.plan import LadderPlan
@@ -35,8 +34,7 @@ NOTE = "PHASE7_V2_PATH_B_RESULTS.md"
 def _quick():
     """Figures are not rendered, nothing is measured for long, no reference controller plays."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
-        patch.setattr(estimate, "PROBE_SECONDS", 0.0)
+        hurry(patch)
         patch.setattr("pathb_jax.ladder.ladder.play_references", lambda plan: [])
         yield
 

@@ -4,13 +4,12 @@ import csv
 import json
 import shutil
 
-import matplotlib.figure
 import pytest
+from quick import hurry
 from small_protocol import small_table, write_toml
 
 from pathb_jax.cli.ladder import main
 from pathb_jax.cli.verify import main as verify
-from pathb_jax.ladder import estimate
 from pathb_jax.store.record import read_record
 
 pytestmark = pytest.mark.slow
@@ -24,8 +23,7 @@ def ladder(tmp_path_factory):
     protocol = write_toml(folder / "small.toml", small_table(passes=True))
     words = ["--protocol", str(protocol), "--out", str(folder / "ladder"), "--no-progress"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
-        patch.setattr(estimate, "PROBE_SECONDS", 0.0)
+        hurry(patch)
         patch.setattr("pathb_jax.ladder.ladder.play_references", lambda plan: [])
         assert main(words) == 0
     return folder / "ladder"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from quick import hurry
 from small_protocol import UPDATES, small_table, write_toml
 from small_runs import BATCH_SIZE, VARIANT, read, rows, tree_of
 
@@ -55,11 +56,14 @@ def run_small(folder, *, passes, more=()):
 @pytest.fixture(scope="module")
 def adopted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("adopted")
-    return run_small(folder, passes=True, more=["--note", folder / "docs" / "mesa" / "note.md"])
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        return run_small(folder, passes=True, more=["--note", folder / "docs" / "mesa" / "note.md"])
 
 
 @pytest.fixture(scope="module")
 def rejected(tmp_path_factory):
+    """Its figures are rendered."""
     return run_small(tmp_path_factory.mktemp("rejected"), passes=False, more=["--no-progress"])
 
 
@@ -142,8 +146,9 @@ def test_note_and_figures_lie_beside_the_record_and_where_asked(adopted, rejecte
         assert verdict in note
         figures = re.findall(r"\]\((figures/[^)]+\.png)\)", note)
         assert figures
-        for figure in figures:
-            assert (ladder.folder / figure).read_bytes().startswith(b"\x89PNG")
+        assert all((ladder.folder / figure).exists() for figure in figures)
+    for picture in (rejected.folder / "figures").glob("*.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
     elsewhere = adopted.folder.parent / "docs" / "mesa" / "note.md"
     assert "Adopted: lr1e4" in elsewhere.read_text()
 
@@ -174,6 +179,8 @@ def test_progress_can_be_switched_off(adopted, rejected):
 def test_run_again_it_trains_nothing_and_reports(request, name, monkeypatch, capsys):
     ladder = request.getfixturevalue(name)
     before = ladder.files
+    if name == "adopted":
+        hurry(monkeypatch)
     monkeypatch.setattr(trainer, "train", None)
     monkeypatch.setattr(estimate, "measure", None)
     assert main(ladder.words) == ladder.code
@@ -218,6 +225,7 @@ def test_an_estimate_is_made_of_what_was_measured(tmp_path):
 
 
 def test_interrupted_it_goes_on(tmp_path, capsys, monkeypatch):
+    hurry(monkeypatch)
     train, seen = trainer.train, []
 
     def stop(config, observer):

@@ -4,12 +4,12 @@ import json
 import shutil
 
 import pytest
+from quick import hurry
 from small_protocol import small_table, write_toml
 from small_runs import bad_input_line
 
 from pathb_jax.cli.ladder import main
 from pathb_jax.cli.verify import main as verify
-from pathb_jax.ladder import estimate
 from pathb_jax.store.record import read_record
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ def judged(tmp_path_factory):
     protocol = write_toml(folder / "small.toml", small_table(passes=False))
     words = ["--protocol", str(protocol), "--out", str(folder / "ladder"), "--no-progress"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estimate, "PROBE_SECONDS", 0.0)
+        hurry(patch)
         codes = [main(words), main([*words, "--adopt", "vc0_25", "--because", WHY])]
     return folder / "ladder", words, codes
 
@@ -88,6 +88,6 @@ def test_a_forged_judgement_does_not_hold(judged, tmp_path, capsys, edit):
     ],
 )
 def test_bad_input_is_one_line(words, said, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(estimate, "measure", None)  # nothing may be compiled for it
+    monkeypatch.setattr("pathb_jax.ladder.estimate.measure", None)  # nothing may be compiled for it
     out = ["--out", str(tmp_path / "out")]
     assert said in bad_input_line(main, [*out, *words], capsys, tmp_path)

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import matplotlib.figure
 import pytest
+from quick import hurry
 from small_runs import bad_input_line, tree_of
 
 from pathb_jax.cli import ladder
@@ -24,7 +24,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for what draws; figures of the note are not rendered."""
     monkeypatch.setattr(page_files, "can_draw", lambda: True)
     monkeypatch.setattr(html, "_bundle", lambda: "")
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
+    hurry(monkeypatch)
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def climbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return protocol, folder / "ladder"
 
 
+@pytest.mark.slow
 def test_a_ladder_whose_floor_is_in_reach_adopts(tmp_path: Path) -> None:
     record = pathb_jax.run_ladder(
         str(write(tmp_path, own_table())), tmp_path / "ladder", progress=False

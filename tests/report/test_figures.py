@@ -46,7 +46,11 @@ def test_settings_of_the_user_have_no_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "rc"), [("agg", RC), ("nonsense", RC), ("module://nonsense", RC + b"\xff")]
+    ("backend", "rc"),
+    [
+        *(pytest.param(name, RC, marks=pytest.mark.slow) for name in ("agg", "nonsense")),
+        ("module://nonsense", RC + b"\xff"),
+    ],
 )
 def test_settings_of_the_working_folder_have_no_say(
     backend: str, rc: bytes, tmp_path: Path

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from quick import hurry
 from test_note import OWN, adopted, own, rejected, with_other_seeds, written
 
 from pathb_jax.errors import InputError
@@ -44,6 +45,11 @@ HOSTILE = [
     "$x^2$ and $$y$$",
     "[/ref] {{ 7 * 7 }} {% raw %}",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
 
 
 def shown(text: str) -> str:

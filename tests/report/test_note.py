@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import matplotlib.figure
 import numpy as np
 import pytest
+from quick import hurry
 from small_records import new_batch_run, new_candidate, new_record, new_summary
 
 from pathb_jax.errors import InputError
@@ -63,7 +63,7 @@ Successes = tuple[int, int, int]
 def _quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn but not rendered, which takes most of a note's time."""
     if "real_figures" not in request.fixturenames:
-        monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda *_, **__: None)
+        hurry(monkeypatch)
 
 
 @pytest.fixture

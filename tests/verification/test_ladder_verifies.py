@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from quick import hurry
 from small_runs import Watcher
 
 from pathb_jax.cli.ladder import main
@@ -40,7 +41,8 @@ def test_runs_that_are_taken_up_are_checked(plan, monkeypatch):
         run_ladder(plan)
 
 
-def test_a_finished_ladder_that_was_edited_ends_with_1(plan, ladder, capsys):
+def test_a_finished_ladder_that_was_edited_ends_with_1(plan, ladder, monkeypatch, capsys):
+    hurry(monkeypatch)
     words = ["--protocol", str(ladder.parent / "small.toml"), "--out", str(plan.out)]
     words += ["--train-seeds", "2", "--no-progress"]
     before, sha = plan.record_path.read_bytes(), digest(plan.out)["record"]
