@@ -22,6 +22,7 @@ def example(repository, name):
     return module
 
 
+@pytest.mark.slow
 def test_wandb_gets_every_row(repository, tmp_path, monkeypatch):
     logged = []
     run = SimpleNamespace(define_metric=MagicMock(), log=logged.append, finish=MagicMock())
@@ -38,6 +39,7 @@ def test_wandb_gets_every_row(repository, tmp_path, monkeypatch):
     run.finish.assert_called_once()
 
 
+@pytest.mark.slow
 def test_mlflow_gets_every_row(repository, tmp_path, monkeypatch):
     client = MagicMock()
     mlflow, entities = ModuleType("mlflow"), ModuleType("mlflow.entities")

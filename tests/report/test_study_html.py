@@ -1,6 +1,5 @@
 """Pages of the studies in HTML: their figures are those of the tables."""
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,18 @@ DOCS = Path(__file__).parents[2] / "docs"
 HOSTILE = "</script><script>alert(1)</script>{{ 7 * 7 }}\u202e"
 
 
+@pytest.fixture(autouse=True)
+def _quick_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A p-value like any other in the place of one that takes seconds."""
+    monkeypatch.setattr("pathb_jax.studies.anchors.exact_difference_of_means", lambda *_: 0.5)
+
+
 @pytest.fixture
 def _quick_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_files, "can_draw", lambda: True)
     monkeypatch.setattr(html, "_bundle", lambda: STAND_IN)
 
 
-@functools.cache  # its statistics take seconds
 def study_page(name: str, path: Path) -> StudyPage:
     if name == "anchors":
         done = anchors_table(path).read()

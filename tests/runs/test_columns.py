@@ -42,6 +42,7 @@ def inserted(monkeypatch):
     forget_programs()
 
 
+@pytest.mark.slow
 def test_no_other_column_moves(finished, inserted, tmp_path):
     watcher = Watcher()
     outcome = train(small_config(tmp_path / "run"), watcher)

@@ -87,7 +87,7 @@ def test_the_same_run_again_is_the_same_bits_stopped_or_not(finished: Any, tmp_p
     assert lasting_history(histories[0]) == lasting_history(histories[1])
 
 
-@pytest.mark.parametrize("starts", ["fixed", "fresh"])
+@pytest.mark.parametrize("starts", ["fixed", pytest.param("fresh", marks=pytest.mark.slow)])
 def test_training_starts_are_those_that_are_asked_for(starts: str, tmp_path: Path) -> None:
     config = small_config(tmp_path, **OWN, train_starts=starts, updates=1)
     state = trainer.train(config) and stored_state(config)
