@@ -15,7 +15,7 @@ from pathb_jax.store.record_schema import (
 
 
 def new_candidate(
-    order: int, tag: str, change: dict[str, float], run_dir: str, slug: str
+    order: int, tag: str, change: dict[str, float | str | bool], run_dir: str, slug: str
 ) -> CandidateRecord:
     return CandidateRecord(
         order=order,

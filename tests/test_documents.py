@@ -108,7 +108,7 @@ def test_the_commands_are_good_input(commands, repository):
 
 
 def test_every_flag_in_the_text_is_some_commands(pages, repository, capsys):
-    known = {"--help", "--version", "--completion", "--dist"}  # the last is pytest-xdist's
+    known = {"--help", "--version", "--completion"}
     for name in COMMANDS:
         known |= help_of(module_of(repository, name), capsys)
     for page, text in pages.items():

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import matplotlib.figure
 import numpy as np
 import pytest
+from hand_made_ladders import adopted, written
 from small_rows import envelope_run
 
 from pathb_jax.cli import evaluate
@@ -91,8 +92,6 @@ def test_why_a_figure_was_not_drawn() -> None:
 
 @pytest.mark.usefixtures("_no_figures")
 def test_the_note_says_which_figure_is_missing(tmp_path: Path) -> None:
-    from test_note import adopted, written
-
     text = written(adopted(tmp_path), tmp_path)
     assert "Training curves of every candidate. RuntimeError: no font \\|x\\| at all)" in text
     assert "Success rate per run and seed set, with intervals. RuntimeError" in text

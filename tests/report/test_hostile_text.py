@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hand_made_ladders import OWN, adopted, own, rejected, with_other_seeds, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from quick import hurry
-from test_note import OWN, adopted, own, rejected, with_other_seeds, written
 
 from pathb_jax.errors import InputError
 from pathb_jax.report.markdown import code, escaped, link

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hand_made_ladders import KINDS, PLAN, adopted, own, rejected, untouched, with_other_seeds
 from hand_made_policies import follower, homing
 from test_hostile_text import HOSTILE, hostile_protocol, hostile_record
-from test_note import KINDS, PLAN, adopted, own, rejected, untouched, with_other_seeds
 
 from pathb_jax.envs.shadow_field import MesaShadowField
 from pathb_jax.envs.start_states import start_states

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hand_made_ladders import finish, with_other_seeds
 from hand_made_policies import follower
 from small_records import new_summary
-from test_note import finish, with_other_seeds
 from test_page import battery_of, end_episodes, play_episodes
 from test_study_html import write_study
 
