@@ -9,10 +9,13 @@ from types import ModuleType, SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
+import pandas as pd
 import pytest
 from hand_made_policies import follower
+from small_runs import small_config
 
-from pathb_jax import load_policy
+from pathb_jax import load_policy, train
+from pathb_jax.errors import InputError
 
 
 def example(repository, name):
@@ -112,3 +115,22 @@ def test_the_citation_names_this_version(repository):
     told = (repository / "CITATION.cff").read_text("utf-8")
     project = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]
     assert f"\nversion: {project['version']}\n" in told
+
+
+def test_an_update_is_traced(repository, tmp_path, capsys):
+    """What its minibatches say is on average what the run wrote down of the update."""
+    trace = example(repository, "trace_update").main
+    history = train(small_config(tmp_path / "run", keep_every=2), progress=False).frame
+    furthest = int(history["approx_kl"].loc[3:].idxmax())
+    table = trace(tmp_path / "run", out=tmp_path / "trace.csv")
+    assert f"update {furthest}: approx_kl" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "trace.csv").columns.tolist() == table.columns.tolist()
+    for at in (3, 6):
+        table = trace(tmp_path / "run", at, out=tmp_path / "trace.csv")
+        for name in ("approx_kl", "value_loss", "actor_grad_norm", "critic_grad_norm"):
+            assert table[name].mean() == pytest.approx(history[name][at], rel=1e-4), (at, name)
+    less = trace(tmp_path / "run", 6, least_norm=1e6, out=tmp_path / "trace.csv")
+    assert less["actor_step"].is_monotonic_decreasing  # Adam goes on with what it had
+    assert less["actor_step"].iloc[-1] < 0.5 * table["actor_step"].iloc[-1]
+    with pytest.raises(InputError, match="states are kept from update 2 on"):
+        trace(tmp_path / "run", 1)

@@ -164,19 +164,30 @@ def continue_from(
     )
 
 
-def train_update(
-    config: TrainConfig,
-    env: World,
-    state: TrainState,
-    hparams: TracedHparams,
-    env_params: Any,
-    span: Span,
-) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One PPO update: rollout, advantages, epochs of minibatches.
+class Collected(NamedTuple):
+    """A rollout, and what of it is learnt from. Axes: `T` steps, `N` environments."""
 
-    Returns:
-        The next state, and its figures by name: `METRICS`.
-    """
+    batch: update.Batch
+    """`[T * N, ...]`, before it is shuffled."""
+    shuffle_key: jax.Array
+    """What it is shuffled with."""
+    env_state: Any
+    obs: jax.Array
+    """`[N, D]`, to be acted on next."""
+    normalizer: normalizer.NormalizerState
+    steps: rollout.Rollout
+    values: jax.Array
+    """`[T, N]`, before the update."""
+    advantages: jax.Array
+    """`[T, N]`, before they are normalised."""
+    returns: jax.Array
+    """`[T, N]`, advantages plus values."""
+
+
+def collect(
+    config: TrainConfig, env: World, state: TrainState, hparams: TracedHparams, env_params: Any
+) -> Collected:
+    """Play what one update learns from, with its values and advantages."""
     size = TIERS[config.tier]
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.update + 1)
     rollout_key, shuffle_key = jax.random.split(key)
@@ -213,20 +224,40 @@ def train_update(
         value=None if hparams.value_clip is None else values,
     )
     flat = jax.tree.map(lambda x: x.reshape((config.batch_size, *x.shape[2:])), batch)
+    return Collected(
+        flat, shuffle_key, env_state, obs, statistics, steps, values, advantages, returns
+    )
+
+
+def train_update(
+    config: TrainConfig,
+    env: World,
+    state: TrainState,
+    hparams: TracedHparams,
+    env_params: Any,
+    span: Span,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One PPO update: rollout, advantages, epochs of minibatches.
+
+    Returns:
+        The next state, and its figures by name: `METRICS`.
+    """
+    played = collect(config, env, state, hparams, env_params)
     params, opt_state, metrics = update.run_epochs(
         state.params,
         state.opt_state,
         config,
-        size,
-        flat,
+        TIERS[config.tier],
+        played.batch,
         scheduled(hparams, state.update, span),
-        shuffle_key,
+        played.shuffle_key,
     )
 
+    steps, advantages = played.steps, played.advantages
     of_rollout = RolloutMetrics(
         mean_reward=jnp.mean(steps.reward),
-        episode_done_rate=jnp.mean(steps.done.astype(values.dtype)),
-        explained_variance=explained_variance(values, returns),
+        episode_done_rate=jnp.mean(steps.done.astype(advantages.dtype)),
+        explained_variance=explained_variance(played.values, played.returns),
         log_std=jnp.mean(params["log_std"]),
         advantage_mean=jnp.mean(advantages),
         advantage_std=jnp.std(advantages, ddof=1),
@@ -235,9 +266,9 @@ def train_update(
     next_state = TrainState(
         params=params,
         opt_state=opt_state,
-        env_state=env_state,
-        obs=obs,
-        normalizer=statistics,
+        env_state=played.env_state,
+        obs=played.obs,
+        normalizer=played.normalizer,
         key=state.key,
         update=state.update + 1,
         ongoing=ongoing,
