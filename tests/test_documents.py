@@ -16,6 +16,8 @@ from pathb_jax.config_checks import validated
 TEST_COMMAND = "python -m pip install -c constraints.txt -e '.[test]' && python -m pytest"
 """What .ci/run takes from the README."""
 ROOTS = "envs|pathb_jax|scripts|benchmarks|tests|docs"
+UNPARSED = ("benchmarks/", "examples/")
+"""Scripts that are no command of the package: that they are there is all that is asked."""
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_the_readme_takes_ten_minutes(pages):
 def test_every_command_exists_and_knows_its_flags(commands, repository, capsys):
     known = {name: help_of(module_of(repository, name), capsys) for name in COMMANDS}
     for page, name, words in commands:
-        if name.startswith("benchmarks/"):
+        if name.startswith(UNPARSED):
             assert (repository / name).is_file(), f"{page}: {name}"
             continue
         if name not in known:
@@ -96,7 +98,7 @@ def test_the_commands_are_good_input(commands, repository):
     """The words parse; what is said of a run is allowed."""
     classes = {COMMANDS[name].module: COMMANDS[name].flags for name in COMMANDS}
     for page, name, words in commands:
-        if page == "docs/ANCHORS.md" or name.startswith("benchmarks/"):
+        if page == "docs/ANCHORS.md" or name.startswith(UNPARSED):
             continue
         module = module_of(repository, name)
         flags_class = getattr(module, classes[module.__name__.rpartition(".")[2]])

@@ -1,7 +1,8 @@
 """Every command of the pages, in a reader's folder, with fewer updates, seeds and environments.
 
 TUTORIAL.md and OWN_ENVIRONMENT.md are typed whole in test_tutorial.py, benchmarks run reduced in
-tests/benchmarks, clusters in test_cluster.py; what docs/examples names is parsed.
+tests/benchmarks, examples in test_examples.py, clusters in test_cluster.py; what docs/examples
+names is parsed.
 """
 
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from quick import hurry
 from small_protocol import small_table, write_toml
 from small_runs import SEEDS, SHAPES, UPDATES, small_config
-from test_documents import commands_of, module_of
+from test_documents import UNPARSED, commands_of, module_of
 
 from pathb_jax.cli.main import COMMANDS
 from pathb_jax.ladder.ladder import run_ladder
@@ -88,7 +89,7 @@ def cases() -> Iterator[Any]:
     by_module = {command.module: name for name, command in COMMANDS.items()}
     seen = []
     for page, script, words in commands_of(pages):
-        if script.startswith("benchmarks/") or "--ray" in words:
+        if script.startswith(UNPARSED) or "--ray" in words:
             continue
         name = script
         if name not in COMMANDS:
