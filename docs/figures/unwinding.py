@@ -9,7 +9,10 @@ RUNS = {
     "0_97_seed_2_update_279": "lambda 0.97, seed 2, update 279",
     "phase3_seed_1_update_255": "reward phase3, seed 1, update 255",
 }
-DIVISORS = {"": ("as it was trained", "firebrick"), "_least_400": ("divided by 400 at least", "grey")}
+DIVISORS = {
+    "": ("as it was trained", "firebrick"),
+    "_least_400": ("divided by 400 at least", "grey"),
+}
 ROWS = {
     "critic_grad_norm": "norm of the\ncritic's gradient",
     "actor_step": "step of the actor",

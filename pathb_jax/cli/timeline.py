@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 from rich import box
-from rich.table import Table
+from rich.table import Column, Table
 
 from pathb_jax.cli import command
 from pathb_jax.cli.exit_codes import OK
@@ -19,6 +19,7 @@ from pathb_jax.errors import InputError
 from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
+    from pathb_jax.studies.jumps import Around, Jump
     from pathb_jax.studies.timeline import Timeline
 
 DESCRIPTION = """Say which figure of training turns first when runs unwind: value_loss, the gradient
@@ -29,6 +30,8 @@ peak. Around that peak each figure's turn for the worse is the join of two strai
 it. Printed are the updates by which each turns before the reward (median over runs, 95 % bootstrap
 interval), the sign test of that with Holm's correction, and whether critic, policy or behaviour
 goes first, at 5 % over all of them; else it cannot be told, as with fewer than 7 runs it never can.
+Then of each run the update that moved its policy furthest (approx_kl), and value_loss and success
+around it: a fall that begins within one update is no turn.
 
 Exit status: 0 done, whatever goes first; 2 bad input, such as a run that is not over."""
 
@@ -57,14 +60,18 @@ def _main(arguments: Sequence[str] | None) -> int:
     for folder in flags.runs:
         check_json(flags.json, is_own_json(format=FORMAT), "timeline", folder)
 
+    from pathb_jax.studies.jumps import largest_jump
     from pathb_jax.studies.timeline import timeline
 
-    result = timeline(_histories(flags.runs))
+    histories = _histories(flags.runs)
+    result = timeline(histories)
+    jumps = [largest_jump(history) for history in histories]
     with json_result(flags.json) as write:
         _print(result)
+        _print_jumps([folder.resolve().name for folder in flags.runs], jumps)
         runs = [
-            {"folder": str(folder), "turns": turns}
-            for folder, turns in zip(flags.runs, result.runs, strict=True)
+            {"folder": str(folder), "turns": turns, "largest_jump": jump}
+            for folder, turns, jump in zip(flags.runs, result.runs, jumps, strict=True)
         ]
         write({"format": FORMAT, **result._asdict(), "runs": runs})
     return OK
@@ -104,3 +111,24 @@ def _print(result: "Timeline") -> None:
         say(f"{first.part} before the other parts, by {first.figure}: p = {first.p_value:.3f}")
     verdict = "cannot be told" if result.goes_first is None else f"the {result.goes_first}"
     say(f"what goes first: {verdict}")
+
+
+def _print_jumps(names: Sequence[str], jumps: "Sequence[Jump]") -> None:
+    say("the update that moved each policy furthest; value_loss and success before, at, after it:")
+    headings = ("update", "approx_kl", "x median", "value_loss", "success")
+    run = Column("run", overflow="fold")
+    table = Table(run, *headings, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, jump in zip(names, jumps, strict=True):
+        table.add_row(
+            name,
+            f"{jump.update}",
+            f"{jump.approx_kl:.3f}",
+            f"{jump.times_median:.0f}",
+            _around(jump.value_loss, "{:.0f}"),
+            "-" if jump.episode_success is None else _around(jump.episode_success, "{:.2f}"),
+        )
+    Terminal().print(table)
+
+
+def _around(figure: "Around", shown: str) -> str:
+    return " ".join("-" if np.isnan(value) else shown.format(value) for value in figure)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pathb_jax.cli.timeline import main
+from pathb_jax.store.artifacts import read_history
 from pathb_jax.studies import timeline as module
 from pathb_jax.studies.timeline import FIGURES, REFERENCE, peak_window, timeline, turn, turns
 
@@ -117,9 +118,16 @@ def test_the_window_lies_evenly_around_the_peak():
 def test_the_command(finished, tmp_path, capsys):
     path = tmp_path / "timeline.json"
     assert main([str(finished.files.out), "--json", str(path)]) == 0
-    assert "what goes first: cannot be told" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "what goes first: cannot be told" in told
     result = json.loads(path.read_text())
-    assert result["runs"] == [{"folder": str(finished.files.out), "turns": None}]  # 6 updates
+    (run,) = result["runs"]
+    assert (run["folder"], run["turns"]) == (str(finished.files.out), None)  # 6 updates
+    history = read_history(finished.files.history)
+    furthest = int(np.argmax(history["approx_kl"]))
+    assert run["largest_jump"]["update"] == furthest + 1
+    assert run["largest_jump"]["value_loss"]["at"] == history["value_loss"][furthest]
+    assert f"{history['approx_kl'].max():.3f}" in told
     assert (result["unwound"], result["goes_first"]) == (0, None)
     for words in ([], [str(tmp_path)], [str(finished.files.out)] * 2):
         assert main(words) == 2
