@@ -25,7 +25,7 @@ class Jump(NamedTuple):
     update: int
     approx_kl: float
     times_median: float
-    """By which it is above the median over the run."""
+    """What it is divided by the median over the run; NaN where that is 0."""
     value_loss: Around
     episode_success: Around | None
     """None: the run's history does not tell it."""
