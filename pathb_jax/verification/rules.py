@@ -1,4 +1,4 @@
-"""The ladder's rules a second time, in plain Python: what a run's raw figures have to lead to.
+"""The stages a second time, in plain Python: what a run's raw figures have to lead to.
 
 Written from docs/spec/ladder.md, apart from `ladder`, whose records it is to check.
 Rates and thresholds are compared as fractions of the decimal numbers that stand in the files.
@@ -107,7 +107,7 @@ def _floor(rule: Mapping[str, Any], _: int, facts: Facts) -> _Judged:
     count = facts.counts.get(start)
     successes, seeds = count or (None, None)
     figures: Figures = {
-        "success_rate": _rate(count),
+        "success_rate": rate_of(count),
         "successes": successes,
         "seeds": seeds,
         "threshold": threshold,
@@ -141,7 +141,7 @@ def _dynamics(rule: Mapping[str, Any], _: int, facts: Facts) -> _Judged:
         "entropy": entropy[-1] if rows else None,
         "entropy_below": rule["entropy_below"],
         "log_std": log_std[-1] if rows else None,
-        "log_std_rise": _minus(log_std[-1], log_std[0]) if rows else None,
+        "log_std_rise": minus(log_std[-1], log_std[0]) if rows else None,
         "log_std_rise_at_most": rule["log_std_rise_at_most"],
         "value_loss_max": max(value_loss) if rows else None,
         "value_loss_at_most": rule["value_loss_at_most"],
@@ -221,7 +221,7 @@ def _two_sets(
 ) -> tuple[Figures, list[str | Comparison], list[Count]]:
     """Return the rates of the floor's set and a stage's own, the sets not there, the counts."""
     starts = start, rule["seed_start"]
-    figures: Figures = {f"success_{seed}": _rate(facts.counts.get(seed)) for seed in starts}
+    figures: Figures = {f"success_{seed}": rate_of(facts.counts.get(seed)) for seed in starts}
     missing: list[str | Comparison] = [
         f"no evaluation on the seeds from {seed}" for seed in starts if seed not in facts.counts
     ]
@@ -258,82 +258,14 @@ def says(text: str, reason: str | Comparison) -> bool:
     return true and right == reason.limit and abs(left - reason.value) <= 0.5001 * 10**-digits
 
 
-def failure_mode(
-    table: Mapping[str, Any], log_std_init: float, start: int, facts: Facts
-) -> tuple[str, Figures]:
-    """Name what went wrong in a run, with the figures that named it.
-
-    Args:
-        table: the protocol's numbers.
-        log_std_init: what the run's log_std started from.
-        start: first seed of stage 1's set.
-        facts: the run.
-    """
-    sixth = math.ceil(Fraction(facts.updates, table["critic_window_divisor"]))
-    window = max(table["critic_window_at_least"], sixth)
-    log_std, value_loss, rewards = (
-        facts.history[name][-window:] for name in ("log_std", "value_loss", "mean_reward")
-    )
-    count, alignment = facts.counts.get(start), facts.alignments.get(start)
-    half = facts.half_alignments.get(start)
-    few = count is not None and Fraction(*count) < exact(table["healthy_success_at_least"])
-    known: Figures = {
-        "success_rate": _rate(count),
-        "alignment": alignment,
-        "half_alignment": half,
-        "alignment_gain": _minus(alignment, half),
-        "log_std": log_std[-1] if log_std else None,
-        "log_std_init": log_std_init,
-        "log_std_rise": _minus(log_std[-1], log_std[0]) if log_std else None,
-        "value_loss_max": max(value_loss) if value_loss else None,
-        "reward_fall": _fall(rewards, table["critic_reward_rows"]),
-    }
-    # What is not known compares as false with everything.
-    v = {name: math.nan if value is None else value for name, value in known.items()}
-    modes = {
-        "diverged": facts.diverged is not None,
-        "bootstrap_failure": v["success_rate"] == 0
-        and v["alignment"] < table.get("bootstrap_alignment_below", math.nan)
-        and v["log_std"] >= log_std_init,
-        "critic_destabilisation": v["log_std_rise"] >= table["critic_log_std_rise_at_least"]
-        and v["value_loss_max"] >= table["critic_value_loss_at_least"]
-        and v["reward_fall"] >= table["critic_reward_fall_at_least"],
-        "mode_collapse": few
-        and v["alignment"] >= table.get("collapse_alignment_at_least", math.nan)
-        and v["log_std"] <= table.get("collapse_log_std_at_most", math.nan),
-        "under_budget": few
-        and v["alignment_gain"] >= table.get("under_budget_alignment_gain_at_least", math.nan),
-        "healthy": count is not None and not few,
-        "unclassified": True,
-    }
-    mode = next(name for name, matches in modes.items() if matches)
-    return mode, {name: known[name] for name in _TRIGGERS.get(mode, tuple(known))}
-
-
-_TRIGGERS = {
-    "bootstrap_failure": ("success_rate", "alignment", "log_std", "log_std_init"),
-    "critic_destabilisation": ("log_std_rise", "value_loss_max", "reward_fall"),
-    "mode_collapse": ("alignment", "success_rate", "log_std"),
-    "under_budget": ("success_rate", "alignment", "half_alignment", "alignment_gain"),
-    "healthy": ("success_rate",),
-}
-
-
-def _rate(count: Count | None) -> float | None:
+def rate_of(count: Count | None) -> float | None:
+    """Return the success rate of a set, None of one that was not played."""
     return None if count is None else count[0] / count[1]
 
 
-def _minus(late: float | None, early: float | None) -> float | None:
+def minus(late: float | None, early: float | None) -> float | None:
+    """Return the difference of two decimal numbers, None where one is missing."""
     return None if late is None or early is None else float(exact(late) - exact(early))
-
-
-def _fall(rewards: Sequence[float], rows: int) -> float | None:
-    if len(rewards) < rows:
-        return None
-    try:
-        return _minus(math.fsum(rewards[:rows]) / rows, math.fsum(rewards[-rows:]) / rows)
-    except (OverflowError, ValueError):  # beyond what floats hold; infinities of both signs
-        return None
 
 
 def interval(successes: int, seeds: int) -> tuple[float, float]:
@@ -343,81 +275,3 @@ def interval(successes: int, seeds: int) -> tuple[float, float]:
     low = beta.ppf(0.025, successes, seeds - successes + 1) if successes else 0.0
     high = beta.ppf(0.975, successes + 1, seeds - successes) if successes < seeds else 1.0
     return float(low), float(high)
-
-
-Passed = Sequence[bool | None]
-"""What the stages of one run said."""
-
-
-Ballot = Mapping[int, tuple[Passed, bool]]
-"""Training seed that votes -> what the stages of its run said, and whether it diverged."""
-
-
-def voting(protocol: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many training seeds vote, and how many of them have to pass."""
-    told = protocol.get("voting", {"training_seeds": 1, "pass_at_least": 1})
-    return told["training_seeds"], told["pass_at_least"]
-
-
-def passing(ballot: Ballot) -> list[int]:
-    """Return the training seeds that passed all stages."""
-    return [seed for seed, (passed, _) in ballot.items() if all(passed)]
-
-
-def cleared(ballot: Ballot, needed: int) -> list[bool | None]:
-    """Return which stages so many seeds pass, with all before; None after the first that fails."""
-    runs = [passed for passed, _ in ballot.values()]
-    said: list[bool | None] = []
-    for number in range(1, len(runs[0]) + 1):
-        if False in said:
-            said.append(None)
-        else:
-            said.append(sum(all(run[:number]) for run in runs) >= needed)
-    return said
-
-
-def statuses(judged: Sequence[Ballot | None], needed: int) -> list[tuple[str, ...]]:
-    """Return the statuses that each candidate may have.
-
-    Args:
-        judged: the votes per candidate, in order; None: not judged.
-        needed: how many seeds have to pass.
-    """
-    allowed: list[tuple[str, ...]] = []
-    for item in judged:
-        if item is None:
-            allowed.append(("not_run", "running"))
-        elif ("adopted",) in allowed:
-            allowed.append(("informative",))
-        elif all(diverged for _, diverged in item.values()):
-            allowed.append(("diverged",))
-        else:
-            allowed.append(("adopted",) if len(passing(item)) >= needed else ("rejected",))
-    return allowed
-
-
-def grades(
-    predictions: Sequence[Mapping[str, Any]], passed: Mapping[str, Passed]
-) -> dict[str, str]:
-    """Grade the predictions by the candidates that voted, tag -> stages, in order."""
-    graded = {}
-    for prediction in predictions:
-        before = prediction["stage"] - 1
-        reached = [tag for tag, stage in passed.items() if all(stage[:before])]
-        named = prediction["candidate"]
-        tag = (reached[0] if reached else "") if named == "first" else named
-        grade = "untested"
-        if tag in reached:
-            grade = "confirmed" if passed[tag][before] else "falsified"
-        graded[prediction["id"]] = grade
-    return graded
-
-
-def verdict_of_seed(passed: Mapping[str, Mapping[int, Passed]], seed: int) -> str:
-    """Return the verdict that a training seed would have given."""
-    for tag, by_seed in passed.items():
-        if seed not in by_seed:
-            return "open"
-        if all(by_seed[seed]):
-            return f"adopted {tag}"
-    return "rejected"

@@ -15,7 +15,7 @@ from pathb_jax.ladder.protocol import load_protocol, parse_protocol
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import verdict_of
 from pathb_jax.store.record_schema import StageRecord
-from pathb_jax.verification import rules
+from pathb_jax.verification import failure_modes, rules, votes
 
 PROTOCOL, TABLE = load_protocol("path_b"), shipped_table()
 LISTED_TABLE = listed_table()
@@ -95,7 +95,7 @@ def test_both_judge_returns_alike_and_name_the_same_failure(run, mean, successes
         diverged=run.diverged or "",
     )
     table = RETURNS_TABLE["failure_modes"]
-    assert rules.failure_mode(table, -0.5, 10000, of_returns) == (mode.name, mode.figures)
+    assert failure_modes.failure_mode(table, -0.5, 10000, of_returns) == (mode.name, mode.figures)
 
 
 def assert_alike(protocol, table, run):
@@ -132,7 +132,10 @@ def test_both_name_the_same_failure(run):
         log_std_init=-0.5,
         diverged=run.diverged or "",
     )
-    assert rules.failure_mode(TABLE["failure_modes"], -0.5, 10000, run) == (mode.name, mode.figures)
+    assert failure_modes.failure_mode(TABLE["failure_modes"], -0.5, 10000, run) == (
+        mode.name,
+        mode.figures,
+    )
 
 
 receipts = st.sampled_from(
@@ -145,7 +148,7 @@ receipts = st.sampled_from(
 def test_both_grade_alike(passed):
     outcomes = dict(zip(TAGS, passed, strict=False))
     grades = grade_predictions(PROTOCOL.predictions, outcomes)
-    assert rules.grades(TABLE["predictions"], outcomes) == grades
+    assert votes.grades(TABLE["predictions"], outcomes) == grades
 
 
 @settings(deadline=None)
@@ -159,7 +162,7 @@ def test_both_say_what_a_seed_would_have(by_seed):
         for tag, runs in passed.items()
     }
     for seed in range(3):
-        assert rules.verdict_of_seed(passed, seed) == verdict_of(stages, seed)
+        assert votes.verdict_of_seed(passed, seed) == verdict_of(stages, seed)
 
 
 def test_both_have_the_same_intervals():
