@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import shlex
 import subprocess
 from types import SimpleNamespace
@@ -196,3 +197,10 @@ def test_nothing_is_left_to_fill_in(pages):
     for page, text in pages.items():
         assert "@@" not in text, page
         assert not re.search(r"\b(TODO|TBD|FIXME)\b", text), page
+
+
+def test_the_falls_are_those_that_the_script_prints(pages, repository, capsys):
+    runpy.run_path(str(repository / "docs/anchors/tables.py"), run_name="__main__")
+    falls = [line for line in capsys.readouterr().out.splitlines() if line.count("|") == 8]
+    assert len(falls) == 19  # with the heading
+    assert set(falls) <= set(pages["docs/UNWINDING.md"].splitlines())

@@ -1,4 +1,4 @@
-"""Print the tables of docs/ANCHORS.md and docs/UNWINDING.md that are of the runs in this folder."""
+"""Print where these runs end (docs/ANCHORS.md), and what lost success (docs/UNWINDING.md)."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathb_jax.verification.float64_world import BASIN, start_and_goal
 
 HERE = Path(__file__).parent
 FALL = 0.25
-"""What the success rate of the training episodes loses at least, from one update to the next."""
+"""What the success rate of the training episodes loses, and more, from one update to the next."""
 
 
 def main() -> None:

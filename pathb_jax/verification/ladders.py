@@ -1,9 +1,7 @@
 """A ladder's record recomputed from the raw files of its runs."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import StatisticsError
-from typing import Any
 
 from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import to_json
@@ -77,9 +75,11 @@ def _batch(runs: RecordedRuns) -> None:
                 findings.same(f"{where}.{name}", getattr(entry, name), item.get(name))
         if entry.status not in ("finished", "diverged"):
             continue
-        lam = {"mixed_lambda": item["mixed_lambda"]} if "mixed_lambda" in item else {}
-        run: Mapping[str, Any] = {k: v for k, v in runs.planned.items() if k != "mixed_lambda"}
-        runs.follow_unjudged(where, entry, {**run, "variant": item["variant"], **lam}, knobs)
+        run = {k: v for k, v in runs.planned.items() if k != "mixed_lambda"}
+        run["variant"] = item["variant"]
+        if "mixed_lambda" in item:
+            run["mixed_lambda"] = item["mixed_lambda"]
+        runs.follow_unjudged(where, entry, run, knobs)
 
 
 def _baseline(runs: RecordedRuns) -> None:
