@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pathb_jax.errors import InputError
+from pathb_jax.ladder.content import Content
 from pathb_jax.ladder.knobs import Knob, knob_text
 from pathb_jax.ladder.schema import (
     Candidate,
-    Content,
     PathA,
     PlannedRun,
     ProgrammeRun,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pathb_jax.judging import windows as w
-from pathb_jax.ladder.schema import TrainingDynamics
+from pathb_jax.ladder.stages import TrainingDynamics
 
 RULE = TrainingDynamics(
     window=50, entropy_below=2.28, log_std_rise_at_most=0.0, value_loss_at_most=400.0

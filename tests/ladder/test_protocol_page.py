@@ -8,9 +8,9 @@ import pydantic
 import pytest
 from small_protocol import shipped_table, write_toml
 
+from pathb_jax.ladder.content import Content
 from pathb_jax.ladder.knobs import ChangeTable
 from pathb_jax.ladder.protocol import load_protocol
-from pathb_jax.ladder.schema import Content
 from pathb_jax.ladder.stages import KINDS, Stages
 from pathb_jax.store.models import to_json
 
