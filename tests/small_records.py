@@ -3,15 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pathb_jax.store.record_schema import (
-    FORMAT,
-    NOTHING_YET,
-    BatchRecord,
-    CandidateRecord,
-    ComputeRecord,
-    LadderRecord,
-    SetSummary,
-)
+from pathb_jax.store.record_schema import FORMAT, ComputeRecord, LadderRecord
+from pathb_jax.store.run_records import NOTHING_YET, BatchRecord, CandidateRecord, SetSummary
 
 
 def new_candidate(

@@ -19,7 +19,7 @@ from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.store.record_schema import DiagnosisRecord
+    from pathb_jax.store.diagnosis_record import DiagnosisRecord
     from pathb_jax.studies.battery import PolicyFigures
 
 DESCRIPTION = """Train a protocol's default hyper-parameters, and say whether and when they unwind.

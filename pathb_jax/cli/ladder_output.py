@@ -11,7 +11,8 @@ from pathb_jax.ladder.statistics import clopper_pearson
 if TYPE_CHECKING:
     from pathb_jax.ladder.estimate import Estimate
     from pathb_jax.ladder.plan import LadderPlan
-    from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, StageRecord
+    from pathb_jax.store.record_schema import LadderRecord
+    from pathb_jax.store.run_records import CandidateRecord, StageRecord
 
 
 MARKS = {True: "pass", False: "fail", None: "-"}

@@ -23,7 +23,7 @@ from pathb_jax.store.artifacts import (
     evaluation_sets,
     files_of_run,
 )
-from pathb_jax.store.record_schema import StageRecord
+from pathb_jax.store.run_records import StageRecord
 from pathb_jax.store.tables import read_numbers
 
 

@@ -23,7 +23,8 @@ from pathb_jax.ladder.stages import (
     SuccessFloor,
     TrainingDynamics,
 )
-from pathb_jax.store.record_schema import Grade, StageRecord
+from pathb_jax.store.record_schema import Grade
+from pathb_jax.store.run_records import StageRecord
 
 History = Mapping[str, Sequence[float] | np.ndarray]
 """Column name -> one number per update, oldest first."""

@@ -16,7 +16,8 @@ from pathb_jax.evaluation.policies import policy_file_data
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.policy_file import read_policy
-from pathb_jax.store.record_schema import BatteryRecord, LadderRecord, RunRecord
+from pathb_jax.store.record_schema import BatteryRecord, LadderRecord
+from pathb_jax.store.run_records import RunRecord
 from pathb_jax.store.tables import write_table
 
 

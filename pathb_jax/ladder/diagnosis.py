@@ -12,12 +12,7 @@ from pathb_jax.errors import InputError
 from pathb_jax.ladder.equivalence import Count, newcombe
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.ladder.statistics import CONFIDENCE
-from pathb_jax.store.record_schema import (
-    DiagnosisRecord,
-    FallRecord,
-    SegmentRecord,
-    StateRecord,
-)
+from pathb_jax.store.diagnosis_record import DiagnosisRecord, FallRecord, SegmentRecord, StateRecord
 
 if TYPE_CHECKING:
     from pathb_jax.runs.outcome import RunOutcome

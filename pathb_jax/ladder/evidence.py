@@ -10,7 +10,8 @@ from pathb_jax.runs.identity import find_manifest
 from pathb_jax.runs.manifest import RunManifest
 from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.models import parse, to_json
-from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, TrainedRecord
+from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.run_records import CandidateRecord, TrainedRecord
 from pathb_jax.system import provenance
 
 ENVIRONMENT = "environment: "

@@ -16,17 +16,16 @@ from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.runs.outcome import RunOutcome, mean_returns
 from pathb_jax.store.models import parse
-from pathb_jax.store.record_schema import (
+from pathb_jax.store.record_schema import LadderRecord, TrainingSeeds
+from pathb_jax.store.run_records import (
     NOTHING_YET,
     BaselineRecord,
     BatchRecord,
     CandidateRecord,
-    LadderRecord,
     RunRecord,
     SeedRecord,
     SetSummary,
     StageRecord,
-    TrainingSeeds,
     VotesRecord,
 )
 

@@ -12,11 +12,8 @@ from pathb_jax.ladder.opening import check_environment, is_finished, open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
-from pathb_jax.store.record_schema import (
-    CandidateRecord,
-    JudgementRecord,
-    LadderRecord,
-)
+from pathb_jax.store.record_schema import JudgementRecord, LadderRecord
+from pathb_jax.store.run_records import CandidateRecord
 from pathb_jax.system import provenance
 
 LONGEST = 1000

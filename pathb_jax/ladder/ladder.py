@@ -28,7 +28,8 @@ from pathb_jax.runs.observer import Observer
 from pathb_jax.runs.outcome import RunOutcome, run_files
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
-from pathb_jax.store.record_schema import NOTHING_YET, BaselineRecord, BatchRecord, LadderRecord
+from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.run_records import NOTHING_YET, BaselineRecord, BatchRecord
 from pathb_jax.system import provenance
 
 Recorded = Callable[[], object]

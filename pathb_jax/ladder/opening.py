@@ -19,14 +19,13 @@ from pathb_jax.runs.outcome import run_files
 from pathb_jax.store.record_schema import (
     ADOPTION,
     FORMAT,
-    NOTHING_YET,
-    CandidateRecord,
     ComputeRecord,
     LadderRecord,
     PlanRecord,
     ProtocolRecord,
     SeedOverlap,
 )
+from pathb_jax.store.run_records import NOTHING_YET, CandidateRecord
 from pathb_jax.system import provenance
 
 

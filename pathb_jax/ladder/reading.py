@@ -5,7 +5,8 @@ from pathlib import Path
 from pathb_jax.errors import InputError
 from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.store.record import read_record
-from pathb_jax.store.record_schema import BatchRecord, LadderRecord
+from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.run_records import BatchRecord
 
 
 def read_ladder(path: Path) -> LadderRecord:

@@ -5,7 +5,8 @@ from pathb_jax.evaluation.evaluator import evaluate
 from pathb_jax.evaluation.policies import ControllerName, ReferenceController
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.statistics import clopper_pearson
-from pathb_jax.store.record_schema import ReferenceRecord, SetSummary
+from pathb_jax.store.record_schema import ReferenceRecord
+from pathb_jax.store.run_records import SetSummary
 
 
 def play_references(plan: LadderPlan) -> list[ReferenceRecord]:

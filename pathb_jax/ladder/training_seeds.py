@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from pathb_jax.ladder.acceptance import passed_all
 from pathb_jax.ladder.statistics import clopper_pearson
-from pathb_jax.store.record_schema import StagePasses, StageRecord
+from pathb_jax.store.record_schema import StagePasses
+from pathb_jax.store.run_records import StageRecord
 
 Receipts = Mapping[str, Mapping[int, Sequence[StageRecord]]]
 """Tag -> training seed -> the receipts of a run, of the runs there are."""

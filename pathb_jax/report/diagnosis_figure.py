@@ -8,7 +8,8 @@ import numpy as np
 from pathb_jax.ladder.schema import Segment
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.style import COLOURS, drawn
-from pathb_jax.store.record_schema import DiagnosisRecord, Successes
+from pathb_jax.store.diagnosis_record import DiagnosisRecord
+from pathb_jax.store.record_parts import Successes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from pathb_jax.report.diagnosis_figure import draw_diagnosis
 from pathb_jax.report.markdown import Markdown, figure, rendered, table_lines
 from pathb_jax.report.remarks import kept_remarks
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.store.record_schema import DiagnosisRecord, SegmentRecord
+from pathb_jax.store.diagnosis_record import DiagnosisRecord, SegmentRecord
 
 if TYPE_CHECKING:
     from pathb_jax.studies.battery import PolicyFigures

@@ -29,13 +29,8 @@ from pathb_jax.report.run_evidence import Evidence, against_the_best, read_evide
 from pathb_jax.report.stage_words import looks_at, passes_when
 from pathb_jax.report.verdict import STANDING, next_step, verdict
 from pathb_jax.store.atomic import write_atomically
-from pathb_jax.store.record_schema import (
-    BatchRecord,
-    CandidateRecord,
-    LadderRecord,
-    RunRecord,
-    TrainedRecord,
-)
+from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.run_records import BatchRecord, CandidateRecord, RunRecord, TrainedRecord
 
 
 def write_note(record_path: Path, note_path: Path | None = None) -> Path:

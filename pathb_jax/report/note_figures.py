@@ -13,7 +13,8 @@ from pathb_jax.report.note_words import interval
 from pathb_jax.report.published import published
 from pathb_jax.report.run_evidence import Evidence
 from pathb_jax.report.style import Picture
-from pathb_jax.store.record_schema import BatchRecord, CandidateRecord, LadderRecord
+from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.run_records import BatchRecord, CandidateRecord
 
 
 def note_figures(

@@ -6,13 +6,13 @@ from pathb_jax.ladder import statistics
 from pathb_jax.ladder.knobs import knob_text
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.report.markdown import Markdown, code, link
-from pathb_jax.store.record_schema import (
+from pathb_jax.store.record_schema import TrainingSeeds
+from pathb_jax.store.run_records import (
     BatchRecord,
     CandidateRecord,
     RunRecord,
     SetSummary,
     TrainedRecord,
-    TrainingSeeds,
 )
 from pathb_jax.text import percent
 

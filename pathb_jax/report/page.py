@@ -29,11 +29,7 @@ from pathb_jax.report.page_files import MARKER, PAGE_NAME
 from pathb_jax.report.receipts import receipt_rows
 from pathb_jax.report.stage_words import looks_at, passes_when
 from pathb_jax.report.verdict import STANDING, next_step, verdict
-from pathb_jax.store.record_schema import (
-    BatchRecord,
-    CandidateRecord,
-    RunRecord,
-)
+from pathb_jax.store.run_records import BatchRecord, CandidateRecord, RunRecord
 from pathb_jax.text import visible
 
 

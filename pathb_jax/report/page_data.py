@@ -17,7 +17,8 @@ from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.figures import PANELS, colours_of
 from pathb_jax.report.played_paths import PlayedPaths, play_paths
 from pathb_jax.report.run_evidence import Evidence, read_ends, read_evidence
-from pathb_jax.store.record_schema import CandidateRecord, LadderRecord, RunRecord
+from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.run_records import CandidateRecord, RunRecord
 
 BINS = 240
 """Points of a curve, at most."""

@@ -21,7 +21,7 @@ from pathb_jax.evaluation.policies import Actor
 from pathb_jax.report.run_evidence import Ends
 from pathb_jax.runs.subjects import Subject, policy_subject
 from pathb_jax.store.artifacts import RunFiles
-from pathb_jax.store.record_schema import RunRecord
+from pathb_jax.store.run_records import RunRecord
 
 MOST_POINTS = 200_000
 """Points of all paths in a page, at most."""

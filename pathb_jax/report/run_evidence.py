@@ -13,7 +13,7 @@ from pathb_jax.judging.rates import Paired, paired
 from pathb_jax.judging.runs import Evaluations, along_of
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.store.artifacts import RETURN, RunFiles, read_evaluations, read_history
-from pathb_jax.store.record_schema import CandidateRecord, RunRecord
+from pathb_jax.store.run_records import CandidateRecord, RunRecord
 from pathb_jax.store.tables import read_numbers, read_table
 
 NOTHING = Evaluations([], [])

@@ -12,14 +12,8 @@ from typing import Any, NoReturn
 from pathb_jax.errors import InputError
 from pathb_jax.store.json_files import read_json, write_json
 from pathb_jax.store.models import parse, shown, to_json
-from pathb_jax.store.record_schema import (
-    ADOPTION,
-    BatchRecord,
-    CandidateRecord,
-    LadderRecord,
-    SetSummary,
-    StageRecord,
-)
+from pathb_jax.store.record_schema import ADOPTION, LadderRecord
+from pathb_jax.store.run_records import BatchRecord, CandidateRecord, SetSummary, StageRecord
 
 
 def write_record(path: Path, record: LadderRecord) -> None:

@@ -8,9 +8,17 @@ absent, assign a new one.
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from pathb_jax.store.models import AsGiven, Items, Model
+from pathb_jax.store.models import Items
+from pathb_jax.store.record_parts import Figure, Figures, Interval, RecordPart, Whole
+from pathb_jax.store.run_records import (
+    BaselineRecord,
+    BatchRecord,
+    CandidateRecord,
+    RunRecord,
+    SetSummary,
+)
 
 RECORD = "ladder.json"
 """The record's name in a ladder's folder."""
@@ -20,23 +28,8 @@ ADOPTION = "adoption: "
 """Begins the deviation that a judgement is; it was not planned."""
 
 Standing = Literal["canonical", "registered", "exploratory"]
-Status = Literal["adopted", "rejected", "diverged", "not_run", "running", "informative"]
 Verdict = Literal["adopted", "rejected", "incomplete"]
 Grade = Literal["confirmed", "falsified", "untested"]
-
-Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
-Figure = Annotated[float, Field(ge=-1e100, le=1e100), AsGiven()]
-"""Beyond these limits it is no figure of a run; sums and shares of it could not be told."""
-Figures = dict[str, Figure | None]
-Interval = Annotated[Items[Figure], Field(min_length=2, max_length=2)]
-Successes = Annotated[tuple[Whole, Whole], Field(strict=False)]
-"""Successes and seeds of an evaluation set."""
-
-
-class RecordPart(Model):
-    """An object of the record; keys that this version does not know are kept."""
-
-    model_config = ConfigDict(extra="allow")
 
 
 class ProtocolRecord(RecordPart):
@@ -84,200 +77,6 @@ class PlanRecord(RecordPart):
     updates: Whole
     seed: Whole
     env_steps: Whole
-
-
-class SetSummary(RecordPart):
-    """One evaluation set of a final checkpoint; `interval` is the exact 95 % one of the rate."""
-
-    success_count: Whole
-    seeds: Whole
-    success_rate: Figure
-    interval: Interval
-    mean_terminal_alignment: Figure | None
-    """None of an environment that is not the shadow field."""
-    mean_steps: Figure | None
-    mean_return: Figure | None = None
-    """Of such an environment."""
-
-    @property
-    def measured(self) -> float | None:
-        """The mean of what is measured of its episodes: alignment, or return."""
-        return self.mean_terminal_alignment if self.mean_return is None else self.mean_return
-
-
-class StageRecord(RecordPart):
-    """One stage's receipt."""
-
-    stage: Whole
-    name: str
-    passed: bool | None
-    figures: Figures
-    reasons: Items[str]
-
-
-class TrainedRecord(RecordPart):
-    """What trained a run, where and when (UTC), as its manifest says it; None: it does not."""
-
-    started: str | None
-    ended: str | None
-    host: str | None
-    commit: str | None
-    dirty: bool | None
-    program: str | None
-    environment_changes: Items[Any]
-    """What changed while the run was stopped: `resumed_after_update`, `changes`."""
-    before_ladder: bool
-    """It began before the ladder was opened."""
-
-
-class SeedRecord(RecordPart):
-    """A candidate's run with another training seed: informs, or is one of those that vote."""
-
-    seed: Whole
-    status: Literal["finished", "diverged"]
-    run_dir: str
-    slug: str
-    stages: Items[StageRecord]
-    failure_mode: str | None
-    env_steps: Whole
-    wall_seconds: Figure
-    env_steps_per_second: Figure
-    failure_figures: Figures = Field(default_factory=dict)
-    diverged: str | None = None
-    summaries: dict[str, SetSummary] = Field(default_factory=dict)
-    trained: TrainedRecord | None = None
-
-
-class VotesRecord(RecordPart):
-    """What the training seeds of a candidate said, where more than one votes.
-
-    The first of `seeds` is the candidate's own run, the others are among its `other_seeds`.
-    """
-
-    seeds: Annotated[Items[Whole], Field(min_length=1)]
-    passed: Items[Whole]
-    """Those that passed all stages."""
-    needed: Whole
-
-
-class CandidateRecord(RecordPart):
-    """One candidate. `run_dir` is relative to the record; times are in seconds."""
-
-    order: Whole
-    tag: str
-    hparams: dict[str, Figure | str | bool]
-    status: Status
-    run_dir: str
-    stages: Items[StageRecord]
-    failure_mode: str | None
-    env_steps: Whole
-    wall_seconds: Figure
-    env_steps_per_second: Figure
-    slug: str = ""
-    failure_figures: Figures = Field(default_factory=dict)
-    diverged: str | None = None
-    summaries: dict[str, SetSummary] = Field(default_factory=dict)
-    trained: TrainedRecord | None = None
-    other_seeds: Items[SeedRecord] = Field(default_factory=list)
-    votes: VotesRecord | None = None
-
-    def ballots(self, seeds: Sequence[int]) -> dict[int, "CandidateRecord | SeedRecord"]:
-        """Return the runs of these training seeds that there are; the first is its own."""
-        others = {other.seed: other for other in self.other_seeds}
-        runs = {seeds[0]: self} | {seed: others[seed] for seed in seeds[1:] if seed in others}
-        return {seed: run for seed, run in runs.items() if run.stages}
-
-
-class BatchRecord(RecordPart):
-    """One run of the batch that follows an adoption."""
-
-    label: str
-    success_rate: Figure | None
-    mean_terminal_alignment: Figure | None
-    status: Literal["finished", "diverged", "not_run", "running"] = "finished"
-    variant: str = ""
-    mixed_lambda: Figure | None = None
-    run_dir: str = Field(default_factory=lambda fields: str(fields.get("label", "")))
-    slug: str = ""
-    failure_mode: str | None = None
-    failure_figures: Figures = Field(default_factory=dict)
-    diverged: str | None = None
-    summaries: dict[str, SetSummary] = Field(default_factory=dict)
-    env_steps: Whole = 0
-    wall_seconds: Figure = 0.0
-    env_steps_per_second: Figure = 0.0
-    trained: TrainedRecord | None = None
-
-
-class StateRecord(RecordPart):
-    """A state of the default run that was evaluated on the way."""
-
-    update: Whole
-    env_steps: Whole
-    success: Successes
-    """On the set that the best state is chosen by; so are the two means."""
-    mean_terminal_alignment: Figure
-    mean_steps: Figure
-    reported: Successes
-    """On the set that the best state is told of on, which chooses nothing."""
-
-
-class SegmentRecord(RecordPart):
-    """A row of the segment table."""
-
-    state: StateRecord
-    entropy: Figure
-    log_std: Figure
-    mean_reward: Figure
-    """Of the segment's last update, as the two before."""
-    value_loss_max: Figure
-    """Over the segment."""
-
-
-class FallRecord(RecordPart):
-    """From the best state to the end."""
-
-    best: StateRecord
-    """Most successes on the first set, the latest of equals."""
-    best_checkpoint: str | None
-    """Where the best state is kept, from the runs' folder; None: it is not."""
-    end: StateRecord
-    difference: Figure
-    """Success rate at the end less that of the best state, both on the last set."""
-    interval: Interval
-    """Newcombe's 95 % interval of the difference."""
-    p_value: Figure
-    """Of Fisher's exact test, one-sided: both have one success probability."""
-
-    @property
-    def unwound(self) -> bool:
-        """Whether the fall is more than chance, at 5 %."""
-        return self.p_value < 0.05
-
-
-class DiagnosisRecord(RecordPart):
-    """What a run at default hyper-parameters did."""
-
-    label: str
-    diverged: str | None
-    chosen_on: Whole
-    """First seed of the set that chooses the best state."""
-    told_on: Whole
-    """First seed of the set that it is told of on."""
-    segments: Items[SegmentRecord]
-    """Those that were reached, and evaluated where they end."""
-    evaluations: Items[StateRecord]
-    fall: FallRecord | None
-    """None: nothing was evaluated."""
-
-
-class BaselineRecord(BatchRecord):
-    """The protocol's run at default hyper-parameters; it informs and does not vote.
-
-    Where the protocol has a baseline among its candidates it is that one's run.
-    """
-
-    diagnosis: DiagnosisRecord | None = None
 
 
 class ComputeRecord(RecordPart):
@@ -418,17 +217,3 @@ class LadderRecord(RecordPart):
         """The default run, unless it is that of a judged candidate, which is told of there."""
         judged = [candidate.run_dir for candidate in self.candidates if candidate.stages]
         return None if self.baseline and self.baseline.run_dir in judged else self.baseline
-
-
-NOTHING_YET: dict[str, Any] = {
-    "failure_mode": None,
-    "failure_figures": {},
-    "diverged": None,
-    "summaries": {},
-    "env_steps": 0,
-    "wall_seconds": 0.0,
-    "env_steps_per_second": 0.0,
-}
-"""What the record says of a run that has not run."""
-
-RunRecord = CandidateRecord | SeedRecord | BatchRecord

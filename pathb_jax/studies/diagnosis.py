@@ -18,7 +18,7 @@ from pathb_jax.ladder.plan import DEFAULTS, LadderPlan, evaluated_at_segment_end
 if TYPE_CHECKING:
     from pathb_jax.runs.observer import Observer
     from pathb_jax.runs.outcome import RunOutcome
-    from pathb_jax.store.record_schema import DiagnosisRecord
+    from pathb_jax.store.diagnosis_record import DiagnosisRecord
     from pathb_jax.studies.battery import PolicyFigures
 
 

@@ -18,7 +18,8 @@ from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.runs.manifest import RunManifest, read_manifest
 from pathb_jax.store.artifacts import RunFiles, read_evaluations, read_history, runs_below
 from pathb_jax.store.lock import seems_held
-from pathb_jax.store.record_schema import RECORD, BatchRecord, LadderRecord, RunRecord
+from pathb_jax.store.record_schema import RECORD, LadderRecord
+from pathb_jax.store.run_records import BatchRecord, RunRecord
 
 RECENT = 20
 """Updates that tell how long one takes."""

@@ -3,7 +3,8 @@
 from typing import Any
 
 from pathb_jax.store.models import to_json
-from pathb_jax.store.record_schema import RECORD, CandidateRecord
+from pathb_jax.store.record_schema import RECORD
+from pathb_jax.store.run_records import CandidateRecord
 from pathb_jax.verification import registration, rules, votes
 from pathb_jax.verification.recorded_runs import CLOSE, RecordedRuns
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import to_json
-from pathb_jax.store.record_schema import (
+from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.run_records import (
     BaselineRecord,
     BatchRecord,
     CandidateRecord,
-    LadderRecord,
     RunRecord,
     SeedRecord,
 )

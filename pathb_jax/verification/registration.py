@@ -7,7 +7,8 @@ from importlib import resources
 from typing import Any
 
 from pathb_jax.store.models import to_json
-from pathb_jax.store.record_schema import RECORD, LadderRecord, RunRecord
+from pathb_jax.store.record_schema import RECORD, LadderRecord
+from pathb_jax.store.run_records import RunRecord
 from pathb_jax.verification.findings import MISSING, Findings
 from pathb_jax.verification.rules import set_starts
 from pathb_jax.verification.runs import RunEvidence

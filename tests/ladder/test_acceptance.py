@@ -20,7 +20,7 @@ from pathb_jax.ladder.acceptance import (
 )
 from pathb_jax.ladder.protocol import load_protocol
 from pathb_jax.store.models import to_json
-from pathb_jax.store.record_schema import StageRecord
+from pathb_jax.store.run_records import StageRecord
 
 PLAN = load_protocol("path_b")
 STAGES = PLAN.stages

@@ -14,7 +14,7 @@ from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.runs import side_by_side
 from pathb_jax.store.models import to_json
 from pathb_jax.store.record import read_record, write_record
-from pathb_jax.store.record_schema import CandidateRecord
+from pathb_jax.store.run_records import CandidateRecord
 
 TAGS = ["lr1e4", "vc0_25", "ec0_001", "clip0_1"]
 BATCH = ["mixed_0_95", "mixed_0_97", "mixed_0_99", "reward_phase3"]

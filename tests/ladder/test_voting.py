@@ -18,7 +18,7 @@ from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.runs import side_by_side
 from pathb_jax.store.models import to_json
 from pathb_jax.store.record import read_record, write_record
-from pathb_jax.store.record_schema import StageRecord
+from pathb_jax.store.run_records import StageRecord
 
 FIRST, SECOND = "mixed_0_90_pathb_lr1e4", "mixed_0_90_pathb_vc0_25"
 

@@ -19,23 +19,17 @@ from pathb_jax.store.artifacts import (
     RunFiles,
     write_history,
 )
+from pathb_jax.store.diagnosis_record import DiagnosisRecord, FallRecord, SegmentRecord, StateRecord
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import (
-    NOTHING_YET,
     BackendRecord,
-    BaselineRecord,
-    CandidateRecord,
-    DiagnosisRecord,
-    FallRecord,
     LadderRecord,
     PlanRecord,
     ProtocolRecord,
     SeedOverlap,
-    SeedRecord,
-    SegmentRecord,
-    StateRecord,
     TrainingSeeds,
 )
+from pathb_jax.store.run_records import NOTHING_YET, BaselineRecord, CandidateRecord, SeedRecord
 
 PLAN = load_protocol("path_b")
 Successes = tuple[int, int, int]

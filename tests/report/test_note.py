@@ -38,11 +38,8 @@ from pathb_jax.store.artifacts import (
 from pathb_jax.store.json_files import write_json
 from pathb_jax.store.models import to_json
 from pathb_jax.store.own_files import is_own_picture
-from pathb_jax.store.record_schema import (
-    ReferenceRecord,
-    TrainedRecord,
-    VerificationRecord,
-)
+from pathb_jax.store.record_schema import ReferenceRecord, VerificationRecord
+from pathb_jax.store.run_records import TrainedRecord
 from pathb_jax.store.tables import write_table
 
 

@@ -20,8 +20,8 @@ from pathb_jax.store.record_schema import (
     PlanRecord,
     ProtocolRecord,
     SeedOverlap,
-    StageRecord,
 )
+from pathb_jax.store.run_records import StageRecord
 
 STORED = Path(__file__).parents[1] / "stored"
 FIXED_KEYS = [

@@ -14,7 +14,7 @@ from pathb_jax.ladder.failure_modes import classify
 from pathb_jax.ladder.protocol import load_protocol, parse_protocol
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import verdict_of
-from pathb_jax.store.record_schema import StageRecord
+from pathb_jax.store.run_records import StageRecord
 from pathb_jax.verification import failure_modes, rules, votes
 
 PROTOCOL, TABLE = load_protocol("path_b"), shipped_table()
