@@ -16,8 +16,9 @@ from pathb_jax.learn.training import MAY_BE_MISSING
 from pathb_jax.runs.loading import load
 from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.runs.outcome import RunOutcome
-from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, RunFiles
+from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS
 from pathb_jax.store.checkpoints import resolve_checkpoint
+from pathb_jax.store.run_files import RunFiles
 
 SHAPES = {"batch_envs": 4, "rollout_length": 16, "minibatch_size": 16, "epochs": 2}
 BATCH_SIZE = 64

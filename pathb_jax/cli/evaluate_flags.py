@@ -10,7 +10,7 @@ from pathb_jax.cli.output_files import check_distinct, check_output
 from pathb_jax.config import SEED_LIMIT, Backend, DefaultHint, SensorTier
 from pathb_jax.config_checks import FLOAT32_SIZE, is_single
 from pathb_jax.errors import InputError
-from pathb_jax.store.artifacts import EVALUATION_COLUMNS
+from pathb_jax.store.measures import EVALUATION_COLUMNS
 from pathb_jax.store.own_files import is_own_csv, is_own_json, is_own_picture
 
 Channel = Literal[

@@ -89,7 +89,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     from pathb_jax.report.forks_page import HEADING, PAGE, write_forks_page
     from pathb_jax.report.remarks import is_own_page
     from pathb_jax.runs.manifest import read_manifest
-    from pathb_jax.store.artifacts import files_of_run
+    from pathb_jax.store.run_files import files_of_run
     from pathb_jax.studies.forks import parse_change
 
     _check_numbers(flags)

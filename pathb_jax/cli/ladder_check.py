@@ -7,8 +7,8 @@ from rich.table import Table
 from pathb_jax.display.terminal import Terminal
 from pathb_jax.ladder.protocol import is_shipped, standing
 from pathb_jax.ladder.stages import ReturnFloor, TrainingDynamics
-from pathb_jax.store.artifacts import evaluation_sets
 from pathb_jax.store.record_schema import SeedOverlap
+from pathb_jax.store.run_files import evaluation_sets
 
 if TYPE_CHECKING:
     from pathb_jax.ladder.plan import LadderPlan

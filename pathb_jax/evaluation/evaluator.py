@@ -21,7 +21,7 @@ from pathb_jax.envs.worlds import World
 from pathb_jax.evaluation.policies import Actor, MeanPolicy, policy_data
 from pathb_jax.learn import networks
 from pathb_jax.learn.normalizer import NormalizerState
-from pathb_jax.store.artifacts import ALIGNMENT, RETURN
+from pathb_jax.store.measures import ALIGNMENT, RETURN
 
 SET_CAPACITY = 8
 """Seed sets one call takes. Fewer fill its first rows, so that the same program serves all."""

@@ -11,7 +11,7 @@ from pathb_jax.ladder.knobs import ChangeTable
 from pathb_jax.ladder.protocol import Protocol, deviation
 from pathb_jax.ladder.schema import Candidate, PlannedRun
 from pathb_jax.runs.manifest import RecordedConfig, read_manifest
-from pathb_jax.store.artifacts import files_of_run
+from pathb_jax.store.run_files import files_of_run
 
 FLAG = "--from"
 

@@ -16,13 +16,8 @@ from pathb_jax.runs.evidence import check_evidence
 from pathb_jax.runs.manifest import RecordedConfig, RunManifest, read_manifest
 from pathb_jax.runs.outcome import find_set, mean_returns
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import (
-    RETURN,
-    EvaluationFiles,
-    RunFiles,
-    evaluation_sets,
-    files_of_run,
-)
+from pathb_jax.store.measures import RETURN
+from pathb_jax.store.run_files import EvaluationFiles, RunFiles, evaluation_sets, files_of_run
 from pathb_jax.store.run_records import StageRecord
 from pathb_jax.store.tables import read_numbers
 

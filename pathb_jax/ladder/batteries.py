@@ -14,9 +14,9 @@ from pathb_jax.evaluation.channels import CHANNELS, SEED_START, SEEDS, UNEDITED
 from pathb_jax.evaluation.labels import label
 from pathb_jax.evaluation.policies import policy_file_data
 from pathb_jax.ladder.plan import LadderPlan
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.policy_file import read_policy
 from pathb_jax.store.record_schema import BatteryRecord, LadderRecord
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.run_records import RunRecord
 from pathb_jax.store.tables import write_table
 

@@ -24,8 +24,8 @@ from pathb_jax.ladder.knobs import Knob
 from pathb_jax.ladder.protocol import Protocol, deviation, plan_deviations, run_label
 from pathb_jax.ladder.schema import BatchRun, Candidate, PlannedRun
 from pathb_jax.runs.cluster import Cluster
-from pathb_jax.store.artifacts import LONGEST_LABEL
 from pathb_jax.store.record_schema import RECORD
+from pathb_jax.store.run_files import LONGEST_LABEL
 
 GroupT = TypeVar("GroupT", TrainConfig, Hparams, ScheduleConfig)
 

@@ -20,7 +20,7 @@ from pathb_jax.evaluation.evaluator import episode_keys, record_episodes
 from pathb_jax.evaluation.policies import Actor
 from pathb_jax.report.run_evidence import Ends
 from pathb_jax.runs.subjects import Subject, policy_subject
-from pathb_jax.store.artifacts import RunFiles
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.run_records import RunRecord
 
 MOST_POINTS = 200_000

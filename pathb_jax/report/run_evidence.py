@@ -12,7 +12,9 @@ from pathb_jax.judging.certainty import HowSure, how_sure
 from pathb_jax.judging.rates import Paired, paired
 from pathb_jax.judging.runs import Evaluations, along_of
 from pathb_jax.ladder.protocol import Protocol
-from pathb_jax.store.artifacts import RETURN, RunFiles, read_evaluations, read_history
+from pathb_jax.store.artifacts import read_evaluations, read_history
+from pathb_jax.store.measures import RETURN
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.run_records import CandidateRecord, RunRecord
 from pathb_jax.store.tables import read_numbers, read_table
 

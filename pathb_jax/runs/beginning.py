@@ -21,8 +21,9 @@ from pathb_jax.runs.tables import (
     table,
 )
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.checkpoint_store import CheckpointStore
+from pathb_jax.store.measures import measure_of
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.step_folders import latest_good
 from pathb_jax.system import provenance, signals
 
@@ -79,7 +80,7 @@ def begin(
         state = compiled.continue_from(config, env_params, parent.state)
     else:
         state = compiled.init(config, env_params)
-    measured = artifacts.measure_of(config.train.env)
+    measured = measure_of(config.train.env)
     run = Run(
         config=config,
         files=files,

@@ -13,9 +13,9 @@ from pathb_jax.runs.loading import Loaded, load, load_parent
 from pathb_jax.runs.manifest import read_manifest, write_manifest
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.runs.output import digests, write_set
-from pathb_jax.store.artifacts import RunFiles, evaluation_sets
 from pathb_jax.store.lock import locked
 from pathb_jax.store.models import to_json
+from pathb_jax.store.run_files import RunFiles, evaluation_sets
 
 EVALUATED = (
     ("task", None),

@@ -26,8 +26,8 @@ from pathb_jax.runs.tables import (
     table,
 )
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import parse
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.step_folders import list_steps
 from pathb_jax.store.tables import read_table
 

@@ -11,12 +11,9 @@ from pathb_jax.errors import InputError
 from pathb_jax.runs.manifest import CheckpointMeta, RunManifest
 from pathb_jax.runs.tables import Table
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import (
-    EvaluationFiles,
-    RunFiles,
-    evaluation_sets,
-    measure_of,
-)
+from pathb_jax.store.measures import measure_of
+from pathb_jax.store.policy_file import read_policy
+from pathb_jax.store.run_files import EvaluationFiles, RunFiles, evaluation_sets
 from pathb_jax.store.tables import read_table
 
 
@@ -113,7 +110,7 @@ def policy_problems(files: RunFiles, manifest: RunManifest, saved: Saved) -> Ite
     """Compare the policy with the checkpoint's parameters, where no digest does."""
     if manifest.status != "completed" or not saved.policy:
         return
-    policy, name = artifacts.read_policy(files.policy), files.name(files.policy)
+    policy, name = read_policy(files.policy), files.name(files.policy)
     for index, layer in enumerate(policy.layers):
         kernel = saved.policy.get(f"state.params.actor.Dense_{index}.kernel")
         true_bias = saved.policy.get(f"state.params.actor.Dense_{index}.bias")

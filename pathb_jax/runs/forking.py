@@ -11,7 +11,7 @@ from pathb_jax.errors import InputError
 from pathb_jax.learn.training import TrainState
 from pathb_jax.runs.manifest import Lineage, read_manifest
 from pathb_jax.runs.tables import length
-from pathb_jax.store.artifacts import RunFiles
+from pathb_jax.store.run_files import RunFiles
 
 if TYPE_CHECKING:
     from pathb_jax.runs.loading import Loaded

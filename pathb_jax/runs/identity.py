@@ -16,10 +16,10 @@ from pathb_jax.runs.manifest import (
     recorded,
 )
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.checkpoints import CheckpointError
 from pathb_jax.store.lock import locked_with_all_below
 from pathb_jax.store.models import parse, to_json
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.step_folders import SAVING, complete_steps
 from pathb_jax.system import provenance
 

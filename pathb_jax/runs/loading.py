@@ -27,8 +27,8 @@ from pathb_jax.runs.manifest import CheckpointMeta, read_manifest
 from pathb_jax.runs.tables import EVALUATIONS, HISTORY, Table, saved_tables
 from pathb_jax.settings import strictly
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import parse, shown
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.step_folders import complete_steps
 
 G = TypeVar("G")

@@ -6,9 +6,9 @@ from pydantic import ConfigDict, Field, model_validator
 
 from pathb_jax.config import RunConfig
 from pathb_jax.errors import InputError
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.json_files import read_json, write_json
 from pathb_jax.store.models import Model, Number, parse, to_json
+from pathb_jax.store.run_files import RunFiles
 
 Group = dict[str, Any]
 """Settings by name; those of another program may be others."""

@@ -10,7 +10,8 @@ from pathb_jax.config import RunConfig
 from pathb_jax.runs.identity import environment_changes
 from pathb_jax.runs.manifest import Divergence, RunManifest, Status, read_manifest
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import RETURN, EvaluationFiles, RunFiles, evaluation_sets
+from pathb_jax.store.measures import RETURN
+from pathb_jax.store.run_files import EvaluationFiles, RunFiles, evaluation_sets, slug
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,11 +77,10 @@ def mean_returns(summaries: Mapping[int, Mapping[str, Any]]) -> dict[int, float]
 
 def run_files(config: RunConfig) -> RunFiles:
     """Where a validated configuration's files go."""
-    slug = artifacts.slug(
-        config.name, config.train.tier, config.schedule.seed, config.output.run_label
-    )
-    assert config.output.out is not None  # filled in by `validated`
-    return RunFiles(config.output.out, slug)
+    output = config.output
+    assert output.out is not None  # filled in by `validated`
+    name = slug(config.name, config.train.tier, config.schedule.seed, output.run_label)
+    return RunFiles(output.out, name)
 
 
 def check_trained_here(

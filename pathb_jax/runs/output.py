@@ -14,8 +14,9 @@ from pathb_jax.evaluation.evaluator import SetResult
 from pathb_jax.learn import networks, normalizer
 from pathb_jax.learn.task import env_config
 from pathb_jax.learn.training import TrainState
-from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import ALIGNMENT, RETURN, EvaluationFiles, RunFiles
+from pathb_jax.store import artifacts, policy_file
+from pathb_jax.store.measures import ALIGNMENT, RETURN
+from pathb_jax.store.run_files import EvaluationFiles, RunFiles
 
 
 def write_set(
@@ -80,7 +81,7 @@ def write_policy(config: RunConfig, files: RunFiles, state: TrainState, env_step
     state = jax.device_get(state)
     size = TIERS[config.train.tier]
     layers = [state.params["actor"][f"Dense_{index}"] for index in range(size.depth + 1)]
-    artifacts.write_policy(
+    policy_file.write_policy(
         files.policy,
         family=variant_of(config.task.variant).family,
         variant=config.task.variant,

@@ -43,9 +43,9 @@ from pathb_jax.runs.tables import (
     table,
 )
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import RunFiles, evaluation_sets
 from pathb_jax.store.checkpoint_store import CheckpointStore
 from pathb_jax.store.models import to_json
+from pathb_jax.store.run_files import RunFiles, evaluation_sets
 from pathb_jax.system import provenance, signals
 
 CHUNK_SECONDS = 5.0

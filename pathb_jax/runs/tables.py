@@ -10,13 +10,8 @@ from typing import Any
 import numpy as np
 
 from pathb_jax.learn import training
-from pathb_jax.store.artifacts import (
-    ALIGNMENT,
-    EVALUATIONS_COLUMNS,
-    PINNED_HISTORY_COLUMNS,
-    WALL_CLOCK_COLUMNS,
-    Measure,
-)
+from pathb_jax.store.artifacts import PINNED_HISTORY_COLUMNS, WALL_CLOCK_COLUMNS
+from pathb_jax.store.measures import ALIGNMENT, EVALUATIONS_COLUMNS, Measure
 
 Table = dict[str, np.ndarray]
 

@@ -17,15 +17,9 @@ from pathb_jax.config import (
     TrainConfig,
 )
 from pathb_jax.runs.manifest import RunManifest, read_manifest
-from pathb_jax.store.artifacts import (
-    ALIGNMENT,
-    RETURN,
-    RunFiles,
-    measure_of,
-    read_evaluations,
-    read_history,
-    runs_below,
-)
+from pathb_jax.store.artifacts import read_evaluations, read_history
+from pathb_jax.store.measures import ALIGNMENT, RETURN, measure_of
+from pathb_jax.store.run_files import RunFiles, runs_below
 from pathb_jax.text import visible
 
 FigureName = Literal[

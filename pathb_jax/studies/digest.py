@@ -15,16 +15,12 @@ import numpy as np
 from pathb_jax.errors import InputError
 from pathb_jax.runs.manifest import read_manifest
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import (
-    WALL_CLOCK_COLUMNS,
-    RunFiles,
-    evaluation_sets,
-    read_evaluation_summary,
-)
+from pathb_jax.store.artifacts import WALL_CLOCK_COLUMNS, read_evaluation_summary
 from pathb_jax.store.json_files import encode_json, read_json
 from pathb_jax.store.models import to_json
 from pathb_jax.store.record import read_record
 from pathb_jax.store.record_schema import RECORD, LadderRecord
+from pathb_jax.store.run_files import RunFiles, evaluation_sets
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.store.tables import read_table
 

@@ -26,7 +26,7 @@ from pathb_jax.judging.rates import paired
 from pathb_jax.ladder.acceptance import successes_needed
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.store import artifacts
-from pathb_jax.store.artifacts import LONGEST_LABEL
+from pathb_jax.store.run_files import LONGEST_LABEL, files_of_run
 
 if TYPE_CHECKING:
     from pathb_jax.runs.outcome import RunOutcome
@@ -343,7 +343,7 @@ def sign_flip_p(differences: Sequence[int]) -> float:
 
 def _parent_evaluations(study: ForkStudy) -> Iterator[tuple[int, float]]:
     """Yield update and success rate of the parent's evaluations on the judged set."""
-    files = artifacts.files_of_run(study.run, "RUN")
+    files = files_of_run(study.run, "RUN")
     rows = artifacts.read_evaluations(files.evaluations)
     for update, start, rate in zip(
         rows["update"], rows["seed_start"], rows["success_rate"], strict=True

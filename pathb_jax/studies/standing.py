@@ -16,9 +16,10 @@ from pathb_jax.judging.runs import along_of
 from pathb_jax.ladder.protocol import parse_protocol
 from pathb_jax.ladder.reading import read_ladder
 from pathb_jax.runs.manifest import RunManifest, read_manifest
-from pathb_jax.store.artifacts import RunFiles, read_evaluations, read_history, runs_below
+from pathb_jax.store.artifacts import read_evaluations, read_history
 from pathb_jax.store.lock import seems_held
 from pathb_jax.store.record_schema import RECORD, LadderRecord
+from pathb_jax.store.run_files import RunFiles, runs_below
 from pathb_jax.store.run_records import BatchRecord, RunRecord
 
 RECENT = 20

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.record_schema import BatteryRecord
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.verification.findings import Findings
 from pathb_jax.verification.float64_world import (
     ACTION_MAX,

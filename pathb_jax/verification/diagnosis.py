@@ -11,7 +11,7 @@ from typing import Any
 from pathb_jax.errors import CheckpointError
 from pathb_jax.runs.tables import EVALUATIONS, HISTORY, saved_tables
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import RunFiles
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.verification import rules
 from pathb_jax.verification.findings import Findings
 from pathb_jax.verification.rules import Count

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pathb_jax.runs.tables import EARLIER_COLUMNS, HISTORY, Table, columns, length
-from pathb_jax.store.artifacts import measure_of
+from pathb_jax.store.measures import measure_of
 from pathb_jax.verification.raw_files import numbers_of, rows_of
 from pathb_jax.verification.told_run import DIFFERS, ToldRun
 

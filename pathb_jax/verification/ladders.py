@@ -3,9 +3,9 @@
 from pathlib import Path
 from statistics import StatisticsError
 
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import to_json
 from pathb_jax.store.record_schema import RECORD, LadderRecord
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.verification import registration
 from pathb_jax.verification.battery import check_battery
 from pathb_jax.verification.candidates import (

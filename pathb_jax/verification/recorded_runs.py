@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import to_json
 from pathb_jax.store.record_schema import LadderRecord
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.run_records import (
     BaselineRecord,
     BatchRecord,

@@ -11,7 +11,8 @@ import numpy as np
 from pathb_jax.errors import CheckpointError
 from pathb_jax.runs.tables import saved_tables
 from pathb_jax.store import checkpoints
-from pathb_jax.store.artifacts import RunFiles, measure_of
+from pathb_jax.store.measures import measure_of
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.step_folders import complete_steps
 from pathb_jax.verification.findings import Findings
 from pathb_jax.verification.histories import (

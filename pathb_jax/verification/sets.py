@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pathb_jax.store.artifacts import RETURN, Measure, measure_of
+from pathb_jax.store.measures import RETURN, Measure, measure_of
 from pathb_jax.verification import float64_world
 from pathb_jax.verification.findings import MISSING, Findings
 from pathb_jax.verification.raw_files import json_of, numbers_of, rows_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pathb_jax.store.artifacts import RunFiles
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.verification.findings import Findings
 
 DIFFERS = "it is not what the last checkpoint holds"

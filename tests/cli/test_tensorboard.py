@@ -8,7 +8,8 @@ from small_runs import FLAGS, command_line
 from tensorboardX.proto.event_pb2 import Event
 
 from pathb_jax.cli.train import main
-from pathb_jax.store.artifacts import files_of_run, read_evaluations, read_history
+from pathb_jax.store.artifacts import read_evaluations, read_history
+from pathb_jax.store.run_files import files_of_run
 
 
 def events(folder):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pathb_jax.cli.train import main as train
-from pathb_jax.store.artifacts import read_json
+from pathb_jax.store.json_files import read_json
 from pathb_jax.verification.float64_world import play, policy_of
 from pathb_jax.verification.verify import verify
 

@@ -14,11 +14,7 @@ from pathb_jax.ladder.protocol import load_protocol, parse_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.report.note import write_note
-from pathb_jax.store.artifacts import (
-    PINNED_HISTORY_COLUMNS,
-    RunFiles,
-    write_history,
-)
+from pathb_jax.store.artifacts import PINNED_HISTORY_COLUMNS, write_history
 from pathb_jax.store.diagnosis_record import DiagnosisRecord, FallRecord, SegmentRecord, StateRecord
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import (
@@ -29,6 +25,7 @@ from pathb_jax.store.record_schema import (
     SeedOverlap,
     TrainingSeeds,
 )
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.run_records import NOTHING_YET, BaselineRecord, CandidateRecord, SeedRecord
 
 PLAN = load_protocol("path_b")

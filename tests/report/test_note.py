@@ -29,16 +29,13 @@ from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.best_state import best_state
 from pathb_jax.report.note import write_note
 from pathb_jax.report.note_files import NOTE_NAME, is_own_note
-from pathb_jax.store.artifacts import (
-    EVALUATION_COLUMNS,
-    EVALUATIONS_COLUMNS,
-    RunFiles,
-    write_evaluations,
-)
+from pathb_jax.store.artifacts import write_evaluations
 from pathb_jax.store.json_files import write_json
+from pathb_jax.store.measures import EVALUATION_COLUMNS, EVALUATIONS_COLUMNS
 from pathb_jax.store.models import to_json
 from pathb_jax.store.own_files import is_own_picture
 from pathb_jax.store.record_schema import ReferenceRecord, VerificationRecord
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.run_records import TrainedRecord
 from pathb_jax.store.tables import write_table
 

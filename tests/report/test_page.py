@@ -29,9 +29,10 @@ from pathb_jax.report.receipts import receipt_rows
 from pathb_jax.report.run_evidence import Evidence
 from pathb_jax.runs.output import episode_rows
 from pathb_jax.runs.subjects import policy_subject
-from pathb_jax.store.artifacts import EVALUATION_COLUMNS, RunFiles
+from pathb_jax.store.measures import EVALUATION_COLUMNS
 from pathb_jax.store.record import write_record
 from pathb_jax.store.record_schema import BatteryRecord, LadderRecord
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.store.run_records import RunRecord
 from pathb_jax.store.tables import read_numbers, write_table
 from pathb_jax.text import visible

@@ -16,8 +16,10 @@ from test_study_html import write_study
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.report.page import write_page
 from pathb_jax.report.page_files import can_draw
-from pathb_jax.store.artifacts import EVALUATIONS_COLUMNS, RunFiles, write_evaluations
+from pathb_jax.store.artifacts import write_evaluations
+from pathb_jax.store.measures import EVALUATIONS_COLUMNS
 from pathb_jax.store.record import write_record
+from pathb_jax.store.run_files import RunFiles
 
 pytestmark = pytest.mark.browser
 

@@ -9,8 +9,8 @@ import pytest
 
 from pathb_jax.errors import InputError
 from pathb_jax.runs.manifest import RecordedConfig, read_manifest
-from pathb_jax.store.artifacts import RunFiles
 from pathb_jax.store.models import to_json
+from pathb_jax.store.run_files import RunFiles
 
 GOOD: dict[str, Any] = {
     "status": "completed",

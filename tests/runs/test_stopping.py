@@ -10,7 +10,7 @@ from small_runs import small_config
 from pathb_jax.errors import InputError
 from pathb_jax.runs.observer import Observer, Progress
 from pathb_jax.runs.trainer import train
-from pathb_jax.store.artifacts import read_json
+from pathb_jax.store.json_files import read_json
 from pathb_jax.studies.digest import digest
 from pathb_jax.system import provenance, signals
 from pathb_jax.system.signals import StopRequested, stopping_at_safe_points

@@ -12,7 +12,7 @@ import pathb_jax
 from pathb_jax.config_checks import validated
 from pathb_jax.runs.evidence import evidence_problems
 from pathb_jax.runs.trainer import train
-from pathb_jax.store.artifacts import RunFiles
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.verification.verify import verify
 
 SLUG = "Pendulum-v1_small_seed_0"

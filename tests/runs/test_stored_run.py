@@ -17,8 +17,10 @@ from pathb_jax.runs.manifest import read_manifest
 from pathb_jax.runs.outcome import run_files
 from pathb_jax.runs.tables import HISTORY, columns
 from pathb_jax.runs.trainer import train
-from pathb_jax.store.artifacts import RunFiles, read_history, write_json
+from pathb_jax.store.artifacts import read_history
+from pathb_jax.store.json_files import write_json
 from pathb_jax.store.models import to_json
+from pathb_jax.store.run_files import RunFiles
 from pathb_jax.verification.verify import verify
 
 SHAPES = {"batch_envs": 8, "rollout_length": 16, "minibatch_size": 32, "eval_seeds": 4}

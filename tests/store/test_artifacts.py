@@ -13,24 +13,19 @@ from hypothesis import strategies as st
 from pathb_jax.errors import InputError
 from pathb_jax.store import artifacts, policy_file
 from pathb_jax.store.artifacts import (
-    EVALUATION_COLUMNS,
-    EVALUATIONS_COLUMNS,
-    SUMMARY_KEYS,
-    RunFiles,
     append_history,
     read_evaluation_summary,
     read_evaluations,
     read_history,
-    read_json,
-    read_policy,
-    slug,
     write_evaluation,
     write_evaluations,
     write_history,
-    write_json,
-    write_policy,
 )
 from pathb_jax.store.atomic import write_atomically
+from pathb_jax.store.json_files import read_json, write_json
+from pathb_jax.store.measures import EVALUATION_COLUMNS, EVALUATIONS_COLUMNS, SUMMARY_KEYS
+from pathb_jax.store.policy_file import read_policy, write_policy
+from pathb_jax.store.run_files import RunFiles, slug
 from pathb_jax.store.tables import append_table, read_table, write_table
 
 

@@ -9,15 +9,14 @@ from test_artifacts import actor, rows
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.artifacts import (
-    EVALUATIONS_COLUMNS,
     read_evaluations,
     read_history,
-    read_json,
-    read_policy,
     write_evaluations,
     write_history,
-    write_policy,
 )
+from pathb_jax.store.json_files import read_json
+from pathb_jax.store.measures import EVALUATIONS_COLUMNS
+from pathb_jax.store.policy_file import read_policy, write_policy
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from pathb_jax.ladder.opening import open_record
 from pathb_jax.ladder.plan import LadderPlan
 from pathb_jax.ladder.protocol import load_protocol, planned_run
 from pathb_jax.runs.trainer import train
-from pathb_jax.store.artifacts import files_of_run, read_history
+from pathb_jax.store.artifacts import read_history
 from pathb_jax.store.lock import locked
 from pathb_jax.store.record import write_record
+from pathb_jax.store.run_files import files_of_run
 from pathb_jax.studies.standing import find_latest, read_standing
 
 
