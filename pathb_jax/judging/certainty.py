@@ -7,8 +7,9 @@ import numpy as np
 
 from pathb_jax.judging import paths, rates, windows
 from pathb_jax.judging.runs import Evaluations
-from pathb_jax.ladder.acceptance import History, within
+from pathb_jax.ladder.acceptance import History
 from pathb_jax.ladder.equivalence import Equivalence, equivalence
+from pathb_jax.ladder.exact import within
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.ladder.stages import ReturnFloor
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pathb_jax.judging.rates import Count
-from pathb_jax.ladder.acceptance import successes_needed
+from pathb_jax.ladder.exact import successes_needed
 
 
 class AlongTheRun(NamedTuple):

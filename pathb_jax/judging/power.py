@@ -17,7 +17,7 @@ import numpy as np
 
 from pathb_jax.judging.rates import JEFFREYS, Count
 from pathb_jax.judging.windows import windows
-from pathb_jax.ladder.acceptance import decimal, successes_needed
+from pathb_jax.ladder.exact import decimal, successes_needed
 from pathb_jax.ladder.stages import (
     EquivalenceStage,
     SeedShift,

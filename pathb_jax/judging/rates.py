@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pathb_jax.ladder.acceptance import decimal, successes_needed, within
 from pathb_jax.ladder.equivalence import Count as Count
+from pathb_jax.ladder.exact import decimal, successes_needed, within
 from pathb_jax.ladder.statistics import as_probability, rates_within
 
 JEFFREYS = 0.5

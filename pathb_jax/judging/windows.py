@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pathb_jax.ladder.acceptance import difference
+from pathb_jax.ladder.exact import difference
 from pathb_jax.ladder.stages import TrainingDynamics
 
 SHIFTS = (10, 25, 50, 100)

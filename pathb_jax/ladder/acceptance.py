@@ -1,10 +1,9 @@
-"""The acceptance stages and the grading of predictions: numbers in, receipts out.
+"""The acceptance stages: numbers in, receipts out.
 
-Rules: docs/spec/ladder.md, "The three stages" and "Predictions". No number that decides
-is in this file: all come from the protocol.
+Rules: docs/spec/ladder.md, "The three stages". No number that decides is in this file: all come
+from the protocol.
 """
 
-import math
 import operator
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -13,7 +12,7 @@ from typing import TypeGuard
 import numpy as np
 
 from pathb_jax.ladder.equivalence import equivalence
-from pathb_jax.ladder.schema import Prediction
+from pathb_jax.ladder.exact import decimal, difference, finite, largest, successes_needed, within
 from pathb_jax.ladder.stages import (
     EquivalenceStage,
     ReturnFloor,
@@ -23,7 +22,6 @@ from pathb_jax.ladder.stages import (
     SuccessFloor,
     TrainingDynamics,
 )
-from pathb_jax.store.record_schema import Grade
 from pathb_jax.store.run_records import StageRecord
 
 History = Mapping[str, Sequence[float] | np.ndarray]
@@ -92,81 +90,9 @@ def cleared(runs: Sequence[Sequence[StageRecord]], at_least: int) -> list[bool |
     return said
 
 
-def successes_needed(threshold: float, seeds: int) -> int:
-    """Return the least number of successes of `seeds` whose rate is at least `threshold`.
-
-    Exact: the threshold is taken as the decimal number that the protocol file states.
-    """
-    return math.ceil(decimal(threshold) * seeds)
-
-
-def decimal(number: float) -> Fraction:
-    """Return the shortest decimal number that reads as `number`, exactly: 0.1 is 1/10."""
-    return Fraction(repr(float(number)))
-
-
-def within(first: tuple[int, int], second: tuple[int, int], allowed: float) -> bool:
-    """Say whether two success rates, as (successes, seeds), differ by `allowed` at most.
-
-    For sets of n seeds each this is |k2 - k1| <= floor(allowed n), exactly.
-    """
-    return abs(Fraction(*second) - Fraction(*first)) <= decimal(allowed)
-
-
 def tail(history: History, column: str, rows: int) -> list[float]:
     """Return the last `rows` numbers of a column; fewer, or none, where it has no more."""
     return [float(value) for value in history.get(column, ())[-rows:]]
-
-
-def finite(value: float | None) -> float | None:
-    """Return `value`, None where it is missing or not finite."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def difference(late: float | None, early: float | None) -> float | None:
-    """Return `late - early` of the decimal numbers they show as, None where one is not finite.
-
-    0.35 - 0.3 is 0.05 here, so that a threshold of 0.05 means what a reader of the file expects.
-    """
-    if late is None or early is None or not math.isfinite(late - early):
-        return None
-    return float(decimal(late) - decimal(early))
-
-
-def largest(values: Sequence[float]) -> float | None:
-    """Return the largest value, None where there is none or one is not finite."""
-    return max(values) if values and all(map(math.isfinite, values)) else None
-
-
-def grade_predictions(
-    predictions: Sequence[Prediction], outcomes: Mapping[str, Sequence[bool | None]]
-) -> dict[str, Grade]:
-    """Grade the protocol's predictions by what the stages said.
-
-    Args:
-        predictions: each says that a candidate clears a stage.
-        outcomes: tag -> `passed` of each stage, for the candidates judged so far, in the order of
-            the protocol. A diverged candidate has failed stage 1.
-
-    Returns:
-        prediction id -> untested while the candidate has not been judged or has failed an earlier
-        stage, else confirmed or falsified.
-    """
-    return {prediction.id: _grade(prediction, outcomes) for prediction in predictions}
-
-
-def _grade(prediction: Prediction, outcomes: Mapping[str, Sequence[bool | None]]) -> Grade:
-    before = prediction.stage - 1
-    reached = {
-        tag: passed[before]
-        for tag, passed in outcomes.items()
-        if len(passed) > before and all(stage is True for stage in passed[:before])
-    }
-    tag = next(iter(reached), "") if prediction.candidate == "first" else prediction.candidate
-    verdict = reached.get(tag)
-    if verdict is None:
-        return "untested"
-    return "confirmed" if verdict else "falsified"
 
 
 _Outcome = tuple[dict[str, float | None], list[str]]

@@ -10,16 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from pathb_jax.ladder.acceptance import (
-    History,
-    difference,
-    finite,
-    is_count,
-    largest,
-    rate,
-    successes_needed,
-    tail,
-)
+from pathb_jax.ladder.acceptance import History, is_count, rate, tail
+from pathb_jax.ladder.exact import difference, finite, largest, successes_needed
 from pathb_jax.ladder.schema import FailureModes
 
 Mode = Literal[

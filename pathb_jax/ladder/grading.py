@@ -7,11 +7,12 @@ runs left in their files.
 from collections.abc import Mapping
 from typing import Any
 
-from pathb_jax.ladder.acceptance import cleared, grade_predictions, judge, passed_all
+from pathb_jax.ladder.acceptance import cleared, judge, passed_all
 from pathb_jax.ladder.diagnosis import diagnose, segment_ends
 from pathb_jax.ladder.evidence import trained_by
 from pathb_jax.ladder.failure_modes import alignment_at, classify
 from pathb_jax.ladder.plan import LadderPlan
+from pathb_jax.ladder.predictions import grade_predictions
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of
 from pathb_jax.runs.outcome import RunOutcome, mean_returns

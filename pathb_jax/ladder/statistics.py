@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pathb_jax.ladder.acceptance import decimal
+from pathb_jax.ladder.exact import decimal
 
 CONFIDENCE = 0.95
 """Level of every interval that is printed (docs/spec/ladder.md: an exact 95 % interval)."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pathb_jax.judging.certainty import HowSure
-from pathb_jax.ladder.acceptance import decimal, successes_needed
+from pathb_jax.ladder.exact import decimal, successes_needed
 from pathb_jax.report.markdown import Markdown
 from pathb_jax.report.note_words import MISSING, number, outcome, percent, words
 from pathb_jax.store.run_records import CandidateRecord, SeedRecord, StageRecord

@@ -23,7 +23,7 @@ from pathb_jax.config import (
 from pathb_jax.config_checks import validated
 from pathb_jax.errors import InputError
 from pathb_jax.judging.rates import paired
-from pathb_jax.ladder.acceptance import successes_needed
+from pathb_jax.ladder.exact import successes_needed
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.store import artifacts
 from pathb_jax.store.run_files import LONGEST_LABEL, files_of_run

@@ -9,17 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pathb_jax.ladder.acceptance import (
-    Grade,
-    difference,
-    grade_predictions,
-    judge,
-    passed_all,
-    successes_needed,
-    within,
-)
+from pathb_jax.ladder.acceptance import judge, passed_all
+from pathb_jax.ladder.exact import difference, successes_needed, within
+from pathb_jax.ladder.predictions import grade_predictions
 from pathb_jax.ladder.protocol import load_protocol
 from pathb_jax.store.models import to_json
+from pathb_jax.store.record_schema import Grade
 from pathb_jax.store.run_records import StageRecord
 
 PLAN = load_protocol("path_b")

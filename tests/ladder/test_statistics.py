@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from pathb_jax.ladder.acceptance import within
+from pathb_jax.ladder.exact import within
 from pathb_jax.ladder.statistics import clopper_pearson, rates_within
 
 

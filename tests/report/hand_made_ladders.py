@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from small_records import new_batch_run, new_candidate, new_record, new_summary
 
-from pathb_jax.ladder.acceptance import grade_predictions, judge, passed_all
+from pathb_jax.ladder.acceptance import judge, passed_all
 from pathb_jax.ladder.diagnosis import fall_by_chance
 from pathb_jax.ladder.equivalence import newcombe
 from pathb_jax.ladder.failure_modes import classify
+from pathb_jax.ladder.predictions import grade_predictions
 from pathb_jax.ladder.protocol import load_protocol, parse_protocol, run_label
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import count_passes, verdict_of

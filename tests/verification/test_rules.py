@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_protocol import listed_table, shipped_table, to_toml
 
-from pathb_jax.ladder.acceptance import grade_predictions, judge
+from pathb_jax.ladder.acceptance import judge
 from pathb_jax.ladder.failure_modes import classify
+from pathb_jax.ladder.predictions import grade_predictions
 from pathb_jax.ladder.protocol import load_protocol, parse_protocol
 from pathb_jax.ladder.statistics import clopper_pearson
 from pathb_jax.ladder.training_seeds import verdict_of
