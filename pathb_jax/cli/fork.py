@@ -21,7 +21,8 @@ from pathb_jax.store.own_files import is_own_json
 
 if TYPE_CHECKING:
     from pathb_jax.ladder.protocol import Protocol
-    from pathb_jax.studies.forks import Change, Forks, ForkStudy
+    from pathb_jax.studies.fork_plans import Change, ForkStudy
+    from pathb_jax.studies.forks import Forks
 
 DESCRIPTION = """Go on from an exact state of a run, many times for each change: what a change does,
 told apart from what noise does.
@@ -90,7 +91,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     from pathb_jax.report.remarks import is_own_page
     from pathb_jax.runs.manifest import read_manifest
     from pathb_jax.store.run_files import files_of_run
-    from pathb_jax.studies.forks import parse_change
+    from pathb_jax.studies.fork_plans import parse_change
 
     _check_numbers(flags)
     changes = [parse_change(text) for text in flags.change]
@@ -141,7 +142,7 @@ def _study(flags: ForkFlags, protocol: "Protocol", run: Path, out: Path) -> "For
     """Read the state that is forked, and say what all forks share."""
     from pathb_jax.runs.forking import updates_left
     from pathb_jax.runs.loading import load_state, saved_config
-    from pathb_jax.studies.forks import Floor, ForkStudy, noise_seeds
+    from pathb_jax.studies.fork_plans import Floor, ForkStudy, noise_seeds
 
     loaded = load_state(run, flags.at, None, "--at")
     base = saved_config(loaded.path, "--at")

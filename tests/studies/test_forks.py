@@ -13,7 +13,8 @@ from pathb_jax.cli.fork import main
 from pathb_jax.errors import InputError
 from pathb_jax.runs.trainer import train
 from pathb_jax.studies import forks
-from pathb_jax.studies.forks import Floor, Fork, ForkStudy, change_name, noise_seeds, parse_change
+from pathb_jax.studies.fork_plans import Floor, ForkStudy, change_name, noise_seeds, parse_change
+from pathb_jax.studies.forks import Fork
 
 
 @pytest.fixture(scope="module")
