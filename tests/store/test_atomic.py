@@ -36,3 +36,30 @@ def test_a_folder_that_cannot_be_opened_is_left_to_windows(tmp_path, monkeypatch
         atomic.sync_folder(tmp_path)
     monkeypatch.setattr(atomic.os, "name", "nt")
     atomic.sync_folder(tmp_path)
+
+
+def test_atomic_write(tmp_path):
+    path = tmp_path / "new" / "file"
+    write_atomically(path, "ü\n")
+    assert path.read_bytes() == "ü\n".encode()
+    write_atomically(path, b"\x00")
+    assert path.read_bytes() == b"\x00"
+    assert list(path.parent.iterdir()) == [path]
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("broken", ["os.fsync", "os.replace"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch, broken, error):
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(broken, fail)
+    with pytest.raises(type(error)):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from test_artifacts import actor, rows
+from test_artifacts import rows
+from test_policy_file import actor
 
 from pathb_jax.errors import InputError
 from pathb_jax.store.artifacts import (
