@@ -13,6 +13,7 @@ from pathb_jax import api
 from pathb_jax.cli import command
 from pathb_jax.cli.main import COMMANDS
 from pathb_jax.config_checks import validated
+from pathb_jax.ladder.protocol import load_protocol
 
 TEST_COMMAND = "python -m pip install -c constraints.txt -e '.[test]' && python -m pytest"
 """What .ci/run takes from the README."""
@@ -204,3 +205,13 @@ def test_the_falls_are_those_that_the_script_prints(pages, repository, capsys):
     falls = [line for line in capsys.readouterr().out.splitlines() if line.count("|") == 8]
     assert len(falls) == 19  # with the heading
     assert set(falls) <= set(pages["docs/UNWINDING.md"].splitlines())
+
+
+def test_the_medium_protocol_asks_as_path_b_strict_does(repository):
+    medium = load_protocol(str(repository / "docs/medium/path_b_medium.toml"))
+    strict = load_protocol("path_b_strict")
+    for table in ("stages", "evaluation", "voting", "failure_modes"):
+        assert getattr(medium, table) == getattr(strict, table)
+    ours, its = ([candidate.change for candidate in p.candidates] for p in (medium, strict))
+    assert [c for c in ours if c not in its] == [{"lr": 3.333e-5}, {"max_grad_norm": 1e6}]
+    assert [c for c in its if c not in ours] == [{"lr": 1e-4}]

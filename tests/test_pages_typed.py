@@ -59,6 +59,7 @@ def reduced(name: str, words: list[str]) -> list[str]:
     for word in words:
         dropping = dropping and not word.startswith("--")
         if not dropping:
+            word = "mine.toml" if word.startswith("docs/") and word.endswith(".toml") else word
             less += sorted(map(str, Path().glob(word))) if "*" in word else [word]
         if word in LESS:
             less.append(str(LESS[word]))
