@@ -88,6 +88,7 @@ def test_verdict_first_and_every_figure_of_the_record(kind: str, tmp_path: Path)
     assert "None" not in text
     assert "Undefined" not in text
     assert "{" not in text
+    assert "Seeds of an evaluation set fix its starts and goals. The training seed" in text
 
 
 @pytest.mark.parametrize("kind", KINDS)
