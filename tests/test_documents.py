@@ -215,3 +215,13 @@ def test_the_medium_protocol_asks_as_path_b_strict_does(repository):
     ours, its = ([candidate.change for candidate in p.candidates] for p in (medium, strict))
     assert [c for c in ours if c not in its] == [{"lr": 3.333e-5}, {"max_grad_norm": 1e6}]
     assert [c for c in its if c not in ours] == [{"lr": 1e-4}]
+
+
+def test_no_limit_is_asked_as_the_medium_protocol_asks(repository):
+    alone, medium = (
+        load_protocol(str(repository / f"docs/medium/{name}.toml"))
+        for name in ("no_limit", "path_b_medium")
+    )
+    for table in ("stages", "evaluation", "voting", "failure_modes", "run", "hparams"):
+        assert getattr(alone, table) == getattr(medium, table)
+    assert [c.change for c in alone.candidates] == [medium.candidates[-1].change]
