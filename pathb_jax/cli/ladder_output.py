@@ -142,13 +142,21 @@ def print_plan(plan: "LadderPlan", record: "LadderRecord", estimate: "Estimate")
         )
 
 
+def _success(entry: "CandidateRecord") -> tuple[str, str]:
+    """Return a candidate's successes as cells; from least to most where several seeds vote."""
+    sets = [next(iter(run.summaries.values()), None) for run in entry.voters.values()]
+    counts = sorted((found.success_count, found.seeds) for found in sets if found)
+    if len(counts) > 1:
+        return f"{counts[0][0]} to {counts[-1][0]}/{counts[0][1]}", "-"
+    return success_cells(counts[0] if counts else None)
+
+
 def print_record(record: "LadderRecord") -> None:
     """Print the verdict and what it rests on."""
     console = Terminal()
     table = Table("candidate", "status", "success", "95 % interval", "why")
     for entry in record.candidates:
-        first = next(iter(entry.summaries.values()), None)
-        success = success_cells((first.success_count, first.seeds) if first else None)
+        success = _success(entry)
         table.add_row(entry.tag, entry.status, *success, _why(entry))
     console.print(table)
     if others := record.training_seeds:

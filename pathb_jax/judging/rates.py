@@ -28,10 +28,21 @@ def floor_flip(count: Count, threshold: float) -> float:
         count: the set that was judged.
         threshold: least success rate that passes.
     """
-    successes, seeds = count
-    needed = successes_needed(threshold, seeds)
+    return count_flip(count, successes_needed(threshold, count[1]))
+
+
+def count_flip(count: Count, needed: int) -> float:
+    """Return the posterior-predictive probability that as many fresh ones say the opposite.
+
+    Args:
+        count: how many passed, and of how many: seeds of a set, or training seeds that vote.
+        needed: how many have to pass.
+
+    >>> round(count_flip((4, 5), 4), 3)
+    0.362
+    """
     fresh = _predictive(count)
-    return float((fresh.cdf if successes >= needed else fresh.sf)(needed - 1))
+    return float((fresh.cdf if count[0] >= needed else fresh.sf)(needed - 1))
 
 
 def shift_flip(first: Count, second: Count, difference: float) -> float:

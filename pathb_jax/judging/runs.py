@@ -149,13 +149,19 @@ def along_of(
 
 
 def _differences(config: RecordedConfig, protocol: Protocol) -> list[str]:
-    """List where a run is not the protocol's with its default hyper-parameters."""
+    """List where a run is not the protocol's with its default hyper-parameters.
+
+    Any training seed that votes is the protocol's.
+    """
     recorded = config.settings
     pinned = {
         name: getattr(protocol.run, name) for name in PlannedRun.model_fields if name != "label"
     }
     if protocol.run.env is not None:
         del pinned["mixed_lambda"]
+    first = protocol.run.seed
+    if recorded.get("seed") in range(first, first + protocol.voting.training_seeds):
+        del pinned["seed"]
     return [
         deviation(name, value, recorded.get(name))
         for name, value in {**pinned, **protocol.hparams}.items()

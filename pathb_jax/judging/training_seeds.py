@@ -1,4 +1,4 @@
-"""What other training seeds say: interquartile means and the odds that one more disagrees."""
+"""What training seeds say together: interquartile means, and how easily their vote turns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pathb_jax.judging.rates import JEFFREYS
+from pathb_jax.ladder.statistics import as_probability
 
 
 class Interquartile(NamedTuple):
@@ -47,6 +48,22 @@ def interquartile_mean(
     tail = 100 * (1 - confidence) / 2
     low, high = np.percentile(trim_mean(drawn, 0.25, axis=1), [tail, 100 - tail])
     return Interquartile(float(trim_mean(np.concatenate(rows), 0.25)), (float(low), float(high)))
+
+
+def floor_votes_flip(clears: Sequence[bool], flips: Sequence[float], needed: int) -> float:
+    """Return the probability that fresh evaluation sets turn the votes on stage 1.
+
+    Args:
+        clears: whether each training seed clears stage 1.
+        flips: the probability that a fresh set turns that, each by itself.
+        needed: how many have to clear it.
+    """
+    counts = np.ones(1)  # probability of so many clearing it
+    for clear, flip in zip(clears, flips, strict=True):
+        chance = 1 - flip if clear else flip
+        counts = np.convolve(counts, [1 - chance, chance])
+    other = counts[:needed] if sum(clears) >= needed else counts[needed:]
+    return as_probability(float(other.sum()))
 
 
 def next_seed_disagrees(passed: int, seeds: int, voted: bool) -> float:

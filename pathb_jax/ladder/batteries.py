@@ -24,14 +24,19 @@ from pathb_jax.store.tables import write_table
 def play_batteries(plan: LadderPlan, record: LadderRecord) -> list[BatteryRecord]:
     """Play the battery of the adopted candidate, the batch and the default run, all in one call.
 
+    Of a candidate that several training seeds vote on, the policies of all of them.
+
     Writes each run's table.
 
     Raises:
         InputError: a policy file is broken.
         OSError: a table cannot be written.
     """
-    chosen = [entry for entry in record.candidates if entry.tag == record.chosen]
-    entries: list[RunRecord] = [*chosen, *record.batch]
+    entries: list[RunRecord] = []
+    for entry in record.candidates:
+        if entry.tag == record.chosen:
+            entries += entry.ballots(plan.voting_seeds).values()
+    entries += record.batch
     entries += [record.own_baseline] if record.own_baseline else []
     runs = {entry.run_dir: RunFiles(plan.out / entry.run_dir, entry.slug) for entry in entries}
     runs = {name: files for name, files in runs.items() if files.policy.exists()}

@@ -128,8 +128,13 @@ def fill_baseline(
 
 
 def count_seeds(plan: LadderPlan, record: LadderRecord) -> None:
-    """Say what each training seed would have said by itself; nothing of this votes."""
-    if len(plan.seeds) == 1:
+    """Say what each training seed would have said by itself; nothing of this votes.
+
+    Seeds count that an earlier command trained, too.
+    """
+    trained = [other.seed for entry in record.candidates for other in entry.other_seeds]
+    seeds = [*range(plan.run.seed, max([*plan.seeds, *trained]) + 1)]
+    if len(seeds) == 1:
         return
     receipts = {
         entry.tag: {plan.run.seed: entry.stages}
@@ -137,9 +142,9 @@ def count_seeds(plan: LadderPlan, record: LadderRecord) -> None:
         for entry in record.candidates
     }
     record.training_seeds = TrainingSeeds(
-        seeds=plan.seeds,
+        seeds=seeds,
         passes=count_passes(receipts),
-        verdicts={str(seed): verdict_of(receipts, seed) for seed in plan.seeds},
+        verdicts={str(seed): verdict_of(receipts, seed) for seed in seeds},
     )
 
 

@@ -1,10 +1,11 @@
 """What other training seeds would have said: receipts in, counts and verdicts out."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pathb_jax.ladder.acceptance import passed_all
 from pathb_jax.ladder.statistics import clopper_pearson
-from pathb_jax.store.record_schema import StagePasses
+from pathb_jax.store.record_schema import LadderRecord, StagePasses
 from pathb_jax.store.run_records import StageRecord
 
 Receipts = Mapping[str, Mapping[int, Sequence[StageRecord]]]
@@ -12,6 +13,15 @@ Receipts = Mapping[str, Mapping[int, Sequence[StageRecord]]]
 
 OPEN = "open"
 REJECTED = "rejected"
+
+
+class Agreement(NamedTuple):
+    """Which training seeds would have given a ladder's verdict alone."""
+
+    agree: list[int]
+    """Training seeds."""
+    told: list[int]
+    """Those of which it can be told."""
 
 
 def count_passes(receipts: Receipts) -> list[StagePasses]:
@@ -48,3 +58,22 @@ def verdict_of(receipts: Receipts, seed: int) -> str:
         if passed_all(stages):
             return f"adopted {tag}"
     return REJECTED
+
+
+def agreement(record: LadderRecord) -> Agreement:
+    """Say which training seeds would have given the verdict of a ladder that has one.
+
+    A seed whose own verdict is open did not give the ladder's if the adopted candidate failed
+    with it.
+    """
+    if record.training_seeds is None:
+        return Agreement([], [])
+    verdict = REJECTED if record.adopted is None else f"adopted {record.adopted}"
+    failed: set[int] = set()
+    for entry in record.candidates:
+        if entry.tag == record.adopted:
+            runs = entry.ballots(record.training_seeds.seeds)
+            failed = {seed for seed, run in runs.items() if not passed_all(run.stages)}
+    found = {int(seed): text for seed, text in record.training_seeds.verdicts.items()}
+    told = [seed for seed, text in found.items() if text != OPEN or seed in failed]
+    return Agreement([seed for seed in told if found[seed] == verdict], told)

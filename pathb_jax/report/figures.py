@@ -1,7 +1,7 @@
-"""The result note's figures. A run has one colour in all of them."""
+"""The result note's figures. A candidate has one colour in all of them, with all of its seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 
 Histories = Mapping[str, Mapping[str, np.ndarray]]
 """Run -> history columns."""
-Colours = Mapping[str, str]
-"""Run -> colour."""
+
+
+class Line(NamedTuple):
+    """How a run is drawn."""
+
+    colour: str
+    label: str
+    """In the legend, where runs of one label stand once."""
+
+
+Lines = Mapping[str, Line]
+"""Run -> how it is drawn."""
 
 PANELS = {
     "entropy": "entropy (nats)",
@@ -39,12 +49,12 @@ def colours_of(runs: Iterable[str]) -> dict[str, str]:
 
 
 @drawn
-def draw_curves(histories: Histories, colours: Colours, rule: TrainingDynamics | None) -> "Figure":
+def draw_curves(histories: Histories, lines: Lines, rule: TrainingDynamics | None) -> "Figure":
     """Draw whole training curves over environment steps: running means over the raw figures.
 
     Args:
-        histories: of every candidate that has one.
-        colours: of these runs.
+        histories: of every run of a candidate that has one.
+        lines: of these runs.
         rule: stage 2; its thresholds are dashed.
     """
     from matplotlib.figure import Figure  # takes long to import
@@ -56,24 +66,24 @@ def draw_curves(histories: Histories, colours: Colours, rule: TrainingDynamics |
         for tag, history in histories.items():
             steps, values = history["env_steps"] / 1e6, history[column]
             smooth = uniform_filter1d(values, max(5, len(values) // SMOOTHING), mode="nearest")
-            axes.plot(steps, values, color=colours[tag], linewidth=0.6, alpha=0.3)
-            axes.plot(steps, smooth, color=colours[tag], linewidth=1.6, label=tag)
+            axes.plot(steps, values, color=lines[tag].colour, linewidth=0.6, alpha=0.3)
+            axes.plot(steps, smooth, color=lines[tag].colour, linewidth=1.6, label=lines[tag].label)
         if column in limits:
             axes.axhline(limits[column], **LIMIT)
         if column == "value_loss":
             _logarithmic(axes, histories)
         _finish(axes, "environment steps (millions)", label)
-    _legend(figure, len(histories))
+    _legend(figure)
     return figure
 
 
 @drawn
-def draw_window(histories: Histories, colours: Colours, rule: TrainingDynamics) -> "Figure":
+def draw_window(histories: Histories, lines: Lines, rule: TrainingDynamics) -> "Figure":
     """Draw the rows that stage 2 judges, and as many before them, against its thresholds.
 
     Args:
-        histories: of every candidate that has one.
-        colours: of these runs.
+        histories: of every run of a candidate that has one.
+        lines: of these runs.
         rule: stage 2.
     """
     from matplotlib.figure import Figure
@@ -92,9 +102,15 @@ def draw_window(histories: Histories, colours: Colours, rule: TrainingDynamics) 
             rows = np.arange(1 - len(values), 1)
             if column == "log_std" and len(values):
                 values = values - values[-rule.window :][0]
-            axes.plot(rows, values, color=colours[tag], linewidth=0.9, alpha=0.5)
+            axes.plot(rows, values, color=lines[tag].colour, linewidth=0.9, alpha=0.5)
             judged = slice(-rule.window, None)
-            axes.plot(rows[judged], values[judged], color=colours[tag], linewidth=2, label=tag)
+            axes.plot(
+                rows[judged],
+                values[judged],
+                color=lines[tag].colour,
+                linewidth=2,
+                label=lines[tag].label,
+            )
         axes.axvspan(1 - rule.window, 0, color="0.92", zorder=0)
         axes.axhline(limit, **LIMIT)
         axes.annotate(
@@ -108,21 +124,21 @@ def draw_window(histories: Histories, colours: Colours, rule: TrainingDynamics) 
         if column == "value_loss":
             _logarithmic(axes, histories)
         _finish(axes, "updates before the end", label)
-    _legend(figure, len(histories))
+    _legend(figure)
     return figure
 
 
 @drawn
 def draw_along(
     along: Mapping[str, tuple[Sequence[int], Sequence[tuple[int, int]]]],
-    colours: Colours,
+    lines: Lines,
     floor: float,
 ) -> "Figure":
     """Draw the success rate at every in-run evaluation, with exact 95 % intervals.
 
     Args:
         along: run -> updates and (successes, seeds) of its evaluations on stage 1's set.
-        colours: of these runs.
+        lines: of these runs.
         floor: stage 1's threshold, dashed.
     """
     from matplotlib.figure import Figure
@@ -132,11 +148,19 @@ def draw_along(
     for tag, (updates, counts) in along.items():
         low, high = np.array([clopper_pearson(*count) for count in counts]).T
         rate = [successes / seeds for successes, seeds in counts]
-        axes.fill_between(updates, low, high, color=colours[tag], alpha=0.12, linewidth=0)
-        axes.plot(updates, rate, "o-", color=colours[tag], linewidth=1.4, ms=4, label=tag)
+        axes.fill_between(updates, low, high, color=lines[tag].colour, alpha=0.12, linewidth=0)
+        axes.plot(
+            updates,
+            rate,
+            "o-",
+            color=lines[tag].colour,
+            linewidth=1.4,
+            ms=4,
+            label=lines[tag].label,
+        )
     axes.axhline(floor, **LIMIT)
     axes.set_ylim(-0.03, 1.03)
-    _legend(figure, len(along))
+    _legend(figure)
     _finish(axes, "update", "success rate")
     return figure
 
@@ -144,14 +168,14 @@ def draw_along(
 @drawn
 def draw_sets(
     sets: Mapping[str, Mapping[str, tuple[float, float, float]]],
-    colours: Colours,
+    lines: Lines,
     floor: float | None,
 ) -> "Figure":
     """Draw the success rate of every run and evaluation set.
 
     Args:
         sets: run -> first seed of the set -> (rate, low and high end of its interval).
-        colours: of these runs.
+        lines: of these runs.
         floor: stage 1's threshold, dashed.
     """
     from matplotlib.figure import Figure
@@ -169,11 +193,11 @@ def draw_sets(
                 yerr=np.maximum(0, [[rate - low], [high - rate]]),
                 fmt=MARKERS[index % len(MARKERS)],
                 capsize=3,
-                color=colours[run],
+                color=lines[run].colour,
             )
     if floor is not None:
         axes.axhline(floor, **LIMIT)
-    axes.set_xticks(range(len(sets)), list(sets), rotation=20 if len(sets) > 4 else 0)
+    axes.set_xticks(range(len(sets)), list(sets), rotation=_slant(len(sets)))
     axes.set_ylim(-0.03, 1.03)
     marks = [
         Line2D([], [], marker=MARKERS[i % len(MARKERS)], color="0.3", ls="none", label=f"from {s}")
@@ -209,8 +233,13 @@ def draw_rules(seeds: int, floor: float, difference: float) -> "Figure":
     for axes in (left, right):
         axes.set_ylim(0, 0.6)
         _finish(axes, "true success probability", "probability of the wrong answer")
-    _legend(figure, 3)
+    _legend(figure)
     return figure
+
+
+def _slant(names: int) -> int:
+    """Return by how many degrees names are turned, so that they have room beside each other."""
+    return 0 if names <= 4 else 20 if names <= 10 else 60
 
 
 def _logarithmic(axes: "Axes", histories: Histories) -> None:
@@ -223,9 +252,12 @@ def _logarithmic(axes: "Axes", histories: Histories) -> None:
     axes.yaxis.set_minor_formatter("")
 
 
-def _legend(figure: "Figure", entries: int) -> None:
-    handles = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper center", ncols=min(4, entries), frameon=False)
+def _legend(figure: "Figure") -> None:
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    first = dict(zip(reversed(labels), reversed(handles), strict=True))
+    shown = {label: first[label] for label in dict.fromkeys(labels)}
+    columns = min(4, len(shown))
+    figure.legend(shown.values(), shown, loc="outside upper center", ncols=columns, frameon=False)
 
 
 def _finish(axes: "Axes", horizontal: str, vertical: str) -> None:

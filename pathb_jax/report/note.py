@@ -8,15 +8,21 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pathb_jax.config import VARIANTS
 from pathb_jax.errors import InputError
 from pathb_jax.judging.certainty import HowSure
-from pathb_jax.judging.training_seeds import interquartile_mean, next_seed_disagrees
+from pathb_jax.judging.rates import count_flip
+from pathb_jax.judging.training_seeds import (
+    floor_votes_flip,
+    interquartile_mean,
+    next_seed_disagrees,
+)
+from pathb_jax.ladder.exact import successes_needed
 from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.ladder.reading import read_ladder
-from pathb_jax.ladder.training_seeds import OPEN
+from pathb_jax.ladder.training_seeds import agreement
 from pathb_jax.report.best_state import with_baseline
 from pathb_jax.report.diagnosis_page import segment_table, statements
 from pathb_jax.report.markdown import link, rendered
@@ -30,7 +36,13 @@ from pathb_jax.report.stage_words import looks_at, passes_when
 from pathb_jax.report.verdict import STANDING, next_step, verdict
 from pathb_jax.store.atomic import write_atomically
 from pathb_jax.store.record_schema import LadderRecord
-from pathb_jax.store.run_records import BatchRecord, CandidateRecord, RunRecord, TrainedRecord
+from pathb_jax.store.run_records import (
+    BatchRecord,
+    CandidateRecord,
+    RunRecord,
+    SeedRecord,
+    TrainedRecord,
+)
 
 
 def write_note(record_path: Path, note_path: Path | None = None) -> Path:
@@ -51,7 +63,9 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     record = read_ladder(record_path)
     note = note_path or record_path.parent / NOTE_NAME
     plan, warning = protocol_of(record)
-    evidence = {run.tag: read_evidence(record_path.parent, run) for run in record.candidates}
+    evidence = {
+        name: read_evidence(record_path.parent, run) for name, run in voters(record).items()
+    }
     folder = _relative(record_path.parent, note.parent)
     text = rendered(
         "note.md.j2",
@@ -98,6 +112,13 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         texts |= {candidate.tag: candidate for candidate in plan.candidates}
         texts |= {prediction.id: prediction for prediction in plan.predictions}
     sizes = {s.seeds for run in _voting(record) for s in run.summaries.values()}
+    silent = [
+        (entry.tag, run)
+        for entry in record.candidates
+        for run in entry.other_seeds
+        if entry.votes is None or run.seed not in entry.votes.seeds
+    ]
+    others = [*record.batch, *([record.own_baseline] if record.own_baseline else [])]
     return {
         "record": record,
         "plan": plan,
@@ -115,7 +136,13 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         "envelope": _envelope(record, plan),
         "diagnosis": record.baseline.diagnosis if record.baseline else None,
         "with_baseline": with_baseline(record),
-        "computed": [*_voting(record), *([record.own_baseline] if record.own_baseline else [])],
+        "voters": voters(record),
+        "silent": silent,
+        "judged": {entry.tag for entry in record.candidates if entry.stages},
+        "told": voters(record) | {run.label: run for run in record.batch},
+        "computed": voters(record)
+        | {f"{tag}, seed {run.seed}": run for tag, run in silent}
+        | {run.label: run for run in others},
         "trained": (trained := _trained(record)),
         "early": [name for name, run in trained.items() if run and run.before_ladder],
         "undated": [
@@ -129,14 +156,16 @@ def _certainty(
     record: LadderRecord, plan: Protocol | None, evidence: Mapping[str, Evidence]
 ) -> dict[str, Any]:
     """Return what is told from the run folders: how sure every judgement is."""
-    candidates = record.candidates
+    judged = voters(record)
     sure: dict[str, HowSure | None] = {
-        run.tag: evidence[run.tag].sure(run, plan) if plan else None for run in candidates
+        name: evidence[name].sure(run, plan) if plan else None for name, run in judged.items()
     }
-    best, paired = against_the_best(candidates, evidence)
+    voted = any(candidate.votes for candidate in record.candidates)
+    best, paired = ("", {}) if voted else against_the_best(evidence)
     return {
         "sure": sure,
-        "rows": {run.tag: receipt_rows(run, sure[run.tag]) for run in candidates},
+        "flips": {c.tag: _flips(c, sure) for c in record.candidates if c.votes},
+        "rows": {name: receipt_rows(run, sure[name]) for name, run in judged.items()},
         "dynamics": {tag: s.dynamics for tag, s in sure.items() if s and s.dynamics},
         "along": {tag: s.along for tag, s in sure.items() if s and s.along},
         "shifts": [
@@ -148,44 +177,90 @@ def _certainty(
         ],
         "best": best,
         "paired": paired,
-        "interquartile": _interquartile(candidates),
-        "disagrees": _disagrees(record),
+        "interquartile": _interquartile(record.candidates),
+        **_other_seeds(record),
     }
 
 
+def _flips(candidate: CandidateRecord, sure: Mapping[str, HowSure | None]) -> dict[str, float]:
+    """Return the odds that the vote turns: with fresh training seeds, or sets for stage 1."""
+    votes, runs = candidate.votes, candidate.voters
+    assert votes
+    flips = {"seeds": count_flip((len(votes.passed), len(votes.seeds)), votes.needed)}
+    floors = [found.floor for name in runs if (found := sure[name])]
+    each = [floor.flips if floor else 0.0 for floor in floors]  # a run that diverged stays failed
+    clears = [_clears_floor(run) for run in runs.values()]
+    if len(each) == len(runs):
+        flips["sets"] = floor_votes_flip(clears, each, votes.needed)
+    return flips
+
+
+def _clears_floor(run: CandidateRecord | SeedRecord) -> bool:
+    """Whether the first success floor alone lets a run pass, wherever it stands."""
+    floor = next((stage.figures for stage in run.stages if stage.name == "success_floor"), {})
+    successes, seeds, threshold = (floor.get(n) for n in ("successes", "seeds", "threshold"))
+    if successes is None or seeds is None or threshold is None:
+        return False
+    return successes >= successes_needed(threshold, int(seeds))
+
+
 def _interquartile(candidates: list[CandidateRecord]) -> dict[str, Any]:
-    """Interquartile mean of success on the first set over a candidate's training seeds."""
+    """Interquartile mean of success on the first set over a candidate's training seeds.
+
+    A run that diverged has no success.
+    """
     found = {}
     for candidate in candidates:
         of_runs = [candidate.summaries, *(other.summaries for other in candidate.other_seeds)]
-        scores = [next(iter(sets.values())).success_rate for sets in of_runs if sets]
-        if candidate.other_seeds and scores:
+        scores = [next(iter(sets.values())).success_rate if sets else 0.0 for sets in of_runs]
+        if candidate.stages and len(scores) > 1:
             found[candidate.tag] = interquartile_mean([scores])
     return found
 
 
-def _disagrees(record: LadderRecord) -> float | None:
-    """Odds that one more training seed gives another verdict; None while there is none."""
+def _other_seeds(record: LadderRecord) -> dict[str, Any]:
+    """Which training seeds agree with the verdict, and the odds that one more does not."""
     if record.verdict == "incomplete":
-        return None
-    verdicts = [*record.training_seeds.verdicts.values()] if record.training_seeds else [""]
-    decided = [text for text in verdicts if text != OPEN]
-    return next_seed_disagrees(decided.count(verdicts[0]), len(decided), voted=True)
+        return {"agreement": None, "disagrees": None}
+    told = agreement(record)
+    agree, seeds = (len(told.agree), len(told.told)) if told.told else (1, 1)
+    return {
+        "agreement": told if told.told else None,
+        "disagrees": next_seed_disagrees(agree, seeds, voted=True),
+    }
 
 
-def _envelope(
-    record: LadderRecord, plan: Protocol | None
-) -> list[tuple[float | None, CandidateRecord | BatchRecord]]:
+class EnvelopeRow(NamedTuple):
+    """A run of the batch, or of the candidate that it follows."""
+
+    mixed_lambda: float | None
+    name: str
+    run: CandidateRecord | SeedRecord | BatchRecord
+    alignment: float | None
+    """Mean on the first set."""
+
+
+def _envelope(record: LadderRecord, plan: Protocol | None) -> list[EnvelopeRow]:
     """Return the batch and the adopted candidate by lambda, as they stand in the record."""
     whole = {"L-Reward": 1.0, "L-Signature": 0.0}
-    entries: list[tuple[float | None, CandidateRecord | BatchRecord]] = []
+    rows = []
     for run in record.batch:
         family = VARIANTS[run.variant].family if run.variant in VARIANTS else ""
-        entries.append((run.mixed_lambda or whole.get(family), run))
-    if entries and plan:
-        adopted = [c for c in record.candidates if c.tag == record.chosen]
-        entries += [(plan.run.mixed_lambda, candidate) for candidate in adopted]
-    return sorted(entries, key=lambda entry: 2.0 if entry[0] is None else entry[0])
+        weight = run.mixed_lambda or whole.get(family)
+        rows.append(EnvelopeRow(weight, run.label, run, run.mean_terminal_alignment))
+    if rows and plan:
+        for entry in record.candidates:
+            if entry.tag == record.chosen:
+                rows += [
+                    EnvelopeRow(plan.run.mixed_lambda, name, run, _alignment(run))
+                    for name, run in entry.voters.items()
+                ]
+    return sorted(rows, key=lambda row: 2.0 if row.mixed_lambda is None else row.mixed_lambda)
+
+
+def _alignment(run: RunRecord) -> float | None:
+    first = next(iter(run.summaries.values()), None)
+    return first.mean_terminal_alignment if first else None
 
 
 def _is_path_b(record: LadderRecord) -> bool:
@@ -206,6 +281,11 @@ def overlap(record: LadderRecord, plan: Protocol | None) -> str:
     silent = [start for start in found.sets if voting and start not in map(str, voting)]
     text += "".join(f"The set from {start} informs and does not vote." for start in silent)
     return text.strip()
+
+
+def voters(record: LadderRecord) -> dict[str, CandidateRecord | SeedRecord]:
+    """Return the runs that candidates are judged by, each under the name that the note gives it."""
+    return {name: run for entry in record.candidates for name, run in entry.voters.items()}
 
 
 def _voting(record: LadderRecord) -> list[CandidateRecord | BatchRecord]:

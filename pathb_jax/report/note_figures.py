@@ -14,7 +14,7 @@ from pathb_jax.report.published import published
 from pathb_jax.report.run_evidence import Evidence
 from pathb_jax.report.style import Picture
 from pathb_jax.store.record_schema import LadderRecord
-from pathb_jax.store.run_records import BatchRecord, CandidateRecord
+from pathb_jax.store.run_records import RunRecord
 
 
 def note_figures(
@@ -25,20 +25,24 @@ def note_figures(
     Args:
         record: the ladder's.
         plan: its protocol, if it is known.
-        evidence: tag -> what the candidate's folder shows.
+        evidence: what the folders show of the runs that candidates are judged by, by name.
         note: the note's path.
     """
-    names = [c.tag for c in record.candidates] + [run.label for run in record.batch]
-    colours = figures.colours_of(names)
+    groups = {name: entry.tag for entry in record.candidates for name in entry.voters}
+    groups |= {run.label: run.label for run in record.batch}
+    if len({groups[name] for name, found in evidence.items() if found.history}) == 1:
+        groups = {name: name for name in groups}  # one candidate: its seeds are told apart
+    colours = figures.colours_of(dict.fromkeys(groups.values()))
+    lines = {name: figures.Line(colours[group], group) for name, group in groups.items()}
     rule = plan.stages.training_dynamics if plan else None
     floor = plan.stages.success_floor.threshold if plan else None
     draw: dict[str, tuple[str, Callable[[], Picture]]] = {}
     if histories := {tag: found.history for tag, found in evidence.items() if found.history}:
         caption = "Training curves of every candidate"
-        draw["dynamics"] = caption, lambda: figures.draw_curves(histories, colours, rule)
+        draw["dynamics"] = caption, lambda: figures.draw_curves(histories, lines, rule)
         if rule:
             caption = "The judged rows against the thresholds"
-            draw["window"] = caption, lambda: figures.draw_window(histories, colours, rule)
+            draw["window"] = caption, lambda: figures.draw_window(histories, lines, rule)
     along = {
         tag: (found.along.updates, found.along.counts)
         for tag, found in evidence.items()
@@ -46,19 +50,22 @@ def note_figures(
     }
     if along and floor is not None:
         caption = "Success at every evaluation of the runs"
-        draw["along"] = caption, lambda: figures.draw_along(along, colours, floor)
-    runs: list[CandidateRecord | BatchRecord] = [*record.candidates, *record.batch]
+        draw["along"] = caption, lambda: figures.draw_along(along, lines, floor)
+    runs: dict[str, RunRecord] = {
+        name: run for entry in record.candidates for name, run in entry.voters.items()
+    }
+    runs |= {run.label: run for run in record.batch}
     sets = {
         name: {
             start: (summary.success_rate, *interval(summary))
             for start, summary in run.summaries.items()
         }
-        for name, run in zip(names, runs, strict=True)
+        for name, run in runs.items()
         if run.summaries
     }
     if sets:
         caption = "Success rate per run and seed set, with intervals"
-        draw["success"] = caption, lambda: figures.draw_sets(sets, colours, floor)
+        draw["success"] = caption, lambda: figures.draw_sets(sets, lines, floor)
     if plan and sets and (shift := plan.stages.seed_shift):
         threshold = plan.stages.success_floor.threshold
         rules = plan.evaluation.seeds, threshold, shift.difference_at_most

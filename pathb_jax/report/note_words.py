@@ -1,12 +1,12 @@
 """The result note's filters: figures and names of the record in words."""
 
+from collections import Counter
 from typing import Any
 
 from pathb_jax.ladder import statistics
 from pathb_jax.ladder.knobs import knob_text
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.report.markdown import Markdown, code, link
-from pathb_jax.store.record_schema import TrainingSeeds
 from pathb_jax.store.run_records import (
     BatchRecord,
     CandidateRecord,
@@ -42,7 +42,7 @@ def filters(plan: Protocol | None, base: str) -> dict[str, Any]:
         "link": link_to,
         "mode": mode,
         "number": number,
-        "other_verdicts": _other_verdicts,
+        "modes": modes,
         "outcome": outcome,
         "percent": lambda chance: MISSING if chance is None else percent(chance),
         "rate": _rate,
@@ -51,6 +51,7 @@ def filters(plan: Protocol | None, base: str) -> dict[str, Any]:
         "seeds": _seeds,
         "steps": lambda steps: MISSING if steps is None else f"{steps:.1f}",
         "thousands": lambda count: f"{count:,}",
+        "votes": votes,
         "words": words,
         "would": lambda passed: {True: "passes", False: "fails", None: "-"}[passed],
     }
@@ -72,6 +73,8 @@ def change(candidate: CandidateRecord, plan: Protocol | None) -> str:
 
 def _failure(candidate: CandidateRecord) -> str:
     """Return how a rejected candidate failed, after its name."""
+    if candidate.votes:
+        return f"passed all stages with {votes(candidate)}; {modes(candidate)}"
     what = "was not accepted"
     for receipt in candidate.stages:
         if receipt.passed is False:
@@ -85,6 +88,21 @@ def mode(run: RunRecord) -> str:
     if failed and run.failure_mode == "healthy":
         return "none that has a name (success is above the floor)"
     return words(run.failure_mode)
+
+
+def modes(candidate: CandidateRecord) -> str:
+    """Return the failure modes of the runs that a candidate is judged by, "healthy 4 times"."""
+    if candidate.votes is None:
+        return mode(candidate)
+    found = Counter(mode(run) for run in candidate.voters.values())
+    return ", ".join(f"{name} {n} of {found.total()}" for name, n in found.most_common())
+
+
+def votes(candidate: CandidateRecord) -> str:
+    """Return how many of its training seeds let a candidate pass, where several vote."""
+    assert candidate.votes
+    passed, seeds = len(candidate.votes.passed), len(candidate.votes.seeds)
+    return f"{passed} of {seeds} training seeds, {candidate.votes.needed} needed"
 
 
 def _rate(run: RunRecord) -> str:
@@ -112,16 +130,6 @@ def _remarks(trained: TrainedRecord | None) -> str:
 
 def _seeds(summary: SetSummary, start: str) -> str:
     return f"{start} to {int(start) + summary.seeds - 1}" if start.isdecimal() else start
-
-
-def _other_verdicts(training_seeds: TrainingSeeds) -> str:
-    """Return how often another training seed would have led to another verdict."""
-    first, *others = training_seeds.verdicts.values()
-    decided = [verdict for verdict in others if verdict != "open"]
-    different = sum(verdict != first for verdict in decided)
-    return (
-        f"Of {len(decided)} other seeds with a verdict, {different} would have given another one."
-    )
 
 
 def number(value: float | None) -> str:

@@ -29,7 +29,7 @@ from pathb_jax.report.page_files import MARKER, PAGE_NAME
 from pathb_jax.report.receipts import receipt_rows
 from pathb_jax.report.stage_words import looks_at, passes_when
 from pathb_jax.report.verdict import STANDING, next_step, verdict
-from pathb_jax.store.run_records import BatchRecord, CandidateRecord, RunRecord
+from pathb_jax.store.run_records import BatchRecord, CandidateRecord, RunRecord, SeedRecord
 from pathb_jax.text import visible
 
 
@@ -129,14 +129,16 @@ def _candidate(
 ) -> dict[str, Any]:
     """Return a candidate's step: its runs with their stages and receipts."""
     of_plan = [c for c in plan.candidates if c.tag == candidate.tag] if plan else []
-    voters = candidate.votes.seeds if candidate.votes else []
+    of_candidate = [run for run in runs if run.group == candidate.tag]
+    own = next((run.seed for run in of_candidate if run.first), None) or 0
+    voters = range(own, own + (plan.voting.training_seeds if plan else 1))
     shown = []
-    for run in runs:
+    for run in of_candidate:
         judged = run.run
-        if run.group != candidate.tag or isinstance(judged, BatchRecord):
+        if isinstance(judged, BatchRecord):
             continue
         sure = None
-        if plan and isinstance(judged, CandidateRecord):
+        if plan and isinstance(judged, CandidateRecord | SeedRecord):
             sure = run.evidence.sure(judged, plan)
         votes = run.first or run.seed in voters
         shown.append(

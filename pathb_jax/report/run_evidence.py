@@ -15,7 +15,7 @@ from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.store.artifacts import read_evaluations, read_history
 from pathb_jax.store.measures import RETURN
 from pathb_jax.store.run_files import RunFiles
-from pathb_jax.store.run_records import CandidateRecord, RunRecord
+from pathb_jax.store.run_records import CandidateRecord, RunRecord, SeedRecord
 from pathb_jax.store.tables import read_numbers, read_table
 
 NOTHING = Evaluations([], [])
@@ -32,7 +32,7 @@ class Evidence(NamedTuple):
     returns: Mapping[int, np.ndarray] = {}
     """First seed of a set -> the return of each episode, where the files tell it."""
 
-    def sure(self, run: CandidateRecord, protocol: Protocol) -> HowSure | None:
+    def sure(self, run: CandidateRecord | SeedRecord, protocol: Protocol) -> HowSure | None:
         """Say how sure the judgement of a run is; None where it is not judged."""
         if not run.stages:
             return None
@@ -114,16 +114,16 @@ def read_ends(folder: Path, run: RunRecord) -> dict[int, Ends]:
     return found
 
 
-def against_the_best(
-    runs: Sequence[CandidateRecord], evidence: Mapping[str, Evidence]
-) -> tuple[str, dict[str, Paired]]:
-    """Compare the candidate with most successes on the first set with the others, seed by seed.
+def against_the_best(evidence: Mapping[str, Evidence]) -> tuple[str, dict[str, Paired]]:
+    """Compare the run with most successes on the first set with the others, seed by seed.
+
+    Args:
+        evidence: name of a run -> what its folder shows.
 
     Returns:
-        Its tag, and tag -> comparison with the other first; empty where there are not two.
+        Its name, and name -> comparison with the other first; empty where there are not two.
     """
-    rows = {run.tag: evidence[run.tag].succeeded for run in runs if run.tag in evidence}
-    rows = {tag: seeds for tag, seeds in rows.items() if len(seeds)}
+    rows = {tag: found.succeeded for tag, found in evidence.items() if len(found.succeeded)}
     if len(rows) < 2:
         return "", {}
     best = max(rows, key=lambda tag: int(rows[tag].sum()))

@@ -2,7 +2,7 @@
 
 from pathb_jax.ladder.protocol import Protocol
 from pathb_jax.report.best_state import best_state
-from pathb_jax.report.note_words import change
+from pathb_jax.report.note_words import change, votes
 from pathb_jax.store.record_schema import LadderRecord
 
 STANDING = {
@@ -18,11 +18,14 @@ def verdict(record: LadderRecord, plan: Protocol | None) -> str:
     """Return the verdict in one sentence."""
     candidates = record.candidates
     if record.verdict == "adopted":
-        chosen = [c for c in candidates if c.tag == record.adopted]
-        shown = "".join(f" ({change(candidate, plan)})" for candidate in chosen)
-        return f"Adopted: {record.adopted}{shown} passed all stages."
+        chosen = next(c for c in candidates if c.tag == record.adopted)
+        passed = (
+            f" passed all stages with {votes(chosen)}" if chosen.votes else " passed all stages"
+        )
+        return f"Adopted: {record.adopted} ({change(chosen, plan)}){passed}."
     if record.verdict == "rejected":
         failed = f"none of the {len(candidates)} candidates passed all stages"
+        failed += " with enough training seeds" if any(c.votes for c in candidates) else ""
         return f"Rejected: {failed}. That is a finding, not an error."
     judged = [c for c in candidates if c.status not in ("not_run", "running")]
     return f"Incomplete: {len(judged)} of {len(candidates)} candidates judged, no verdict yet."

@@ -113,6 +113,14 @@ class CandidateRecord(RecordPart):
         runs = {seeds[0]: self} | {seed: others[seed] for seed in seeds[1:] if seed in others}
         return {seed: run for seed, run in runs.items() if run.stages}
 
+    @property
+    def voters(self) -> dict[str, "CandidateRecord | SeedRecord"]:
+        """The runs it is judged by, named by its tag, and by tag and seed where several vote."""
+        if self.votes is None:
+            return {self.tag: self}
+        runs = self.ballots(self.votes.seeds)
+        return {f"{self.tag}, seed {seed}": run for seed, run in runs.items()}
+
 
 class BatchRecord(RecordPart):
     """One run of the batch that follows an adoption."""

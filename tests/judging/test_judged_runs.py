@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from small_protocol import shipped_table, write_toml
+from small_runs import small_config
 
 from pathb_jax.cli.judge import main
 from pathb_jax.errors import InputError
@@ -12,6 +13,7 @@ from pathb_jax.judging.certainty import how_sure
 from pathb_jax.judging.runs import judge_run
 from pathb_jax.ladder.acceptance import judge
 from pathb_jax.ladder.protocol import load_protocol
+from pathb_jax.runs.trainer import train
 from pathb_jax.store.artifacts import read_evaluation_summary
 
 
@@ -28,6 +30,15 @@ def test_a_run_is_judged_by_what_its_files_say(finished):
     assert "tier: Large -> Small" in run.differs
     assert "updates: 1221 -> 6" in run.differs
     assert not any(line.startswith("lr:") for line in run.differs)
+
+
+def test_a_training_seed_that_votes_is_the_protocols(tmp_path):
+    outcome = train(small_config(tmp_path / "run", seed=2))
+    for training_seeds, differs in ((1, ["seed: 0 -> 2"]), (3, [])):
+        voting = {"training_seeds": training_seeds, "pass_at_least": training_seeds}
+        table = shipped_table() | {"voting": voting}
+        run = judge_run(outcome.files.out, load_protocol(write_toml(tmp_path / "p.toml", table)))
+        assert [line for line in run.differs if line.startswith("seed:")] == differs
 
 
 def test_nothing_is_said_where_there_is_nothing_to_tell_it_from(finished):

@@ -17,7 +17,7 @@ from pathb_jax.cli import evaluate
 from pathb_jax.envs.drawing import Arena
 from pathb_jax.report.anchors_page import write_anchors_page
 from pathb_jax.report.envelope_page import write_envelope_page
-from pathb_jax.report.figures import colours_of, draw_sets
+from pathb_jax.report.figures import Line, draw_sets
 from pathb_jax.report.paths import EpisodePath, draw_paths
 from pathb_jax.report.remarks import REMARKS
 from pathb_jax.report.style import FigureError
@@ -25,24 +25,24 @@ from pathb_jax.store.own_files import is_own_picture
 from pathb_jax.studies.anchors import ANCHORS, compare
 from pathb_jax.studies.envelope import envelope
 
-COLOURS = colours_of(["lr1e4"])
+LINES = {"lr1e4": Line("#0072B2", "lr1e4")}
 RATES = {"lr1e4": {"10000": (0.5, 0.3, 0.7)}}
 RC = b"text.usetex: True\nfigure.facecolor: red\nfont.size: 3\nbackend: nonsense\n"
 PROGRAM = """
 import pathb_jax.envs, sys
 from pathlib import Path
-from pathb_jax.report.figures import draw_sets
+from pathb_jax.report.figures import Line, draw_sets
 rates = {"lr1e4": {"10000": (0.5, 0.3, 0.7)}}
-Path(sys.argv[1]).write_bytes(draw_sets(rates, {"lr1e4": "#0072B2"}, 0.4).png)
+Path(sys.argv[1]).write_bytes(draw_sets(rates, {"lr1e4": Line("#0072B2", "lr1e4")}, 0.4).png)
 """
 
 
 def test_settings_of_the_user_have_no_say() -> None:
-    plain = draw_sets(RATES, COLOURS, 0.4)
+    plain = draw_sets(RATES, LINES, 0.4)
     assert is_own_picture(plain.png)
     assert is_own_picture(plain.svg)
     with mpl.rc_context({"text.usetex": True, "figure.facecolor": "red", "font.size": 3}):
-        assert draw_sets(RATES, COLOURS, 0.4) == plain
+        assert draw_sets(RATES, LINES, 0.4) == plain
         assert mpl.rcParams["font.size"] == 3
 
 
@@ -64,12 +64,14 @@ def test_settings_of_the_working_folder_have_no_say(
         cwd=tmp_path,
         check=True,
     )
-    assert (tmp_path / "figure.png").read_bytes() == draw_sets(RATES, COLOURS, 0.4).png
+    assert (tmp_path / "figure.png").read_bytes() == draw_sets(RATES, LINES, 0.4).png
 
 
 @pytest.mark.parametrize("name", [r"$\frac{", "a$b$c", r"\x", "x" * 300, "日本"])
 def test_a_name_is_no_formula(name: str) -> None:
-    ElementTree.fromstring(draw_sets({name: RATES["lr1e4"]}, colours_of([name]), 0.4).svg)
+    ElementTree.fromstring(
+        draw_sets({name: RATES["lr1e4"]}, {name: Line("#0072B2", name)}, 0.4).svg
+    )
     episode = EpisodePath("1", *np.zeros((3, 2, 2)), success=True)
     picture = draw_paths([episode], Arena(5.0, 1.5, 0.5, 1.0), f"{name}\x1b[31m\r")
     assert picture.png.startswith(b"\x89PNG")
@@ -87,7 +89,7 @@ def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_no_figures")
 def test_why_a_figure_was_not_drawn() -> None:
     with pytest.raises(FigureError, match=r"^RuntimeError: no font \|x\| at all$"):
-        draw_sets(RATES, COLOURS, 0.4)
+        draw_sets(RATES, LINES, 0.4)
 
 
 @pytest.mark.usefixtures("_no_figures")

@@ -224,12 +224,12 @@ def test_other_training_seeds_are_told_apart_from_the_one_that_votes(tmp_path: P
     low, high = clopper_pearson(2, 3)
     assert f"| vc0_25 | 3 seed shift | 2 of 3 | {low:.3f} to {high:.3f} |" in section
     assert "lr1e4: interquartile mean of success over its training seeds 0.323, " in section
-    assert "another verdict with a chance of 50.0 %" in section  # 1 of the 2 that have one
+    assert "another verdict with a chance of 62.5 %" in section  # 1 of 3 gave this one
     assert "| lr1e4 | [1](mixed_0_90_pathb_lr1e4_seed_1/) | 0.531 (17/32)" in section
     assert "| 0 | adopted vc0_25 |" in section
     assert "| 1 | adopted lr1e4 |" in section
     assert "| 2 | open (a candidate" in section
-    assert "Of 1 other seeds with a verdict, 1 would have given another one." in section
+    assert "Of 3 training seeds of which it can be told, 1 would have given" in section
     alone = written(adopted(tmp_path), tmp_path)
     assert "no other was trained" in alone
     assert "another verdict with a chance of 25.0 %" in alone
