@@ -150,6 +150,11 @@ def _certainty(sure: "HowSure", stages: "Stages") -> list[str]:
             f"{stage}: log_std rises as much in {percent(dynamics.rises_as_much)} of the windows; "
             f"read as monotone the judged one would {MARKS[dynamics.monotone]}",
         ]
+    for stage_number, odds in sure.equivalences.items():
+        lines.append(
+            f"stage {stage_number}: fresh sets of {odds.seed_start} say the opposite in "
+            f"{percent(odds.flips)}; it fails an equal policy in {percent(odds.fails_equal)}"
+        )
     if sure.shift:
         lines.append(f"{number(stages.seed_shift)}: {_shift(sure.shift)}")
     if sure.shadow:

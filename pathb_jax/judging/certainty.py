@@ -11,7 +11,7 @@ from pathb_jax.ladder.acceptance import History
 from pathb_jax.ladder.equivalence import Equivalence, equivalence
 from pathb_jax.ladder.exact import within
 from pathb_jax.ladder.protocol import Protocol
-from pathb_jax.ladder.stages import ReturnFloor
+from pathb_jax.ladder.stages import EquivalenceStage, ReturnFloor
 
 
 class Floor(NamedTuple):
@@ -52,6 +52,16 @@ class Shift(NamedTuple):
     """Two one-sided tests at 5 % within the stage's difference."""
 
 
+class Same(NamedTuple):
+    """An equivalence stage."""
+
+    seed_start: int
+    flips: float
+    """Posterior-predictive probability that fresh sets say the opposite."""
+    fails_equal: float
+    """How often it fails a policy that is equally good on both sets, at the pooled rate."""
+
+
 class Return(NamedTuple):
     """A stage on the mean return."""
 
@@ -72,6 +82,8 @@ class HowSure(NamedTuple):
     along: paths.AlongTheRun | None
     returns: Mapping[int, Return] = {}
     """Of each stage on the mean return, by its number."""
+    equivalences: Mapping[int, Same] = {}
+    """Of each equivalence stage, by its number."""
 
 
 def how_sure(
@@ -108,6 +120,7 @@ def how_sure(
         shadow,
         paths.along_the_run(along.updates, along.counts, stages.success_floor.threshold),
         _returns(protocol, returns or {}),
+        _equivalences(protocol, first, counts),
     )
 
 
@@ -118,6 +131,25 @@ def _returns(protocol: Protocol, returns: Mapping[int, np.ndarray]) -> dict[int,
         if isinstance(stage, ReturnFloor) and values is not None and len(values) > 1:
             flips = rates.mean_flip(values, stage.threshold)
             found[number] = Return(flips, rates.mean_interval(values))
+    return found
+
+
+def _equivalences(
+    protocol: Protocol, first: rates.Count | None, counts: Mapping[int, rates.Count]
+) -> dict[int, Same]:
+    """Say it of sets of one size."""
+    found = {}
+    for number, stage in enumerate(protocol.stages, start=1):
+        if not isinstance(stage, EquivalenceStage) or first is None:
+            continue
+        second = counts.get(stage.seed_start)
+        if second is not None and second[1] == first[1]:
+            pooled = (first[0] + second[0]) / (first[1] + second[1])
+            found[number] = Same(
+                stage.seed_start,
+                rates.equivalence_flip(first, second, stage.margin, stage.alpha),
+                rates.equivalence_error(first[1], pooled, stage.margin, stage.alpha),
+            )
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pathb_jax.judging.rates import JEFFREYS, Count
+from pathb_jax.judging.rates import JEFFREYS, Count, equivalent_pairs
 from pathb_jax.judging.windows import windows
 from pathb_jax.ladder.exact import decimal, successes_needed
 from pathb_jax.ladder.stages import (
@@ -271,23 +271,5 @@ def _allowed(stages: Stages, start: int, seeds: int) -> np.ndarray:
         if isinstance(stage, SeedShift) and stage.seed_start == start:
             allowed &= abs(apart) <= math.floor(decimal(stage.difference_at_most) * seeds)
         elif isinstance(stage, EquivalenceStage) and stage.seed_start == start:
-            allowed &= _equivalent(seeds, stage.margin, stage.alpha)
+            allowed &= equivalent_pairs(seeds, stage.margin, stage.alpha)
     return allowed
-
-
-@functools.lru_cache(maxsize=8)
-def _equivalent(seeds: int, margin: float, alpha: float) -> np.ndarray:
-    """Return `equivalence.equivalence` of all pairs of successes of so many seeds each."""
-    from scipy.stats import binomtest
-
-    intervals = [
-        binomtest(count, seeds).proportion_ci(1 - 2 * alpha, method="wilson")
-        for count in range(seeds + 1)
-    ]
-    rate = np.arange(seeds + 1) / seeds
-    below = rate - np.array([interval.low for interval in intervals])
-    above = np.array([interval.high for interval in intervals]) - rate
-    difference = rate[None, :] - rate[:, None]
-    low = difference - np.hypot(below[None, :], above[:, None])
-    high = difference + np.hypot(above[None, :], below[:, None])
-    return (-margin < low) & (high < margin)

@@ -4,6 +4,7 @@ Every evaluation seed is taken as one independent trial with the set's success p
 takes long to import, so it is imported where it is used.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -162,6 +163,63 @@ def seeds_needed(
     return next(
         (n for n in sizes if shift_error(n, probability, probability, difference) <= error), None
     )
+
+
+def equivalence_flip(first: Count, second: Count, margin: float, alpha: float) -> float:
+    """Return the posterior-predictive probability that fresh sets turn two one-sided tests.
+
+    Args:
+        first: the set of stage 1.
+        second: the shifted set, of as many seeds.
+        margin: differences of this size or more are not equivalent.
+        alpha: level of each of the two tests.
+    """
+    counts, pairs = np.arange(first[1] + 1), equivalent_pairs(first[1], margin, alpha)
+    other = ~pairs if pairs[first[0], second[0]] else pairs
+    one, two = _predictive(first).pmf(counts), _predictive(second).pmf(counts)
+    return as_probability(float(one @ other @ two))
+
+
+def equivalence_error(seeds: int, probability: float, margin: float, alpha: float) -> float:
+    """Return how often two one-sided tests fail a policy that is equally good on both sets.
+
+    Args:
+        seeds: of each of the two sets.
+        probability: its success probability.
+        margin: differences of this size or more are not equivalent.
+        alpha: level of each of the two tests.
+    """
+    from scipy.stats import binom
+
+    drawn = binom(seeds, probability).pmf(np.arange(seeds + 1))
+    return as_probability(float(drawn @ ~equivalent_pairs(seeds, margin, alpha) @ drawn))
+
+
+@functools.lru_cache(maxsize=8)
+def equivalent_pairs(seeds: int, margin: float, alpha: float) -> np.ndarray:
+    """Return which pairs of successes of so many seeds each are equivalent by both tests.
+
+    Args:
+        seeds: of each of the two sets.
+        margin: differences of this size or more are not equivalent.
+        alpha: level of each of the two tests.
+
+    Returns:
+        `[seeds + 1, seeds + 1]` bool, by the first set's successes and the other's.
+    """
+    from scipy.stats import binomtest
+
+    intervals = [
+        binomtest(count, seeds).proportion_ci(1 - 2 * alpha, method="wilson")
+        for count in range(seeds + 1)
+    ]
+    rate = np.arange(seeds + 1) / seeds
+    below = rate - np.array([interval.low for interval in intervals])
+    above = np.array([interval.high for interval in intervals]) - rate
+    difference = rate[None, :] - rate[:, None]
+    low = difference - np.hypot(below[None, :], above[:, None])
+    high = difference + np.hypot(above[None, :], below[:, None])
+    return (-margin < low) & (high < margin)
 
 
 class Paired(NamedTuple):

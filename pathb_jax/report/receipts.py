@@ -109,30 +109,35 @@ def _shift(receipt: StageRecord, sure: HowSure | None) -> Iterator[Row]:
         margin = number(float(decimal(threshold) - decimal(difference)))
     chance: str = MISSING
     if sure and (shift := sure.shift):
-        chance = (
-            f"fresh sets say the opposite: {percent(shift.flips)}; it fails an equal policy: "
-            f"{percent(shift.fails_equal)}"
-        )
+        chance = _odds(shift.flips, shift.fails_equal)
     value = f"{number(difference)} ({rates})"
     threshold_text = f"at most {number(threshold)}"
     yield Row("difference of rates", value, threshold_text, margin, chance, _said(receipt, ""))
 
 
+def _odds(flips: float, fails_equal: float) -> str:
+    return (
+        f"fresh sets say the opposite: {percent(flips)}; it fails an equal policy: "
+        f"{percent(fails_equal)}"
+    )
+
+
 def _equivalence(receipt: StageRecord, sure: HowSure | None) -> Iterator[Row]:
-    del sure  # the interval says it
     figures = receipt.figures
     low, high, margin = (figures.get(n) for n in ("interval_low", "interval_high", "margin"))
     value, spare = MISSING, MISSING
     if low is not None and high is not None and margin is not None:
         value = Markdown(f"{number(low)} to {number(high)}")
         spare = Markdown(number(min(margin - high, margin + low)))
-    alpha = figures.get("alpha")
+    chance: str = f"both tests at {number(figures.get('alpha'))}"
+    if sure and (odds := sure.equivalences.get(receipt.stage)):
+        chance = f"{chance}; {_odds(odds.flips, odds.fails_equal)}"
     yield Row(
         "interval of the difference",
         value,
         f"within {number(margin)}",
         spare,
-        f"both tests at {number(alpha)}",
+        chance,
         _said(receipt, ""),
     )
 

@@ -49,7 +49,7 @@ def test_nothing_is_said_where_there_is_nothing_to_tell_it_from(finished):
     assert sure.shift.seed_start == 20000
     assert sure.shadow.seed_start == 30000
     unevaluated = how_sure(protocol, {}, {}, run.along._replace(counts=[]))
-    assert unevaluated == (None, None, None, None, None, {})
+    assert unevaluated == (None, None, None, None, None, {}, {})
 
 
 def test_every_window_of_a_long_run_is_looked_at(finished):

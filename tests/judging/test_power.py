@@ -8,6 +8,7 @@ from scipy.stats import betabinom, binom
 
 from pathb_jax.judging import power
 from pathb_jax.judging.power import Population, RunRates, adoption, passing_chance, votes_needed
+from pathb_jax.judging.rates import equivalent_pairs
 from pathb_jax.ladder.acceptance import judge, passed_all
 from pathb_jax.ladder.equivalence import equivalence
 from pathb_jax.ladder.stages import (
@@ -61,7 +62,7 @@ def test_stages_on_two_sets_are_the_double_sum():
 
 
 def test_equivalence_of_all_pairs_is_that_of_each():
-    allowed = power._equivalent(40, 0.25, 0.05)
+    allowed = equivalent_pairs(40, 0.25, 0.05)
     for a in range(41):
         for b in range(41):
             assert allowed[a, b] == equivalence((a, 40), (b, 40), 0.25, 0.05).equivalent, (a, b)

@@ -101,6 +101,28 @@ def test_equivalence_needs_more_seeds_than_32():
     assert not equivalence((512, 1024), (620, 1024), 0.10).equivalent
 
 
+@pytest.mark.parametrize(("first", "second"), [((30, 64), (33, 64)), ((10, 64), (30, 64))])
+def test_equivalence_odds_by_simulation(first, second):
+    """Fresh sets at rates drawn from both posteriors; an equal policy at the pooled rate."""
+    generator, draws, margin, alpha = np.random.default_rng(4), 4000, 0.25, 0.05
+    judged = equivalence(first, second, margin, alpha).equivalent
+
+    def fails(one, two):
+        pairs = zip(one, two, strict=True)
+        found = [equivalence((int(k), 64), (int(m), 64), margin, alpha) for k, m in pairs]
+        return 1 - np.mean([each.equivalent for each in found])
+
+    drawn = [generator.beta(k + 0.5, n - k + 0.5, draws) for k, n in (first, second)]
+    failed = fails(*(generator.binomial(64, rate) for rate in drawn))
+    simulated = failed if judged else 1 - failed
+    assert rates.equivalence_flip(first, second, margin, alpha) == pytest.approx(
+        simulated, abs=0.03
+    )
+    pooled = (first[0] + second[0]) / 128
+    alike = fails(*(generator.binomial(64, pooled, draws) for _ in range(2)))
+    assert rates.equivalence_error(64, pooled, margin, alpha) == pytest.approx(alike, abs=0.03)
+
+
 @pytest.mark.parametrize("apart", [0.10, 0.15])
 def test_equivalence_seldom_accepts_what_differs_by_the_margin(apart):
     """Level of the test by simulation: at most 5 %, up to three standard errors."""
