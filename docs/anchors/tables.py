@@ -1,6 +1,10 @@
-"""Print where these runs end (docs/ANCHORS.md), and what lost success (docs/UNWINDING.md)."""
+"""Print where these runs end (docs/ANCHORS.md), and what lost success (docs/UNWINDING.md).
+
+Or those of another folder: `python docs/anchors/tables.py docs/medium` (docs/MEDIUM.md).
+"""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +12,7 @@ import pandas as pd
 
 from pathb_jax.verification.float64_world import BASIN, start_and_goal
 
-HERE = Path(__file__).parent
+FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
 FALL = 0.25
 """What the success rate of the training episodes loses, and more, from one update to the next."""
 
@@ -18,14 +22,14 @@ def main() -> None:
     print(
         "| run | successes | distance from the goal | of it towards the basin | within 1.5 of it |"
     )
-    for path in sorted(HERE.glob("*_evaluation.csv")):
+    for path in sorted(FOLDER.glob("*_evaluation.csv")):
         print(_end(_name(path), pd.read_csv(path)))
     print(
         "\n| run | update | success before and after | approx_kl | times the run's median "
         "| value_loss before, at and after it | highest success later |"
     )
     falls = []
-    for path in sorted(HERE.glob("*_history.csv")):
+    for path in sorted(FOLDER.glob("*_history.csv")):
         history = pd.read_csv(path)
         if "episode_success" in history:  # not in those of an earlier version
             falls += _falls(_name(path), history)
@@ -33,7 +37,7 @@ def main() -> None:
 
 
 def _name(path: Path) -> str:
-    found = re.match(r"medium-(?:mixed-)?(\w+)-10M_seed_(\d)", path.name)
+    found = re.match(r"(?:medium-)?(?:mixed-)?(\w+?)(?:-10M)?_seed_(\d)", path.name)
     assert found, path
     return f"{found[1].replace('_', '.')}, seed {found[2]}"
 
