@@ -51,10 +51,10 @@ def interquartile_mean(
 
 
 def floor_votes_flip(clears: Sequence[bool], flips: Sequence[float], needed: int) -> float:
-    """Return the probability that fresh evaluation sets turn the votes on stage 1.
+    """Return the probability that fresh evaluation sets turn the votes on a success floor.
 
     Args:
-        clears: whether each training seed clears stage 1.
+        clears: whether each training seed clears it.
         flips: the probability that a fresh set turns that, each by itself.
         needed: how many have to clear it.
     """

@@ -6,32 +6,22 @@ words are in note.md.j2; here is what they need. See docs/spec/ladder.md.
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pathb_jax.config import VARIANTS
 from pathb_jax.errors import InputError
-from pathb_jax.judging.certainty import HowSure
-from pathb_jax.judging.rates import count_flip
-from pathb_jax.judging.training_seeds import (
-    floor_votes_flip,
-    interquartile_mean,
-    next_seed_disagrees,
-)
-from pathb_jax.ladder.exact import successes_needed
 from pathb_jax.ladder.protocol import SHIPPED_SHA256, Protocol, parse_protocol
 from pathb_jax.ladder.reading import read_ladder
-from pathb_jax.ladder.training_seeds import agreement
 from pathb_jax.report.best_state import with_baseline
 from pathb_jax.report.diagnosis_page import segment_table, statements
 from pathb_jax.report.markdown import link, rendered
+from pathb_jax.report.note_certainty import certainty
 from pathb_jax.report.note_figures import note_figures
 from pathb_jax.report.note_files import MARKER, NOTE_NAME
 from pathb_jax.report.note_words import filters
 from pathb_jax.report.published import published
-from pathb_jax.report.receipts import receipt_rows
-from pathb_jax.report.run_evidence import Evidence, against_the_best, read_evidence
+from pathb_jax.report.run_evidence import read_evidence
 from pathb_jax.report.stage_words import looks_at, passes_when
 from pathb_jax.report.verdict import STANDING, next_step, verdict
 from pathb_jax.store.atomic import write_atomically
@@ -63,9 +53,7 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
     record = read_ladder(record_path)
     note = note_path or record_path.parent / NOTE_NAME
     plan, warning = protocol_of(record)
-    evidence = {
-        name: read_evidence(record_path.parent, run) for name, run in voters(record).items()
-    }
+    evidence = {name: read_evidence(record_path.parent, run) for name, run in record.voters.items()}
     folder = _relative(record_path.parent, note.parent)
     text = rendered(
         "note.md.j2",
@@ -78,7 +66,7 @@ def write_note(record_path: Path, note_path: Path | None = None) -> Path:
         },
         **_context(record, plan),
         next_step=next_step(record, plan, folder),
-        **_certainty(record, plan, evidence),
+        **certainty(record, plan, evidence),
         figures=note_figures(record, plan, evidence, note),
         warning=warning,
         record_link=link(record_path.name, _relative(record_path, note.parent)),
@@ -136,11 +124,11 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
         "envelope": _envelope(record, plan),
         "diagnosis": record.baseline.diagnosis if record.baseline else None,
         "with_baseline": with_baseline(record),
-        "voters": voters(record),
+        "voters": record.voters,
         "silent": silent,
         "judged": {entry.tag for entry in record.candidates if entry.stages},
-        "told": voters(record) | {run.label: run for run in record.batch},
-        "computed": voters(record)
+        "told": record.voters | {run.label: run for run in record.batch},
+        "computed": record.voters
         | {f"{tag}, seed {run.seed}": run for tag, run in silent}
         | {run.label: run for run in others},
         "trained": (trained := _trained(record)),
@@ -149,84 +137,6 @@ def _context(record: LadderRecord, plan: Protocol | None) -> dict[str, Any]:
             *([] if record.started or not trained else ["the ladder"]),
             *(name for name, run in trained.items() if not (run and run.started)),
         ],
-    }
-
-
-def _certainty(
-    record: LadderRecord, plan: Protocol | None, evidence: Mapping[str, Evidence]
-) -> dict[str, Any]:
-    """Return what is told from the run folders: how sure every judgement is."""
-    judged = voters(record)
-    sure: dict[str, HowSure | None] = {
-        name: evidence[name].sure(run, plan) if plan else None for name, run in judged.items()
-    }
-    voted = any(candidate.votes for candidate in record.candidates)
-    best, paired = ("", {}) if voted else against_the_best(evidence)
-    return {
-        "sure": sure,
-        "flips": {c.tag: _flips(c, sure) for c in record.candidates if c.votes},
-        "rows": {name: receipt_rows(run, sure[name]) for name, run in judged.items()},
-        "dynamics": {tag: s.dynamics for tag, s in sure.items() if s and s.dynamics},
-        "along": {tag: s.along for tag, s in sure.items() if s and s.along},
-        "shifts": [
-            (tag, votes, shift)
-            for tag, s in sure.items()
-            if s
-            for votes, shift in ((True, s.shift), (False, s.shadow))
-            if shift
-        ],
-        "best": best,
-        "paired": paired,
-        "interquartile": _interquartile(record.candidates),
-        **_other_seeds(record),
-    }
-
-
-def _flips(candidate: CandidateRecord, sure: Mapping[str, HowSure | None]) -> dict[str, float]:
-    """Return the odds that the vote turns: with fresh training seeds, or sets for stage 1."""
-    votes, runs = candidate.votes, candidate.voters
-    assert votes
-    flips = {"seeds": count_flip((len(votes.passed), len(votes.seeds)), votes.needed)}
-    floors = [found.floor for name in runs if (found := sure[name])]
-    each = [floor.flips if floor else 0.0 for floor in floors]  # a run that diverged stays failed
-    clears = [_clears_floor(run) for run in runs.values()]
-    if len(each) == len(runs):
-        flips["sets"] = floor_votes_flip(clears, each, votes.needed)
-    return flips
-
-
-def _clears_floor(run: CandidateRecord | SeedRecord) -> bool:
-    """Whether the first success floor alone lets a run pass, wherever it stands."""
-    floor = next((stage.figures for stage in run.stages if stage.name == "success_floor"), {})
-    successes, seeds, threshold = (floor.get(n) for n in ("successes", "seeds", "threshold"))
-    if successes is None or seeds is None or threshold is None:
-        return False
-    return successes >= successes_needed(threshold, int(seeds))
-
-
-def _interquartile(candidates: list[CandidateRecord]) -> dict[str, Any]:
-    """Interquartile mean of success on the first set over a candidate's training seeds.
-
-    A run that diverged has no success.
-    """
-    found = {}
-    for candidate in candidates:
-        of_runs = [candidate.summaries, *(other.summaries for other in candidate.other_seeds)]
-        scores = [next(iter(sets.values())).success_rate if sets else 0.0 for sets in of_runs]
-        if candidate.stages and len(scores) > 1:
-            found[candidate.tag] = interquartile_mean([scores])
-    return found
-
-
-def _other_seeds(record: LadderRecord) -> dict[str, Any]:
-    """Which training seeds agree with the verdict, and the odds that one more does not."""
-    if record.verdict == "incomplete":
-        return {"agreement": None, "disagrees": None}
-    told = agreement(record)
-    agree, seeds = (len(told.agree), len(told.told)) if told.told else (1, 1)
-    return {
-        "agreement": told if told.told else None,
-        "disagrees": next_seed_disagrees(agree, seeds, voted=True),
     }
 
 
@@ -281,11 +191,6 @@ def overlap(record: LadderRecord, plan: Protocol | None) -> str:
     silent = [start for start in found.sets if voting and start not in map(str, voting)]
     text += "".join(f"The set from {start} informs and does not vote." for start in silent)
     return text.strip()
-
-
-def voters(record: LadderRecord) -> dict[str, CandidateRecord | SeedRecord]:
-    """Return the runs that candidates are judged by, each under the name that the note gives it."""
-    return {name: run for entry in record.candidates for name, run in entry.voters.items()}
 
 
 def _voting(record: LadderRecord) -> list[CandidateRecord | BatchRecord]:

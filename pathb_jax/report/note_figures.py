@@ -51,10 +51,7 @@ def note_figures(
     if along and floor is not None:
         caption = "Success at every evaluation of the runs"
         draw["along"] = caption, lambda: figures.draw_along(along, lines, floor)
-    runs: dict[str, RunRecord] = {
-        name: run for entry in record.candidates for name, run in entry.voters.items()
-    }
-    runs |= {run.label: run for run in record.batch}
+    runs: dict[str, RunRecord] = {**record.voters, **{run.label: run for run in record.batch}}
     sets = {
         name: {
             start: (summary.success_rate, *interval(summary))

@@ -17,6 +17,7 @@ from pathb_jax.store.run_records import (
     BatchRecord,
     CandidateRecord,
     RunRecord,
+    SeedRecord,
     SetSummary,
 )
 
@@ -211,6 +212,11 @@ class LadderRecord(RecordPart):
             runs += [(f"{where}.other_seeds[{position}]", other) for position, other in others]
         runs += [(f"batch[{index}]", run) for index, run in enumerate(self.batch)]
         return runs + [("baseline", run) for run in [self.own_baseline] if run]
+
+    @property
+    def voters(self) -> dict[str, CandidateRecord | SeedRecord]:
+        """The runs that candidates are judged by, by name: "lr1e4", or "lr1e4, seed 1"."""
+        return {name: run for entry in self.candidates for name, run in entry.voters.items()}
 
     @property
     def own_baseline(self) -> BaselineRecord | None:
